@@ -1,0 +1,1 @@
+"""REST and WebSocket: asks flows.queries, answers."""

@@ -1,0 +1,1 @@
+"""The heatpump command: one command a file."""

@@ -1,0 +1,77 @@
+"""Every error of ours.
+
+HeatPumpError
+  ConfigError        stops start-up: names the setting or graph line, the value, what was allowed
+  JournalError       the journal cannot be trusted or used
+    JournalFull      ingest stops acknowledging until there is room
+    StartRefused     journal, recovery state and store do not fit together
+  StoreError         the worker stops
+    RetryableStoreError   the worker waits and tries again
+  QueryError         an answerable mistake of a client
+    DeviceNotFound · NotFound   404
+    BadQuery         422
+"""
+
+
+class HeatPumpError(Exception):
+    """Base of all our errors; its text is one sentence for a person."""
+
+
+class ConfigError(HeatPumpError):
+    """A setting, graph file or command line that cannot be used.
+
+    name    : of the setting, or file and line.
+    value   : what it was.
+    allowed : what it may be, and what to do.
+    """
+
+    def __init__(self, name: str, value: object, allowed: str) -> None:
+        super().__init__(f"{name}: {value!r} {allowed}")
+        self.name, self.value, self.allowed = name, value, allowed
+
+
+class JournalError(HeatPumpError):
+    """The journal cannot be read or written."""
+
+
+class JournalFull(JournalError):
+    """The journal is at its size limit, or the disk is nearly full."""
+
+
+class StartRefused(JournalError):
+    """Journal, recovery state and store do not fit together; says what is missing and what to do."""
+
+
+class StoreError(HeatPumpError):
+    """The store refused."""
+
+
+class RetryableStoreError(StoreError):
+    """The store is locked, full or away: the same write may succeed later."""
+
+
+class QueryError(HeatPumpError):
+    """A client asked for what cannot be answered."""
+
+
+class NotFound(QueryError):
+    """Nothing of that name."""
+
+
+class DeviceNotFound(NotFound):
+    """No device of that id."""
+
+    def __init__(self, device_id: str) -> None:
+        super().__init__(f"device {device_id!r} is not known; GET /api/devices lists those that are")
+        self.device_id = device_id
+
+
+class BadQuery(QueryError):
+    """A parameter out of its range.
+
+    name, value, allowed : as a client needs them to correct the call.
+    """
+
+    def __init__(self, name: str, value: object, allowed: str) -> None:
+        super().__init__(f"{name}: {value!r} {allowed}")
+        self.name, self.value, self.allowed = name, value, allowed

@@ -1,0 +1,1 @@
+"""MQTT, ticks and commands into the journal."""

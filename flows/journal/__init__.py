@@ -1,0 +1,1 @@
+"""The durable, ordered log that the store is a function of."""

@@ -1,0 +1,1 @@
+"""What values mean: quantities, readings, rows. No I/O, nothing of ours."""

@@ -1,0 +1,41 @@
+"""Commands: what users ask the flow to do; journaled like everything else that changes the store."""
+
+from typing import Literal
+
+import msgspec
+
+Outcome = Literal["done", "refused"]
+
+
+class Command(msgspec.Struct, frozen=True):
+    """One request of a user.
+
+    id     : the sender's; the same id twice has one effect.
+    by     : who asked.
+    at     : when it was asked, as the journal took it. [ms since 1970, UTC]
+    name   : alert_ack, device_put or device_forget.
+    body   : by name: {"alert_id"} · DeviceMetadata as a dict with "device_id" · {"device_id"}.
+    """
+
+    seq: int
+    id: str
+    by: str
+    at: int
+    name: str
+    body: dict[str, object]
+
+
+class CommandOutcome(msgspec.Struct, frozen=True):
+    """What became of a command; one row, kept for ever.
+
+    detail : why it was refused, or what was done.
+    """
+
+    seq: int
+    id: str
+    by: str
+    at: int
+    name: str
+    body: str
+    outcome: Outcome
+    detail: str

@@ -1,0 +1,59 @@
+"""What we know of a device that it does not send: its metadata."""
+
+import msgspec
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Thresholds that override the shipped rule of one alert type, in the rule's unit."""
+
+    warning: float | None = None
+    critical: float | None = None
+
+
+class DeviceMetadata(msgspec.Struct, frozen=True):
+    """Metadata of one device from `valid_from` on, until the next.
+
+    valid_from       : readings at or after it are computed with this. [ms since 1970, UTC]
+    name, location   : for people.
+    timezone         : IANA name; days and months are the site's.
+    refrigerant      : CoolProp name, or "" where unknown: then nothing is derived from pressures.
+    pressure_absolute: pressures are psia, not psig.
+    glycol_percent   : of the water loop. [%, 0 … 30]
+    carnot_fraction  : η for estimated heat, share of the Carnot COP reached. [0 … 1]
+    spf_boundary     : H1 … H4 (SEPEMO) of what `power` covers, or "".
+    limits           : by alert type, thresholds that override the shipped ones.
+    """
+
+    valid_from: int = 0
+    name: str = ""
+    location: str = ""
+    timezone: str = "UTC"
+    refrigerant: str = ""
+    pressure_absolute: bool = False
+    glycol_percent: float = 0.0
+    carnot_fraction: float = 0.5
+    spf_boundary: str = ""
+    limits: dict[str, Bounds] = {}
+
+
+DEFAULT_METADATA = DeviceMetadata()
+
+
+def metadata_at(history: list[DeviceMetadata], at: int) -> DeviceMetadata:
+    """Pick the metadata in force at an instant.
+
+    history : oldest valid_from first; may be empty.
+    at      : [ms since 1970, UTC]
+    """
+    found = DEFAULT_METADATA
+    for entry in history:
+        if entry.valid_from > at:
+            break
+        found = entry
+    return found
+
+
+def with_metadata(history: list[DeviceMetadata], entry: DeviceMetadata) -> list[DeviceMetadata]:
+    """Add one entry, replacing one of the same valid_from; oldest first."""
+    kept = [known for known in history if known.valid_from != entry.valid_from]
+    return sorted([*kept, entry], key=lambda known: known.valid_from)

@@ -1,0 +1,69 @@
+"""A frame: one entry of the journal, the only thing the pipeline reads."""
+
+from enum import IntEnum
+
+import msgspec
+
+
+class FrameKind(IntEnum):
+    """What a frame says."""
+
+    MESSAGE = 1
+    TICK = 2
+    COMMAND = 3
+    START = 4
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One entry of the journal.
+
+    seq            : the order of everything; never reused.
+    kind           : message, tick, command or start.
+    arrived        : when the journal took it. [ms since 1970, UTC]
+    topic          : MQTT topic of a message, else empty.
+    payload        : the message's bytes; of a tick, command or start: JSON (see Tick, Command, Start).
+    qos            : 0 or 1.
+    retain         : a retained copy, not a new message.
+    dup            : the broker marked it a redelivery.
+    packet_id      : MQTT packet id, 0 for QoS 0 and non-messages.
+    original_bytes : length before ingest cut an oversized payload to its head, else 0.
+    """
+
+    seq: int
+    kind: FrameKind
+    arrived: int
+    topic: str = ""
+    payload: bytes = b""
+    qos: int = 0
+    retain: bool = False
+    dup: bool = False
+    packet_id: int = 0
+    original_bytes: int = 0
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A journaled second: one in which ingest was subscribed throughout.
+
+    n       : how many there have been, this one included; silence is counted in these.
+    arrived : server time. [ms since 1970, UTC]
+    """
+
+    seq: int
+    n: int
+    arrived: int
+
+
+class Start(msgspec.Struct, frozen=True):
+    """The flow started: what it ran with. Settings here change what is stored; nodes take them from it.
+
+    settings : version, graph (its hash), raw_retention_ms, offline_ticks, minute_retention_ms.
+    """
+
+    seq: int
+    arrived: int
+    version: str = ""
+    graph: str = ""
+    raw_retention_ms: int = 30 * 86_400_000
+    minute_retention_ms: int = 90 * 86_400_000
+    dead_letter_retention_ms: int = 90 * 86_400_000
+    offline_ticks: int = 600

@@ -1,0 +1,76 @@
+"""What devices say: readings, status and the alerts they raise themselves."""
+
+from typing import Literal
+
+import msgspec
+
+Value = float | bool
+Clock = Literal["device", "boot", "arrival"]
+
+ORDER_STEP = 8192
+"""Rows are ordered by seq * ORDER_STEP + index: no message holds more readings than this."""
+
+
+class Reading(msgspec.Struct):
+    """What one device measured at one instant, in our units.
+
+    device_id : from the topic.
+    order     : journal seq * ORDER_STEP + index in the message; later wins.
+    arrived   : when the journal took it. [ms since 1970, UTC]
+    values    : by quantity (see quantities.py, which fixes unit and span); a missing value is absent, never NaN.
+    at        : event time, set by `clock`. [ms since 1970, UTC]
+    clock     : where `at` came from: device (Unix time), boot (uptime) or arrival.
+    timestamp : as sent: Unix ms, uptime ms or None.
+    boot_id   : as sent, or None.
+    number    : the device's own `seq`, or None.
+    version   : firmware, or None.
+    levels    : alert levels the device reports, 0 … 2 by name (voltage, compressor_temp, …).
+    invalid   : fields the device itself called untrusted.
+    retained  : came from the broker's memory, not from the device just now.
+    raw       : the reading's JSON as sent.
+    """
+
+    device_id: str
+    order: int
+    arrived: int
+    values: dict[str, Value]
+    at: int = 0
+    clock: Clock = "device"
+    timestamp: float | None = None
+    boot_id: str | None = None
+    number: int | None = None
+    version: str | None = None
+    levels: dict[str, int] = {}
+    invalid: tuple[str, ...] = ()
+    retained: bool = False
+    raw: bytes = b""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """A device attribute: `status/rssi`, `status/version` …; `online` is True or False.
+
+    value : text as sent (stripped, at most 1 000 characters), or a bool for `online`.
+    """
+
+    device_id: str
+    order: int
+    arrived: int
+    name: str
+    value: str | bool
+    retained: bool = False
+
+
+class DeviceAlert(msgspec.Struct, frozen=True):
+    """An alert that the device itself raised.
+
+    at : the device's own time where plausible, else arrival. [ms since 1970, UTC]
+    """
+
+    device_id: str
+    order: int
+    arrived: int
+    at: int
+    alert_type: str
+    level: Literal["warning", "critical"]
+    value: float | None
+    message: str

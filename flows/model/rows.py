@@ -1,0 +1,87 @@
+"""What the pipeline hands to the store sink. Every row is an upsert that carries its order."""
+
+import msgspec
+
+from flows.model.alert import Transition
+from flows.model.command import CommandOutcome
+from flows.model.dead_letter import DeadLetter
+from flows.model.device import DeviceMetadata
+from flows.model.reading import Clock, Value
+from flows.model.rollup import Compose, Refold, RollupRow
+
+
+class RawRow(msgspec.Struct, frozen=True):
+    """One reading as stored: merged field by field into the row of its device and time.
+
+    values : payload and derived quantities.
+    """
+
+    device_id: str
+    at: int
+    order: int
+    arrived: int
+    clock: Clock
+    values: dict[str, Value]
+
+
+class LatestRow(msgspec.Struct, frozen=True):
+    """The newest value of every quantity of a device, with its time.
+
+    values : by quantity, (event time [ms], value).
+    """
+
+    device_id: str
+    order: int
+    values: dict[str, tuple[int, Value]]
+
+
+class DeviceRow(msgspec.Struct, frozen=True):
+    """What changed of a device; None leaves what was stored.
+
+    online     : the last `status/online`, or None.
+    last_seen  : event-free: arrival of its newest message. [ms since 1970, UTC]
+    attributes : by name, those that changed.
+    metadata   : the whole history, oldest first.
+    """
+
+    device_id: str
+    order: int
+    online: bool | None = None
+    last_seen: int | None = None
+    attributes: dict[str, str] = {}
+    metadata: list[DeviceMetadata] | None = None
+
+
+class Forget(msgspec.Struct, frozen=True):
+    """Delete everything of a device up to this order."""
+
+    device_id: str
+    order: int
+
+
+class Retain(msgspec.Struct, frozen=True):
+    """Delete what retention no longer covers, of one device ("" = dead letters).
+
+    raw_before, minute_before, dead_letter_before : [ms since 1970, UTC]
+    """
+
+    device_id: str
+    order: int
+    raw_before: int
+    minute_before: int
+    dead_letter_before: int
+
+
+StoreItem = (
+    RawRow
+    | RollupRow
+    | Refold
+    | Compose
+    | LatestRow
+    | DeviceRow
+    | Transition
+    | DeadLetter
+    | CommandOutcome
+    | Forget
+    | Retain
+)

@@ -1,0 +1,1 @@
+"""One node a file; each states what goes in, what comes out and what it remembers."""

@@ -1,0 +1,80 @@
+"""Quantities that follow from one message alone (contract §7)."""
+
+from flows.model.device import DeviceMetadata
+from flows.model.quantities import QUANTITIES
+from flows.model.reading import Value
+from flows.physics.heat import heat_capacity, heat_power
+from flows.physics.performance import carnot_cop
+from flows.physics.refrigerant import absolute_psi, dew_temperature
+
+DERIVED = frozenset(q.name for q in QUANTITIES if q.origin == "derived")
+_PHASES = ("phase1", "phase2", "phase3")
+
+
+def payload_values(values: dict[str, Value]) -> dict[str, Value]:
+    """Leave out what was derived by `derived_values`, but for sums over phases, which stay as sent."""
+    return {name: value for name, value in values.items() if name not in DERIVED}
+
+
+def phase_sums(values: dict[str, Value]) -> dict[str, float]:
+    """Power as the sum of the phases where it is absent, and the electricity counter likewise. [W, kWh]
+
+    The counter needs all three phases, else a missing one would look like a reset.
+    """
+    sums: dict[str, float] = {}
+    if "power" not in values:
+        powers = [float(values[f"{phase}_power"]) for phase in _PHASES if f"{phase}_power" in values]
+        if powers:
+            sums["power"] = sum(powers)
+    if "electric_energy" not in values:
+        counters = [float(values[f"{phase}_energy"]) for phase in _PHASES if f"{phase}_energy" in values]
+        if len(counters) == len(_PHASES):
+            sums["electric_energy"] = sum(counters)
+    return sums
+
+
+def derived_values(values: dict[str, Value], metadata: DeviceMetadata) -> dict[str, Value]:
+    """Compute what one message's own values give; absent where an input is.
+
+    values   : by quantity, in its unit.
+    metadata : refrigerant, gauge or absolute pressure, glycol.
+    Gives delta_t [K], heat_power [W], carnot_cop, t_sat_low, t_sat_high [°C], pressure_ratio,
+    discharge_superheat, evaporator_approach, condenser_approach [K].
+    """
+    out: dict[str, Value] = {}
+    inlet, outlet, ambient = values.get("temp_inlet"), values.get("temp_outlet"), values.get("temp_ambient")
+    if outlet is not None and inlet is not None:
+        out["delta_t"] = outlet - inlet
+        flow_rate = values.get("flow_rate")
+        if flow_rate is not None:
+            out["heat_power"] = heat_power(flow_rate, outlet, inlet, heat_capacity(metadata.glycol_percent))
+    if outlet is not None and ambient is not None:
+        ideal = carnot_cop(outlet, ambient)
+        if ideal is not None:
+            out["carnot_cop"] = ideal
+    _add_refrigerant(out, values, metadata)
+    return out
+
+
+def _add_refrigerant(out: dict[str, Value], values: dict[str, Value], metadata: DeviceMetadata) -> None:
+    high, low = values.get("pressure_high"), values.get("pressure_low")
+    high = absolute_psi(high, metadata.pressure_absolute) if high is not None else None
+    low = absolute_psi(low, metadata.pressure_absolute) if low is not None else None
+    if high is not None and low is not None and low > 0.0:
+        out["pressure_ratio"] = high / low
+    if not metadata.refrigerant:
+        return
+    if low is not None:
+        t_sat_low = dew_temperature(low, metadata.refrigerant)
+        if t_sat_low is not None:
+            out["t_sat_low"] = t_sat_low
+            if "temp_ambient" in values:
+                out["evaporator_approach"] = values["temp_ambient"] - t_sat_low
+    if high is not None:
+        t_sat_high = dew_temperature(high, metadata.refrigerant)
+        if t_sat_high is not None:
+            out["t_sat_high"] = t_sat_high
+            if "temp_compressor" in values:
+                out["discharge_superheat"] = values["temp_compressor"] - t_sat_high
+            if "temp_outlet" in values:
+                out["condenser_approach"] = t_sat_high - values["temp_outlet"]

@@ -1,0 +1,195 @@
+"""Every setting, read once from the environment (and the command line), then passed down."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flows.errors import ConfigError
+
+DAY_MS = 86_400_000
+_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
+_DURATION = re.compile(r"(\d+)([smhdw])")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _named(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """All settings: each with its unit, default and one sentence. Names are environment variables."""
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, env_ignore_empty=True)
+
+    data: Path = Field(
+        Path("data"), validation_alias=_named("HEATPUMP_DATA"), description="Folder that holds all state."
+    )
+    mqtt_broker: str = Field(
+        "",
+        validation_alias=_named("MQTT_BROKER"),
+        description="Host of an MQTT broker; empty: start our own.",
+    )
+    mqtt_port: Port = Field(
+        1883,
+        validation_alias=_named("MQTT_PORT", "HEATPUMP_MQTT_PORT"),
+        description="Port of the MQTT broker.",
+    )
+    mqtt_ws_port: Port = Field(
+        9001, validation_alias=_named("HEATPUMP_MQTT_WS_PORT"), description="MQTT over WebSocket, own broker."
+    )
+    mqtt_user: str = Field(
+        "heatpump",
+        validation_alias=_named("MQTT_USER"),
+        description="MQTT user, sent where a password is set.",
+    )
+    mqtt_password: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_named("MQTT_PASSWORD"),
+        description="MQTT password; empty: none is sent.",
+    )
+    mqtt_client_id: str = Field(
+        "heatpump-flow",
+        validation_alias=_named("HEATPUMP_MQTT_CLIENT_ID"),
+        description="Client id of ingest; the broker keeps unread messages under it, so never change it in use.",
+    )
+    api_host: str = Field(
+        "127.0.0.1",
+        validation_alias=_named("HEATPUMP_API_HOST"),
+        description="Address the API listens on; beyond loopback it demands a bearer token.",
+    )
+    api_port: Port = Field(8000, validation_alias=_named("HEATPUMP_API_PORT"), description="Port of the API.")
+    api_token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_named("HEATPUMP_API_TOKEN"),
+        description="Bearer token of the API; empty: generated into the data folder where one is needed.",
+    )
+    api_origins: str = Field(
+        "",
+        validation_alias=_named("HEATPUMP_API_ORIGINS"),
+        description="Web origins beside the API's own that may open its WebSocket, separated by commas.",
+    )
+    panel_port: Port = Field(
+        5006, validation_alias=_named("HEATPUMP_PANEL_PORT"), description="Port of the analytics pages."
+    )
+    command_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        validation_alias=_named("HEATPUMP_COMMAND_PORT"),
+        description="Private loopback port of the flow for commands; 0: any free one.",
+    )
+    lan: bool = Field(
+        False,
+        validation_alias=_named("HEATPUMP_LAN"),
+        description="Open MQTT to the local network, with a generated password.",
+    )
+    influxdb_retention: str = Field(
+        "30d", validation_alias=_named("INFLUXDB_RETENTION"), description="How long raw readings are kept."
+    )
+    online_timeout_s: int = Field(
+        120,
+        ge=1,
+        le=86_400,
+        validation_alias=_named("DEVICE_ONLINE_TIMEOUT_SECONDS"),
+        description="A device is online if it sent a reading within this time. [s]",
+    )
+    offline_ticks: int = Field(
+        600,
+        ge=5,
+        le=86_400,
+        validation_alias=_named("HEATPUMP_OFFLINE_TICKS"),
+        description="Journaled seconds of silence after which a device counts as offline. [s]",
+    )
+    epoch_ms: int = Field(
+        5_000,
+        ge=100,
+        le=60_000,
+        validation_alias=_named("HEATPUMP_EPOCH_MS"),
+        description="How often the pipeline's state is saved; acknowledgements do not wait for it. [ms]",
+    )
+    batch_frames: int = Field(
+        1_000,
+        ge=1,
+        le=10_000,
+        validation_alias=_named("HEATPUMP_BATCH_FRAMES"),
+        description="Most journal frames in one batch of the pipeline.",
+    )
+    journal_retention: str = Field(
+        "7d",
+        validation_alias=_named("HEATPUMP_JOURNAL_RETENTION"),
+        description="How long the journal is kept.",
+    )
+    journal_max_mb: int = Field(
+        10_000,
+        ge=8,
+        validation_alias=_named("HEATPUMP_JOURNAL_MAX_MB"),
+        description="Size at which ingest stops acknowledging and the broker's queue is the next buffer. [MB]",
+    )
+    journal_segment_mb: int = Field(
+        64,
+        ge=1,
+        le=1024,
+        validation_alias=_named("HEATPUMP_JOURNAL_SEGMENT_MB"),
+        description="Segment size. [MB]",
+    )
+    min_free_mb: int = Field(
+        1_000,
+        ge=1,
+        validation_alias=_named("HEATPUMP_MIN_FREE_MB"),
+        description="Free disk space below which ingest stops acknowledging. [MB]",
+    )
+    graph: Path = Field(
+        Path(__file__).parent / "graphs" / "heat_pump.toml",
+        validation_alias=_named("HEATPUMP_GRAPH"),
+        description="The node graph.",
+    )
+
+    @field_validator("influxdb_retention", "journal_retention")
+    @classmethod
+    def _is_duration(cls, text: str) -> str:
+        if not _DURATION.fullmatch(text) or duration_ms(text) < DAY_MS:
+            raise ValueError("must be a whole number of s, m, h, d or w, at least 1d, such as 30d")
+        return text
+
+    @property
+    def raw_retention_ms(self) -> int:
+        """How long raw readings are kept. [ms]"""
+        return duration_ms(self.influxdb_retention)
+
+    @property
+    def journal_retention_ms(self) -> int:
+        """How long the journal is kept. [ms]"""
+        return duration_ms(self.journal_retention)
+
+    @property
+    def mqtt_host(self) -> str:
+        """Host to connect to."""
+        return self.mqtt_broker or "127.0.0.1"
+
+    @property
+    def store_path(self) -> Path:
+        """The embedded store."""
+        return self.data / "store.sqlite"
+
+
+def duration_ms(text: str) -> int:
+    """Turn `30d` into milliseconds; the text was checked before."""
+    number, unit = text[:-1], text[-1]
+    return int(number) * _UNIT_MS[unit]
+
+
+def load_settings(**given: object) -> Settings:
+    """Read the settings; what is given (by field name, None = not given) wins over the environment.
+
+    Raises ConfigError that names the variable, its value and what was allowed.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise ConfigError(name, first.get("input"), f"is not allowed: {first['msg']}") from None

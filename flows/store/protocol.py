@@ -1,0 +1,179 @@
+"""What every store can do: SQLite now, InfluxDB beside it. tests/store/ holds one suite for all of them."""
+
+from typing import Protocol
+
+import msgspec
+
+from flows.model.alert import Transition
+from flows.model.command import CommandOutcome
+from flows.model.device import DeviceMetadata
+from flows.model.reading import Clock, Value
+from flows.model.rollup import Resolution, RollupRow
+from flows.model.rows import StoreItem
+
+
+class Fence(msgspec.Struct, frozen=True):
+    """How far the store has taken the journal, durably.
+
+    journal_id : of the journal it was fed from.
+    seq        : of the last frame whose effects are all stored.
+    base       : added to the journal's seq to give the store's orders; 0 but after adopting another journal.
+    """
+
+    journal_id: str
+    seq: int
+    base: int = 0
+
+
+class StoredReading(msgspec.Struct, frozen=True):
+    """One raw row. at, arrived: [ms since 1970, UTC]."""
+
+    device_id: str
+    at: int
+    arrived: int
+    clock: Clock
+    values: dict[str, Value]
+
+
+class StoredDevice(msgspec.Struct, frozen=True):
+    """What is known of a device.
+
+    online    : last `status/online`, None if it never sent one.
+    last_seen : arrival of its newest message. [ms since 1970, UTC]
+    latest    : by quantity (event time [ms], value).
+    metadata  : oldest valid_from first.
+    """
+
+    device_id: str
+    online: bool | None
+    last_seen: int
+    attributes: dict[str, str]
+    latest: dict[str, tuple[int, Value]]
+    metadata: list[DeviceMetadata]
+
+
+class StoredAlert(msgspec.Struct, frozen=True):
+    """An alert as it stands: its last transition, and who acknowledged it when.
+
+    cleared_at : event time of the clear, None while open.
+    """
+
+    last: Transition
+    cleared_at: int | None
+    acknowledged_by: str
+
+
+class StoredDeadLetter(msgspec.Struct, frozen=True):
+    """A refused message; body is None where the hour's limit of bodies was reached (then `count` tells)."""
+
+    id: int
+    device_id: str
+    topic: str
+    arrived: int
+    reason: str
+    detail: str
+    body: bytes
+    size: int
+
+
+class DeadLetterCount(msgspec.Struct, frozen=True):
+    """How many messages were refused in one hour. hour: its start. [ms since 1970, UTC]"""
+
+    device_id: str
+    reason: str
+    hour: int
+    count: int
+
+
+class StoreStats(msgspec.Struct, frozen=True):
+    """Totals. oldest, newest: event times. [ms since 1970, UTC], None of an empty store."""
+
+    total_readings: int
+    total_alerts: int
+    oldest: int | None
+    newest: int | None
+
+
+class Columns(msgspec.Struct, frozen=True):
+    """Rows of one device by column; `time` ascending [ms since 1970, UTC], missing values None."""
+
+    time: list[int]
+    values: dict[str, list[float | None]]
+
+
+class StoreWriter(Protocol):
+    """The flow's side: one writer, one transaction a batch."""
+
+    def apply(self, items: list[StoreItem]) -> None:
+        """Write one batch whole or not at all; rows whose order is not newer than the stored one are ignored.
+
+        Items are applied in this order whatever theirs: Forget, DeviceRow, RawRow, LatestRow, RollupRow,
+        Refold, Compose, Transition, DeadLetter, CommandOutcome, Retain.
+        Raises RetryableStoreError (nothing was written), StoreError.
+        """
+
+    def commit_fence(self, fence: Fence) -> None:
+        """Make all that was applied, and the fence, durable: after this a power loss takes none of it."""
+
+    def fence(self) -> Fence | None:
+        """Return the last durable fence, None of a new store."""
+
+    def close(self) -> None:
+        """Release files; safe to call twice."""
+
+
+class StoreReader(Protocol):
+    """Everyone's side: bounded reads that hold nothing up. Times are [ms since 1970, UTC], spans [start, end)."""
+
+    def ping(self) -> None:
+        """Raise StoreError if the store cannot be read."""
+
+    def stats(self) -> StoreStats:
+        """Count what is there; ≤ 100 ms at any size (counts may be kept, not scanned)."""
+
+    def devices(self) -> list[StoredDevice]:
+        """All devices by id."""
+
+    def device(self, device_id: str) -> StoredDevice | None:
+        """One device, or None."""
+
+    def readings(
+        self, device_id: str, start: int, end: int, limit: int, newest_first: bool = True
+    ) -> list[StoredReading]:
+        """At most `limit` raw rows of a span."""
+
+    def raw_columns(self, device_id: str, start: int, end: int, fields: list[str], limit: int) -> Columns:
+        """Raw values by column, oldest first, at most `limit` rows."""
+
+    def rollups(self, device_id: str, resolution: Resolution, start: int, end: int, limit: int) -> list[RollupRow]:
+        """Rollup rows whose bucket starts in the span, oldest first."""
+
+    def rollup_columns(
+        self, device_id: str, resolution: Resolution, start: int, end: int, columns: list[str], limit: int
+    ) -> Columns:
+        """Named rollup columns (a column no row has is all None), oldest first."""
+
+    def alerts(
+        self, device_id: str | None, start: int, end: int, limit: int, open_only: bool = False
+    ) -> list[StoredAlert]:
+        """Alerts with a transition in the span, newest first."""
+
+    def alert(self, alert_id: str) -> StoredAlert | None:
+        """One alert, or None."""
+
+    def dead_letters(
+        self, device_id: str | None, reason: str | None, before: int | None, limit: int
+    ) -> list[StoredDeadLetter]:
+        """Dead letters with id < before, newest first."""
+
+    def dead_letter(self, letter_id: int) -> StoredDeadLetter | None:
+        """One dead letter, or None."""
+
+    def dead_letter_counts(self, device_id: str | None, start: int, end: int) -> list[DeadLetterCount]:
+        """Refusals by device, reason and hour, kept bodies or not."""
+
+    def command(self, command_id: str) -> CommandOutcome | None:
+        """What became of a command, None while its effect is not stored."""
+
+    def close(self) -> None:
+        """Release files; safe to call twice."""
