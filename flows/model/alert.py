@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 Level = Literal["warning", "critical"]
-AlertState = Literal["raised", "escalated", "eased", "acknowledged", "cleared"]
+AlertState = Literal["raised", "escalated", "eased", "acknowledged", "cleared", "noted"]
 
 
 class Transition(msgspec.Struct, frozen=True):
@@ -16,7 +16,7 @@ class Transition(msgspec.Struct, frozen=True):
     at         : event time of the change. [ms since 1970, UTC]
     arrived    : when the journal took the cause. [ms since 1970, UTC]
     level      : after the change; of a cleared alert, its last.
-    state      : raised, escalated (warning → critical), eased (critical → warning), acknowledged, cleared.
+    state      : raised, escalated (warning → critical), eased (critical → warning), acknowledged, cleared; noted: an event without end.
     value      : what was measured, or None.
     since      : event time of the raise. [ms since 1970, UTC]
     by         : who acknowledged, else "".
