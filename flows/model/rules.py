@@ -1,0 +1,61 @@
+"""Threshold rules of alerts: data, shipped in flows/graphs/alert_rules.toml."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from flows.model.alert import Level
+from flows.model.device import Bounds
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One threshold rule on one quantity.
+
+    warning, critical : thresholds in the quantity's unit; None: no such level.
+    direction         : high: reached at or above; low: reached at or below.
+    clear_by          : how far beyond the threshold a value must come back to leave a level.
+    running_only      : judged only while the compressor runs, outside defrost and its first 3 minutes.
+    """
+
+    alert_type: str
+    quantity: str
+    direction: Literal["high", "low"]
+    warning: float | None = None
+    critical: float | None = None
+    clear_by: float = 0.0
+    running_only: bool = False
+
+    def overridden(self, bounds: Bounds | None) -> "Rule":
+        """Return this rule with a device's own thresholds where it has them."""
+        if bounds is None:
+            return self
+        return msgspec.structs.replace(
+            self,
+            warning=self.warning if bounds.warning is None else bounds.warning,
+            critical=self.critical if bounds.critical is None else bounds.critical,
+        )
+
+    def level(self, value: float, current: Level | None) -> Level | None:
+        """Judge a value, given the level that holds now; None is well."""
+        for level, threshold in (("critical", self.critical), ("warning", self.warning)):
+            if threshold is None:
+                continue
+            held = current == "critical" or current == level
+            slack = self.clear_by if held else 0.0
+            reached = value >= threshold - slack if self.direction == "high" else value <= threshold + slack
+            if reached:
+                return level  # type: ignore[return-value]
+        return None
+
+
+def load_rules(path: Path) -> list[Rule]:
+    """Read a rule file. Raises ValueError with a sentence that names the rule and the field."""
+    rules = []
+    for alert_type, body in tomllib.loads(path.read_text()).items():
+        try:
+            rules.append(msgspec.convert({"alert_type": alert_type, **body}, Rule))
+        except (msgspec.ValidationError, TypeError) as error:
+            raise ValueError(f"{path.name}: [{alert_type}] {error}") from None
+    return rules
