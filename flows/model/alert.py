@@ -16,7 +16,8 @@ class Transition(msgspec.Struct, frozen=True):
     at         : event time of the change. [ms since 1970, UTC]
     arrived    : when the journal took the cause. [ms since 1970, UTC]
     level      : after the change; of a cleared alert, its last.
-    state      : raised, escalated (warning → critical), eased (critical → warning), acknowledged, cleared; noted: an event without end.
+    state      : raised, escalated (warning → critical), eased (critical → warning), acknowledged, cleared;
+                 noted: an event without end.
     value      : what was measured, or None.
     since      : event time of the raise. [ms since 1970, UTC]
     by         : who acknowledged, else "".

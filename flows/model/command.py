@@ -39,3 +39,18 @@ class CommandOutcome(msgspec.Struct, frozen=True):
     body: str
     outcome: Outcome
     detail: str
+
+
+def done(command: Command, detail: str) -> CommandOutcome:
+    """Record that a command took effect."""
+    return _outcome(command, "done", detail)
+
+
+def refused(command: Command, detail: str) -> CommandOutcome:
+    """Record why a command had no effect."""
+    return _outcome(command, "refused", detail)
+
+
+def _outcome(command: Command, word: Outcome, detail: str) -> CommandOutcome:
+    body = msgspec.json.encode(command.body).decode()
+    return CommandOutcome(command.seq, command.id, command.by, command.at, command.name, body, word, detail)

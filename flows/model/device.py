@@ -57,3 +57,22 @@ def with_metadata(history: list[DeviceMetadata], entry: DeviceMetadata) -> list[
     """Add one entry, replacing one of the same valid_from; oldest first."""
     kept = [known for known in history if known.valid_from != entry.valid_from]
     return sorted([*kept, entry], key=lambda known: known.valid_from)
+
+
+class MetadataChanged(msgspec.Struct, frozen=True):
+    """A device's metadata history after a command, for the nodes that compute with it.
+
+    recompute_from : readings from here on were computed with other values, None: none were. [ms since 1970, UTC]
+    """
+
+    device_id: str
+    order: int
+    history: list[DeviceMetadata]
+    recompute_from: int | None
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """A user asked to forget a device: nodes drop what they remember of it."""
+
+    device_id: str
+    order: int

@@ -10,6 +10,12 @@ Clock = Literal["device", "boot", "arrival"]
 ORDER_STEP = 8192
 """Rows are ordered by seq * ORDER_STEP + index: no message holds more readings than this."""
 
+EARLIEST_MS = 1_577_836_800_000
+"""2020-01-01: before it, no device time is Unix time. [ms]"""
+
+FUTURE_MS = 300_000
+"""How far ahead of its arrival a reading may be dated. [ms]"""
+
 
 class Reading(msgspec.Struct):
     """What one device measured at one instant, in our units.

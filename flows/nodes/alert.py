@@ -1,0 +1,307 @@
+"""alert: judge readings by threshold rules, ticks by silence; keep what devices raise themselves.
+
+In     Reading, Status, DeviceAlert, Tick, Start, Command alert_ack, MetadataChanged, Forgotten
+Out    items        the same, but for the command
+       transitions  Transition
+       rows         CommandOutcome
+State  per device: open alerts, newest judged event time, since when it runs out of defrost, overrides, last heard;
+       shared: the offline limit, the number of the newest tick
+
+docs/reference/alerts.md tells the rules; they are data (graphs/alert_rules.toml).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from flows.errors import ConfigError
+from flows.model.alert import AlertState, Level, Transition
+from flows.model.command import Command, done, refused
+from flows.model.device import Bounds, Forgotten, MetadataChanged, metadata_at
+from flows.model.frame import Start, Tick
+from flows.model.quantities import BY_NAME
+from flows.model.reading import ORDER_STEP, DeviceAlert, Reading, Status
+from flows.model.rules import Rule, load_rules
+from flows.nodes.ports import Keyed, Node, Ports, Snapshot
+
+OFFLINE = "device_offline"
+SETTLE_MS = 180_000
+"""Pressures are not judged in the first minutes of a run or after a defrost. [ms]"""
+
+_LEVELS: dict[int, Level] = {1: "warning", 2: "critical"}
+_RANK = {"warning": 1, "critical": 2}
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """What changes an alert: order and times of a reading, status, tick or command; value, where one was judged."""
+
+    order: int
+    at: int
+    arrived: int
+    value: float | None = None
+
+
+class OpenAlert(msgspec.Struct):
+    """An alert that has not cleared. since: event time of the raise. [ms since 1970, UTC]"""
+
+    id: str
+    level: Level
+    since: int
+    message: str
+    acknowledged_by: str = ""
+
+
+class AlertMemory(msgspec.Struct):
+    """What is remembered of one device.
+
+    at            : newest judged event time. [ms since 1970, UTC]
+    settled_from  : event time from which pressures may be judged, None while they may not. [ms since 1970, UTC]
+    heard         : number of the newest tick when it last sent a reading, −1 if it never did.
+    """
+
+    open: dict[str, OpenAlert] = {}
+    at: int = -1
+    settled_from: int | None = None
+    heard: int = -1
+    limits: dict[str, Bounds] = {}
+
+
+class _Shared(msgspec.Struct):
+    """offline_ticks: the limit; tick: number of the newest."""
+
+    offline_ticks: int = 600
+    tick: int = 0
+
+
+class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """rules: file of threshold rules, beside the graph file; empty: the shipped ones."""
+
+    rules: str = ""
+
+
+def read_rules(params: Params) -> list[Rule]:
+    """Load and check the rules. Raises ConfigError naming the file, the rule and the field."""
+    path = Path(params.rules) if params.rules else Path(__file__).parent.parent / "graphs" / "alert_rules.toml"
+    try:
+        rules = load_rules(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError("alert.rules", str(path), f"cannot be used: {error}") from None
+    for rule in rules:
+        if rule.quantity not in BY_NAME:
+            raise ConfigError(f"alert.rules [{rule.alert_type}]", rule.quantity, "is no quantity")
+    return rules
+
+
+class Alerts(Keyed[AlertMemory, _Shared]):
+    """See the module."""
+
+    def __init__(self, params: Params, snapshot: Snapshot | None) -> None:
+        super().__init__(1, AlertMemory, _Shared, snapshot)
+        self._rules = read_rules(params)
+        self._due: dict[int, list[str]] = {}
+        for device_id, state in self.devices.items():
+            self._watch(device_id, state)
+
+    def on_items(self, items: list[Any], out: Ports) -> None:
+        """Judge in the journal's order."""
+        passed, changes = out["items"], out["transitions"]
+        for item in items:
+            kind = type(item)
+            if kind is Reading:
+                self._reading(item, changes)
+            elif kind is Tick:
+                self._tick(item, changes)
+            elif kind is Status:
+                if item.name == "online":
+                    self._online(item, changes)
+            elif kind is DeviceAlert:
+                changes.append(_noted(item))
+            elif kind is Start:
+                self._limit(item.offline_ticks)
+            elif kind is MetadataChanged:
+                latest = metadata_at(item.history, 2**62)
+                self.state_of(item.device_id).limits = latest.limits
+            elif kind is Forgotten:
+                self.forget(item.device_id)
+            elif kind is Command:
+                self._acknowledge(item, changes, out["rows"])
+                continue
+            passed.append(item)
+
+    def sizes(self) -> dict[str, int]:
+        """Count devices and open alerts."""
+        return {**super().sizes(), "open": sum(len(state.open) for state in self.devices.values())}
+
+    # ---- readings
+
+    def _reading(self, reading: Reading, changes: list[Transition]) -> None:
+        device_id = reading.device_id
+        state = self.state_of(device_id)
+        first, state.heard = state.heard < 0, self.shared.tick
+        if first:
+            self._watch(device_id, state)
+        if OFFLINE in state.open:
+            self._clear(state, device_id, OFFLINE, Cause(reading.order, reading.arrived, reading.arrived), changes)
+        if reading.at <= state.at:
+            return
+        state.at = reading.at
+        self._settle(state, reading, changes)
+        settled = state.settled_from is not None and reading.at >= state.settled_from
+        for rule in self._rules:
+            value = reading.values.get(rule.quantity)
+            if value is None or (rule.running_only and not settled):
+                continue
+            rule = rule.overridden(state.limits.get(rule.alert_type))
+            alert = state.open.get(rule.alert_type)
+            level = rule.level(value, alert.level if alert else None)
+            if level is not None or alert is not None:
+                cause = Cause(reading.order, reading.at, reading.arrived, float(value))
+                self._become(
+                    state, device_id, rule.alert_type, level, _sentence(rule, level, value), cause, changes
+                )
+        for name, code in reading.levels.items():
+            message = f"the device reports {name} as {_LEVELS.get(code, 'well')}"
+            cause = Cause(reading.order, reading.at, reading.arrived)
+            self._become(state, device_id, f"device_{name}", _LEVELS.get(code), message, cause, changes)
+
+    def _settle(self, state: AlertMemory, reading: Reading, changes: list[Transition]) -> None:
+        """Follow compressor and defrost; pressures mean nothing while it stands still or defrosts."""
+        running, defrost = reading.values.get("compressor_running"), reading.values.get("defrost_active")
+        if running is False or defrost is True:
+            state.settled_from = None
+            cause = Cause(reading.order, reading.at, reading.arrived)
+            for rule in self._rules:
+                if rule.running_only and rule.alert_type in state.open:
+                    self._clear(state, reading.device_id, rule.alert_type, cause, changes)
+        elif running is True and state.settled_from is None:
+            state.settled_from = reading.at + SETTLE_MS
+
+    # ---- silence
+
+    def _tick(self, tick: Tick, changes: list[Transition]) -> None:
+        shared = self.shared
+        shared.tick = tick.n
+        for n in sorted(n for n in self._due if n <= tick.n):
+            for device_id in self._due.pop(n):
+                state = self.devices.get(device_id)
+                if state is None or state.heard < 0 or OFFLINE in state.open:
+                    continue
+                if state.heard + shared.offline_ticks > tick.n:
+                    self._watch(device_id, state)
+                else:
+                    cause = Cause(tick.seq * ORDER_STEP, tick.arrived, tick.arrived)
+                    self._offline(device_id, "no reading for too long", cause, changes)
+
+    def _watch(self, device_id: str, state: AlertMemory) -> None:
+        """Look at a device again when it may have been silent for too long."""
+        if state.heard >= 0 and OFFLINE not in state.open:
+            due = max(state.heard + self.shared.offline_ticks, self.shared.tick + 1)
+            self._due.setdefault(due, []).append(device_id)
+
+    def _limit(self, offline_ticks: int) -> None:
+        if offline_ticks == self.shared.offline_ticks:
+            return
+        self.shared.offline_ticks, self._due = offline_ticks, {}
+        for device_id, state in self.devices.items():
+            self._watch(device_id, state)
+
+    def _online(self, status: Status, changes: list[Transition]) -> None:
+        device_id, cause = status.device_id, Cause(status.order, status.arrived, status.arrived)
+        state = self.state_of(device_id)
+        if status.value is False:
+            if OFFLINE not in state.open:
+                self._offline(device_id, "its connection was lost", cause, changes)
+        elif OFFLINE in state.open and not status.retained:
+            if state.heard >= 0:
+                state.heard = self.shared.tick
+            self._clear(state, device_id, OFFLINE, cause, changes)
+
+    def _offline(self, device_id: str, why: str, cause: Cause, changes: list[Transition]) -> None:
+        state = self.state_of(device_id)
+        self._become(state, device_id, OFFLINE, "critical", f"device offline: {why}", cause, changes)
+
+    # ---- transitions
+
+    def _become(
+        self,
+        state: AlertMemory,
+        device_id: str,
+        alert_type: str,
+        level: Level | None,
+        message: str,
+        cause: Cause,
+        changes: list[Transition],
+    ) -> None:
+        """Bring one alert to a level, by at most one transition."""
+        alert = state.open.get(alert_type)
+        if level is None:
+            if alert is not None:
+                self._clear(state, device_id, alert_type, cause, changes)
+        elif alert is None:
+            alert = OpenAlert(f"{device_id}/{alert_type}/{cause.order}", level, cause.at, message)
+            state.open[alert_type] = alert
+            changes.append(_transition(alert, device_id, alert_type, "raised", cause))
+        elif alert.level != level:
+            word: AlertState = "escalated" if _RANK[level] > _RANK[alert.level] else "eased"
+            alert.level, alert.message = level, message
+            changes.append(_transition(alert, device_id, alert_type, word, cause))
+
+    def _clear(
+        self, state: AlertMemory, device_id: str, alert_type: str, cause: Cause, changes: list[Transition]
+    ) -> None:
+        alert = state.open.pop(alert_type)
+        changes.append(_transition(alert, device_id, alert_type, "cleared", cause))
+        if alert_type == OFFLINE:
+            self._watch(device_id, state)
+
+    def _acknowledge(self, command: Command, changes: list[Transition], rows: list[Any]) -> None:
+        alert_id = str(command.body.get("alert_id", ""))
+        device_id, _, rest = alert_id.partition("/")
+        alert_type = rest.rpartition("/")[0]
+        alert = self.devices[device_id].open.get(alert_type) if device_id in self.devices else None
+        if alert is None or alert.id != alert_id:
+            rows.append(refused(command, f"alert {alert_id!r:.200} is not open"))
+        elif alert.acknowledged_by:
+            rows.append(refused(command, f"alert {alert_id} was acknowledged by {alert.acknowledged_by}"))
+        else:
+            self.state_of(device_id).open[alert_type].acknowledged_by = command.by
+            cause = Cause(command.seq * ORDER_STEP, command.at, command.at)
+            changes.append(_transition(alert, device_id, alert_type, "acknowledged", cause, command.by))
+            rows.append(done(command, f"alert {alert_id} acknowledged"))
+
+
+def _transition(
+    alert: OpenAlert, device_id: str, alert_type: str, state: AlertState, cause: Cause, by: str = ""
+) -> Transition:
+    return Transition(
+        alert.id,
+        cause.order,
+        device_id,
+        alert_type,
+        cause.at,
+        cause.arrived,
+        alert.level,
+        state,
+        cause.value,
+        alert.message,
+        alert.since,
+        by,
+    )
+
+
+def _noted(item: DeviceAlert) -> Transition:
+    alert_type = f"device_{item.alert_type}"
+    event = OpenAlert(f"{item.device_id}/{alert_type}/{item.order}", item.level, item.at, item.message)
+    cause = Cause(item.order, item.at, item.arrived, item.value)
+    return _transition(event, item.device_id, alert_type, "noted", cause)
+
+
+def _sentence(rule: Rule, level: Level | None, value: float) -> str:
+    quantity = BY_NAME[rule.quantity]
+    threshold = rule.critical if level == "critical" else rule.warning
+    side = "at or above" if rule.direction == "high" else "at or below"
+    return f"{quantity.label} {value:g} {quantity.unit}, {side} {threshold} {quantity.unit}".replace(" ,", ",")
+
+
+NODE = Node("alert", Params, Alerts, out=("items", "transitions", "rows"), version=1)

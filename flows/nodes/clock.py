@@ -1,0 +1,251 @@
+"""clock: give every reading its event time (contract §1, Time).
+
+In     Reading, Tick, Start
+Out    dated  Reading with `at` and `clock`, in order; the other kinds as they came
+       dead   DeadLetter older_than_retention, empty
+State  per device: its boot (start, newest uptime), readings that wait for it to be dated, the
+       newest time given by arrival, the numbers of its newest readings; shared: the raw retention
+
+Rules, each in one function below: Unix time if plausible; uptime from the boot's start; else the arrival.
+"""
+
+from typing import Any
+
+import msgspec
+
+from flows.model.dead_letter import DeadLetter
+from flows.model.device import Forgotten
+from flows.model.frame import Start, Tick
+from flows.model.reading import EARLIEST_MS, FUTURE_MS, Reading
+from flows.nodes.ports import Keyed, Node, Ports, Snapshot
+from flows.nodes.validate import dead_reading
+
+LONGEST_UPTIME_MS = 10 * 365 * 86_400_000
+"""Beyond ten years, a timestamp is neither uptime nor Unix time."""
+
+DRIFT_MS = 2_000
+"""Drift of the uptime clock up to here leaves the boot's start alone."""
+
+DRIFT_WINDOW_MS = 3_600_000
+"""A clock that runs slow is seen as the smallest delay of a whole window. [ms]"""
+
+POWER_ON_C = 85.0
+"""What a DS18B20 says before its first conversion."""
+
+_POWER_ON_FIELDS = ("temp_inlet", "temp_outlet", "temp_ambient", "temp_indoor", "temp_dhw")
+_NUMBERS_KEPT = 256
+_MOST_PENDING = 10_000
+
+
+class Boot(msgspec.Struct):
+    """One run of a device whose clock is its uptime.
+
+    start    : when it began; fixed once readings were dated with it. [ms since 1970, UTC]
+    uptime   : largest seen. [ms]
+    dated    : start is fixed.
+    low      : smallest (arrival − uptime) since low_from. [ms since 1970, UTC]
+    low_from : arrival at which the present drift window began. [ms since 1970, UTC]
+    boot_id  : as sent, or None.
+    """
+
+    start: int
+    uptime: int
+    dated: bool
+    low: int
+    low_from: int
+    boot_id: str | None
+
+
+class DeviceClock(msgspec.Struct):
+    """What is remembered of one device's clock.
+
+    arrival_at : newest event time given by arrival. [ms since 1970, UTC]
+    numbers    : its newest readings' own numbers, oldest first, of boot `numbers_of`.
+    boot_id    : of its newest reading.
+    seen       : it has sent a reading.
+    """
+
+    boot: Boot | None = None
+    pending: list[Reading] = []
+    arrival_at: int = 0
+    numbers: dict[int, None] = {}
+    numbers_of: str | None = None
+    boot_id: str | None = None
+    seen: bool = False
+
+
+class _Shared(msgspec.Struct):
+    """raw_retention_ms: older live readings are refused. waiting: devices with pending readings."""
+
+    raw_retention_ms: int = 30 * 86_400_000
+    waiting: dict[str, None] = {}
+
+
+class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing to set: the raw retention comes with the start frame."""
+
+
+def unix_time(reading: Reading) -> int | None:
+    """Rule 1: the timestamp as Unix time, None where it is implausible."""
+    sent = reading.timestamp
+    return int(sent) if sent is not None and EARLIEST_MS <= sent <= reading.arrived + FUTURE_MS else None
+
+
+def uptime(reading: Reading) -> int | None:
+    """Rule 2: the timestamp as milliseconds since boot, None where it cannot be."""
+    sent = reading.timestamp
+    return int(sent) if sent is not None and 0 <= sent < LONGEST_UPTIME_MS else None
+
+
+def is_reboot(boot: Boot, reading: Reading, up: int) -> bool:
+    """Tell a new boot from a late reading of the old one."""
+    if reading.boot_id is not None and boot.boot_id is not None:
+        return reading.boot_id != boot.boot_id
+    return up < boot.uptime and reading.arrived - up > boot.start + boot.uptime
+
+
+def follow(boot: Boot, reading: Reading, up: int) -> None:
+    """Let a reading of the boot refine what is known of it."""
+    start = reading.arrived - up
+    boot.uptime = max(boot.uptime, up)
+    if not boot.dated:
+        boot.start = boot.low = min(boot.start, start)
+        return
+    if start < boot.start - DRIFT_MS:
+        boot.start = boot.low = start
+        boot.low_from = reading.arrived
+    elif reading.arrived - boot.low_from >= DRIFT_WINDOW_MS:
+        if boot.low > boot.start + DRIFT_MS:
+            boot.start = boot.low
+        boot.low, boot.low_from = start, reading.arrived
+    else:
+        boot.low = min(boot.low, start)
+
+
+class Clock(Keyed[DeviceClock, _Shared]):
+    """See the module."""
+
+    def __init__(self, params: Params, snapshot: Snapshot | None) -> None:
+        super().__init__(1, DeviceClock, _Shared, snapshot)
+
+    def on_items(self, items: list[Any], out: Ports) -> None:
+        """Date every reading; pass the rest on."""
+        dated = out["dated"]
+        for item in items:
+            kind = type(item)
+            if kind is Reading:
+                self._reading(item, out)
+                continue
+            if kind is Tick:
+                self._release_waiting(out)
+            elif kind is Start:
+                self.shared.raw_retention_ms = item.raw_retention_ms
+            elif kind is Forgotten:
+                self.forget(item.device_id)
+                self.shared.waiting.pop(item.device_id, None)
+            dated.append(item)
+
+    def sizes(self) -> dict[str, int]:
+        """Count devices and the readings that wait for their boot to be dated."""
+        waiting = self.shared.waiting
+        return {**super().sizes(), "pending": sum(len(self.devices[device].pending) for device in waiting)}
+
+    def _reading(self, reading: Reading, out: Ports) -> None:
+        state = self.state_of(reading.device_id)
+        if self._is_repeated(state, reading):
+            self.counts["duplicate"] += 1
+            return
+        at = unix_time(reading)
+        if at is not None:
+            self._power_on(state, reading, first=self._is_first(state, reading))
+            self._emit(reading, at, "device", out)
+            return
+        up = uptime(reading)
+        if reading.retained:  # the broker's memory of a reading that nothing dates
+            self.counts["dropped"] += 1
+        elif up is not None:
+            self._uptime(state, reading, up, out)
+        else:
+            self._power_on(state, reading, first=self._is_first(state, reading))
+            state.arrival_at = max(reading.arrived, state.arrival_at + 1)
+            self._emit(reading, state.arrival_at, "arrival", out)
+
+    def _is_repeated(self, state: DeviceClock, reading: Reading) -> bool:
+        """Recognise a reading by the number its device gave it, among the newest of the same boot."""
+        if reading.number is None:
+            return False
+        if state.numbers_of != reading.boot_id:
+            state.numbers, state.numbers_of = {}, reading.boot_id
+        if reading.number in state.numbers and reading.boot_id is not None:
+            return True
+        state.numbers[reading.number] = None
+        if len(state.numbers) > _NUMBERS_KEPT:
+            del state.numbers[next(iter(state.numbers))]
+        return False
+
+    def _is_first(self, state: DeviceClock, reading: Reading) -> bool:
+        """Tell the first reading of a boot, as far as a device without uptime lets us know."""
+        first = not state.seen or (reading.boot_id is not None and reading.boot_id != state.boot_id)
+        state.seen = True
+        state.boot_id = reading.boot_id or state.boot_id
+        return first
+
+    def _uptime(self, state: DeviceClock, reading: Reading, up: int, out: Ports) -> None:
+        boot = state.boot
+        first = boot is None or is_reboot(boot, reading, up)
+        self._power_on(state, reading, first)
+        state.seen, state.boot_id = True, reading.boot_id or state.boot_id
+        if boot is None or first:
+            self._release(reading.device_id, state, out)
+            start = reading.arrived - up
+            boot = state.boot = Boot(start, up, False, start, reading.arrived, reading.boot_id)
+        follow(boot, reading, up)
+        if boot.dated:
+            self._date(boot, reading, up, out)
+            return
+        state.pending.append(reading)
+        self.shared.waiting[reading.device_id] = None
+        if len(state.pending) >= _MOST_PENDING:
+            self._release(reading.device_id, state, out)
+
+    def _release_waiting(self, out: Ports) -> None:
+        for device_id in list(self.shared.waiting):
+            self._release(device_id, self.state_of(device_id), out)
+
+    def _release(self, device_id: str, state: DeviceClock, out: Ports) -> None:
+        """Fix the start of the boot and date what waited for it."""
+        pending, state.pending = state.pending, []
+        self.shared.waiting.pop(device_id, None)
+        if state.boot is None:
+            return
+        state.boot.dated = True
+        for reading in pending:
+            self._date(state.boot, reading, uptime(reading) or 0, out)
+
+    def _date(self, boot: Boot, reading: Reading, up: int, out: Ports) -> None:
+        self._emit(reading, boot.start + up, "boot", out)
+
+    def _power_on(self, state: DeviceClock, reading: Reading, first: bool) -> None:
+        if not first:
+            return
+        for name in _POWER_ON_FIELDS:
+            if reading.values.get(name) == POWER_ON_C:
+                del reading.values[name]
+                self.counts["power-on value"] += 1
+
+    def _emit(self, reading: Reading, at: int, clock: Any, out: Ports) -> None:
+        if not reading.values:
+            out["dead"].append(dead_reading(reading, "empty", "no field of the reading could be kept"))
+            return
+        oldest = reading.arrived - self.shared.raw_retention_ms
+        if at < oldest:
+            days = self.shared.raw_retention_ms // 86_400_000
+            detail = f"the reading is older than the {days} days that raw readings are kept; import it instead"
+            letter: DeadLetter = dead_reading(reading, "older_than_retention", detail)
+            out["dead"].append(letter)
+            return
+        reading.at, reading.clock = at, clock
+        out["dated"].append(reading)
+
+
+NODE = Node("clock", Params, Clock, out=("dated", "dead"), version=1)

@@ -1,0 +1,279 @@
+"""decode: journal frames to readings, status, device alerts; what cannot be read is a dead letter.
+
+In     Frame (messages), Tick, Command, Start
+Out    items  Reading, Status, DeviceAlert, and the other kinds as they came
+       dead   DeadLetter bad_topic, bad_device_id, too_large, not_json, not_an_object, empty, device_mismatch,
+              too_many_readings, bad_status, bad_alert
+       rows   CommandOutcome of a command nobody knows
+State  ids of the newest commands, so that a repeated one has one effect
+"""
+
+import json
+import math
+import re
+from typing import Any
+
+import msgspec
+
+from flows.model.command import Command, refused
+from flows.model.dead_letter import KEPT_BYTES, DeadLetter
+from flows.model.frame import Frame
+from flows.model.quantities import QUANTITIES
+from flows.model.reading import EARLIEST_MS, FUTURE_MS, ORDER_STEP, DeviceAlert, Reading, Status
+from flows.nodes.ports import Keyed, Node, Ports, Snapshot
+
+DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+MAX_READINGS = 5_000
+MAX_STATUS_CHARS = 1_000
+KNOWN_COMMANDS = ("alert_ack", "device_put", "device_forget")
+_REMEMBERED_COMMANDS = 1_000
+_ONLINE = {"true": True, "1": True, "online": True, "false": False, "0": False, "offline": False}
+_LEVELS = {"warning", "critical"}
+
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
+_object = msgspec.json.Decoder(dict[str, Any])
+
+
+def _paths() -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for quantity in QUANTITIES:
+        if quantity.path:
+            *groups, key = quantity.path
+            branch: dict[str, Any] = tree
+            for group in groups:
+                branch = branch.setdefault(group, {})
+            branch[key] = quantity.name
+    return tree
+
+
+_PATHS = _paths()
+
+
+class Refused(Exception):
+    """Why one message or reading becomes a dead letter: a word and a sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame) -> Reading:
+    """Read one JSON object; values are as sent, of any type (validate judges them).
+
+    Raises Refused: not_json, not_an_object, empty, device_mismatch.
+    """
+    payload = _parse_object(raw)
+    if not payload:
+        raise Refused("empty", "the reading has no fields")
+    named = payload.get("device")
+    if named is not None and named != device_id:
+        raise Refused("device_mismatch", f"the payload names device {named!r:.80}, the topic {device_id!r}")
+    values: dict[str, Any] = {}
+    _collect(payload, _PATHS, values)
+    invalid, levels = payload.get("valid"), payload.get("alerts")
+    boot_id, number = payload.get("boot_id"), payload.get("seq")
+    version = payload.get("version", payload.get("firmware_version"))
+    return Reading(
+        device_id,
+        order,
+        frame.arrived,
+        values,
+        timestamp=_timestamp(payload.get("timestamp")),
+        boot_id=str(boot_id)[:64] if isinstance(boot_id, str | int) else None,
+        number=number if type(number) is int and 0 <= number < 2**53 else None,
+        version=version[:64] if isinstance(version, str) else None,
+        levels=_levels(levels) if isinstance(levels, dict) else {},
+        invalid=tuple(name for name, ok in invalid.items() if ok is False) if isinstance(invalid, dict) else (),
+        retained=frame.retain,
+        raw=raw,
+    )
+
+
+def _parse_object(raw: bytes) -> dict[str, Any]:
+    try:
+        payload: Any = _object.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        payload = _parse_leniently(raw)
+    if not isinstance(payload, dict):
+        raise Refused("not_an_object", f"a reading is a JSON object, not {type(payload).__name__}")
+    return payload
+
+
+def _parse_leniently(raw: bytes) -> Any:
+    """Read JSON with NaN, Infinity and 1e999 in it: those fields are dropped, the others survive."""
+    try:
+        return json.loads(raw)
+    except RecursionError:
+        raise Refused("not_json", "the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise Refused("not_json", f"not JSON: {str(error)[:120]}") from None
+
+
+def _collect(payload: dict[str, Any], paths: dict[str, Any], values: dict[str, Any]) -> None:
+    for key, path in paths.items():
+        value = payload.get(key)
+        if value is None:
+            continue
+        if isinstance(path, str):
+            values[path] = value
+        elif isinstance(value, dict):
+            _collect(value, path, values)
+
+
+def _timestamp(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _levels(levels: dict[str, Any]) -> dict[str, int]:
+    return {
+        name[:32]: int(level)
+        for name, level in list(levels.items())[:16]
+        if isinstance(level, int | float) and level in (0, 1, 2)
+    }
+
+
+def parse_readings(frame: Frame, device_id: str) -> list[tuple[int, bytes]]:
+    """Split a data message into its readings: (order, JSON bytes) each, oldest first.
+
+    Raises Refused: too_large, not_json, empty, too_many_readings.
+    """
+    payload, first = frame.payload, frame.seq * ORDER_STEP
+    if frame.original_bytes:
+        raise Refused("too_large", f"{frame.original_bytes} bytes; the most a message may have is 256 kB")
+    if not payload.lstrip()[:1] == b"[":
+        return [(first, payload)]
+    try:
+        parts = [bytes(part) for part in _elements.decode(payload)]
+    except (msgspec.DecodeError, RecursionError):
+        array = _parse_leniently(payload)
+        if not isinstance(array, list):
+            raise Refused("not_json", "not a JSON array") from None
+        parts = [json.dumps(part).encode() for part in array[: MAX_READINGS + 1]]
+    if not parts:
+        raise Refused("empty", "the array has no readings")
+    if len(parts) > MAX_READINGS:
+        raise Refused("too_many_readings", f"more than {MAX_READINGS} readings in one message")
+    return [(first + index, part) for index, part in enumerate(parts)]
+
+
+def parse_status(frame: Frame, device_id: str, name: str) -> Status:
+    """Read a status message. Raises Refused: bad_status."""
+    try:
+        text = frame.payload.decode().strip()
+    except UnicodeDecodeError:
+        raise Refused("bad_status", f"status/{name:.80} is not UTF-8 text") from None
+    value: str | bool = text[:MAX_STATUS_CHARS]
+    if name == "online":
+        online = _ONLINE.get(text.lower())
+        if online is None:
+            raise Refused("bad_status", f"status/online is {text[:40]!r}; true, false, 1, 0, online or offline")
+        value = online
+    elif not name or len(name) > 64:
+        raise Refused("bad_status", "the status has no name or one longer than 64 characters")
+    return Status(device_id, frame.seq * ORDER_STEP, frame.arrived, name, value, frame.retain)
+
+
+def parse_alert(frame: Frame, device_id: str) -> DeviceAlert:
+    """Read an alert that a device raised itself. Raises Refused: not_json, not_an_object, bad_alert."""
+    body = _parse_object(frame.payload)
+    alert_type, level, value = body.get("type"), body.get("level"), body.get("value")
+    if not isinstance(alert_type, str) or not 0 < len(alert_type) <= 64:
+        raise Refused("bad_alert", f"type is {alert_type!r:.60}; a text of 1 to 64 characters is needed")
+    if level not in _LEVELS:
+        raise Refused("bad_alert", f"level is {level!r:.60}; warning or critical is allowed")
+    sent = _timestamp(body.get("timestamp"))
+    plausible = sent is not None and EARLIEST_MS <= sent <= frame.arrived + FUTURE_MS
+    return DeviceAlert(
+        device_id,
+        frame.seq * ORDER_STEP,
+        frame.arrived,
+        int(sent) if sent is not None and plausible else frame.arrived,
+        alert_type,
+        level,
+        float(value) if isinstance(value, int | float) and math.isfinite(value) else None,
+        str(body.get("message") or "")[:500],
+    )
+
+
+class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing to set."""
+
+
+class _None(msgspec.Struct):
+    """decode keeps nothing per device."""
+
+
+class _Shared(msgspec.Struct):
+    """commands: ids of the newest, oldest first."""
+
+    commands: dict[str, None] = {}
+
+
+class Decode(Keyed[_None, _Shared]):
+    """See the module."""
+
+    def __init__(self, params: Params, snapshot: Snapshot | None) -> None:
+        super().__init__(1, _None, _Shared, snapshot)
+
+    def on_items(self, items: list[Any], out: Ports) -> None:
+        """Decode every message; pass the rest on."""
+        passed, dead = out["items"], out["dead"]
+        for item in items:
+            if type(item) is Frame:
+                self._message(item, passed, dead)
+            elif type(item) is Command:
+                self._command(item, passed, out["rows"])
+            else:
+                passed.append(item)
+
+    def _message(self, frame: Frame, passed: list[Any], dead: list[DeadLetter]) -> None:
+        root, _, rest = frame.topic.partition("/")
+        device_id, _, kind = rest.partition("/")
+        name, _, detail = kind.partition("/")
+        try:
+            if root != "heatpump" or not (kind in ("data", "alerts") or (name == "status" and detail)):
+                raise Refused("bad_topic", "the topic is none of heatpump/{id}/data, status/…, alerts")
+            if not DEVICE_ID.fullmatch(device_id):
+                raise Refused("bad_device_id", "a device id is 1 to 64 letters, digits, _ . -")
+            if kind == "data":
+                self._data(frame, device_id, passed, dead)
+            elif kind == "alerts":
+                passed.append(parse_alert(frame, device_id))
+            else:
+                passed.append(parse_status(frame, device_id, detail))
+        except Refused as why:
+            if kind == "data":
+                self.counts["received"] += 1
+            known = device_id if DEVICE_ID.fullmatch(device_id) else ""
+            dead.append(_letter(frame, known, frame.seq * ORDER_STEP, why, frame.payload))
+
+    def _data(self, frame: Frame, device_id: str, passed: list[Any], dead: list[DeadLetter]) -> None:
+        for order, raw in parse_readings(frame, device_id):
+            try:
+                passed.append(parse_reading(raw, device_id, order, frame))
+            except Refused as why:
+                dead.append(_letter(frame, device_id, order, why, raw))
+            self.counts["received"] += 1
+
+    def _command(self, command: Command, passed: list[Any], rows: list[Any]) -> None:
+        seen = self.shared.commands
+        if command.id in seen:
+            self.counts["repeated commands"] += 1
+            return
+        seen[command.id] = None
+        if len(seen) > _REMEMBERED_COMMANDS:
+            del seen[next(iter(seen))]
+        if command.name in KNOWN_COMMANDS:
+            passed.append(command)
+        else:
+            rows.append(refused(command, f"no command is called {command.name!r:.60}"))
+
+
+def _letter(frame: Frame, device_id: str, order: int, why: Refused, raw: bytes) -> DeadLetter:
+    size = frame.original_bytes or len(raw)
+    return DeadLetter(order, device_id, frame.topic, frame.arrived, why.reason, why.detail, raw[:KEPT_BYTES], size)
+
+
+NODE = Node("decode", Params, Decode, out=("items", "dead", "rows"), version=1)

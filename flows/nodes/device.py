@@ -1,0 +1,206 @@
+"""device: keep the register of devices, and say daily what retention no longer covers.
+
+In     Reading, Status, Tick, Start, Command
+Out    items  the same, commands on devices replaced by MetadataChanged or Forgotten
+       rows   DeviceRow (at first sight, at a change, and at most once a tick for last_seen), Forget, Retain,
+              CommandOutcome
+State  per device: attributes, online, metadata; shared: retentions, the day retention has reached, its work list
+
+A device's commands follow its messages in the pipe, so a correction takes effect between two readings.
+"""
+
+from typing import Any
+
+import msgspec
+
+from flows.model.command import Command, done, refused
+from flows.model.device import (
+    DeviceMetadata,
+    Forgotten,
+    MetadataChanged,
+    metadata_at,
+    with_metadata,
+)
+from flows.model.frame import Start, Tick
+from flows.model.reading import ORDER_STEP, Reading, Status
+from flows.model.rows import DeviceRow, Forget, Retain
+from flows.nodes.decode import DEVICE_ID
+from flows.nodes.ports import Keyed, Node, Ports, Snapshot
+
+DAY_MS = 86_400_000
+MOST_DAYS_A_DAY = 2
+"""A server clock that jumps ahead must not empty the store."""
+
+DEVICES_A_TICK = 5
+MOST_ATTRIBUTES = 64
+
+
+class DeviceState(msgspec.Struct):
+    """What is registered of one device.
+
+    last_seen : arrival of its newest reading. [ms since 1970, UTC]
+    order     : of that reading.
+    """
+
+    last_seen: int = 0
+    order: int = 0
+    online: bool | None = None
+    attributes: dict[str, str] = {}
+    metadata: list[DeviceMetadata] = []
+
+
+class _Shared(msgspec.Struct):
+    """Retentions [ms]; retained: day up to which raw rows were let go [ms]; work: devices still to go through.
+
+    spoke: devices with a reading since the last tick.
+    """
+
+    raw_retention_ms: int = 30 * DAY_MS
+    minute_retention_ms: int = 90 * DAY_MS
+    dead_letter_retention_ms: int = 90 * DAY_MS
+    retained: int = 0
+    work: list[str] = []
+    spoke: dict[str, None] = {}
+
+
+class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing to set: retentions come with the start frame."""
+
+
+class Register(Keyed[DeviceState, _Shared]):
+    """See the module."""
+
+    def __init__(self, params: Params, snapshot: Snapshot | None) -> None:
+        super().__init__(1, DeviceState, _Shared, snapshot)
+
+    def on_items(self, items: list[Any], out: Ports) -> None:
+        """Register what devices say; carry out commands on devices."""
+        passed, rows = out["items"], out["rows"]
+        for item in items:
+            kind = type(item)
+            if kind is Reading:
+                self._reading(item, rows)
+            elif kind is Status:
+                self._status(item, rows)
+            elif kind is Tick:
+                self._tick(item, rows)
+            elif kind is Start:
+                self.shared.raw_retention_ms = item.raw_retention_ms
+                self.shared.minute_retention_ms = item.minute_retention_ms
+                self.shared.dead_letter_retention_ms = item.dead_letter_retention_ms
+            elif kind is Command and item.name != "alert_ack":
+                self._command(item, passed, rows)
+                continue
+            passed.append(item)
+
+    def _reading(self, reading: Reading, rows: list[Any]) -> None:
+        known = reading.device_id in self.devices
+        state = self.state_of(reading.device_id)
+        state.last_seen, state.order = reading.arrived, reading.order
+        if known:
+            self.shared.spoke[reading.device_id] = None
+        else:
+            rows.append(DeviceRow(reading.device_id, reading.order, last_seen=reading.arrived))
+        if reading.version is not None:
+            self._attribute(reading, "version", reading.version, rows)
+
+    def _attribute(self, item: Reading | Status, name: str, value: str, rows: list[Any]) -> None:
+        attributes = self.devices[item.device_id].attributes
+        if attributes.get(name) == value:
+            return
+        if name not in attributes and len(attributes) >= MOST_ATTRIBUTES:
+            self.counts["attributes beyond 64"] += 1
+            return
+        attributes[name] = value
+        rows.append(DeviceRow(item.device_id, item.order, attributes={name: value}))
+
+    def _status(self, status: Status, rows: list[Any]) -> None:
+        if status.device_id not in self.devices:
+            rows.append(DeviceRow(status.device_id, status.order))
+        state = self.state_of(status.device_id)
+        if isinstance(status.value, str):
+            self._attribute(status, status.name, status.value, rows)
+        elif state.online is not status.value:
+            state.online = status.value
+            rows.append(DeviceRow(status.device_id, status.order, online=status.value))
+
+    def _tick(self, tick: Tick, rows: list[Any]) -> None:
+        shared = self.shared
+        for device_id in shared.spoke:
+            state = self.devices[device_id]
+            rows.append(DeviceRow(device_id, state.order, last_seen=state.last_seen))
+        shared.spoke = {}
+        self._retain(tick, rows)
+
+    def _retain(self, tick: Tick, rows: list[Any]) -> None:
+        """Once a day, let rows go device by device; a day more is kept than promised, for refolds at its edge."""
+        shared = self.shared
+        day = (tick.arrived - shared.raw_retention_ms) // DAY_MS * DAY_MS - DAY_MS
+        if shared.retained == 0:
+            shared.retained = day
+        if day > shared.retained and not shared.work:
+            shared.retained = min(day, shared.retained + MOST_DAYS_A_DAY * DAY_MS)
+            shared.work = ["", *sorted(self.devices)]
+        for device_id in shared.work[:DEVICES_A_TICK]:
+            # The other retentions keep their distance to the raw one, so all move at the same bounded pace.
+            ago = shared.retained + shared.raw_retention_ms + DAY_MS
+            rows.append(
+                Retain(
+                    device_id,
+                    tick.seq * ORDER_STEP,
+                    shared.retained,
+                    ago - shared.minute_retention_ms,
+                    ago - shared.dead_letter_retention_ms,
+                )
+            )
+        del shared.work[:DEVICES_A_TICK]
+
+    def _command(self, command: Command, passed: list[Any], rows: list[Any]) -> None:
+        device_id = str(command.body.get("device_id", ""))
+        if not DEVICE_ID.fullmatch(device_id):
+            rows.append(refused(command, f"device_id {device_id!r:.80} is no valid device id"))
+        elif command.name == "device_forget":
+            self._forget(command, device_id, passed, rows)
+        else:
+            self._put(command, device_id, passed, rows)
+
+    def _forget(self, command: Command, device_id: str, passed: list[Any], rows: list[Any]) -> None:
+        if device_id not in self.devices:
+            rows.append(refused(command, f"device {device_id} is not known"))
+            return
+        self.forget(device_id)
+        self.shared.spoke.pop(device_id, None)
+        order = command.seq * ORDER_STEP
+        rows.extend((Forget(device_id, order), done(command, f"forgot {device_id}")))
+        passed.append(Forgotten(device_id, order))
+
+    def _put(self, command: Command, device_id: str, passed: list[Any], rows: list[Any]) -> None:
+        """Take new metadata: from `valid_from` on, by default from ever for the first, else from now."""
+        body = {name: value for name, value in command.body.items() if name != "device_id"}
+        history = self.devices[device_id].metadata if device_id in self.devices else []
+        if body.get("valid_from") is None:
+            body["valid_from"] = command.at if history else 0
+        try:
+            entry = msgspec.convert(body, DeviceMetadata)
+        except msgspec.ValidationError as error:
+            rows.append(refused(command, f"metadata: {error}"))
+            return
+        order = command.seq * ORDER_STEP
+        if device_id not in self.devices:
+            rows.append(DeviceRow(device_id, order))
+        state = self.state_of(device_id)
+        before = metadata_at(state.metadata, entry.valid_from)
+        state.metadata = with_metadata(state.metadata, entry)
+        rows.append(DeviceRow(device_id, order, metadata=state.metadata))
+        rows.append(done(command, f"metadata of {device_id} stored"))
+        recompute = entry.valid_from if computes_otherwise(before, entry) else None
+        passed.append(MetadataChanged(device_id, order, state.metadata, recompute))
+
+
+def computes_otherwise(before: DeviceMetadata, after: DeviceMetadata) -> bool:
+    """Tell whether two metadata give different derived values or energies."""
+    names = ("refrigerant", "pressure_absolute", "glycol_percent", "carnot_fraction")
+    return any(getattr(before, name) != getattr(after, name) for name in names)
+
+
+NODE = Node("device", Params, Register, out=("items", "rows"), version=1)
