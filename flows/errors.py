@@ -7,6 +7,7 @@ HeatPumpError
     StartRefused     journal, recovery state and store do not fit together
   StoreError         the worker stops
     RetryableStoreError   the worker waits and tries again
+    RowRefused            one of the rows can never be stored
   QueryError         an answerable mistake of a client
     DeviceNotFound · NotFound   404
     BadQuery         422
@@ -48,6 +49,10 @@ class StoreError(HeatPumpError):
 
 class RetryableStoreError(StoreError):
     """The store is locked, full or away: the same write may succeed later."""
+
+
+class RowRefused(StoreError):
+    """A row that the store will never take (a number too large, a broken constraint); nothing was written."""
 
 
 class QueryError(HeatPumpError):

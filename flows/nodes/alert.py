@@ -34,7 +34,7 @@ _RANK = {"warning": 1, "critical": 2}
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """What changes an alert: order and times of a reading, status, tick or command; value, where one was judged."""
+    """What changes an alert: order and times of a reading, status, tick or command; value: what was judged."""
 
     order: int
     at: int

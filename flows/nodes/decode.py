@@ -245,7 +245,7 @@ class Decode(Keyed[_None, _Shared]):
                 passed.append(parse_status(frame, device_id, detail))
         except Refused as why:
             if kind == "data":
-                self.counts["received"] += 1
+                self.counts.update(("received", "dead readings"))
             known = device_id if DEVICE_ID.fullmatch(device_id) else ""
             dead.append(_letter(frame, known, frame.seq * ORDER_STEP, why, frame.payload))
 
@@ -255,6 +255,7 @@ class Decode(Keyed[_None, _Shared]):
                 passed.append(parse_reading(raw, device_id, order, frame))
             except Refused as why:
                 dead.append(_letter(frame, device_id, order, why, raw))
+                self.counts["dead readings"] += 1
             self.counts["received"] += 1
 
     def _command(self, command: Command, passed: list[Any], rows: list[Any]) -> None:

@@ -4,6 +4,7 @@ All kinds of items travel down one pipe, in the journal's order; the first port 
 handles the kinds it knows and passes the rest on. The other ports lead only to sinks.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
@@ -50,6 +51,11 @@ class Node(msgspec.Struct, frozen=True):
     out: tuple[str, ...]
     version: int = 0
     upgrade: dict[int, Callable[[Snapshot], Snapshot]] = {}
+
+    @property
+    def doc(self) -> str:
+        """The text at the head of the node's file: what it does, In, Out, State."""
+        return sys.modules[self.Params.__module__].__doc__ or self.name
 
     def can_read(self, version: int) -> bool:
         """Tell whether a snapshot of that version can be brought up to date."""

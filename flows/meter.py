@@ -1,0 +1,125 @@
+"""Counts what passes every node and port; read by the pipeline page, published once a second. Never stored."""
+
+import time
+from collections import Counter, deque
+from typing import Any
+
+import msgspec
+
+from flows.model.frame import Start, Tick
+from flows.nodes.ports import Logic, Ports
+
+_SAMPLES = 512
+_NOT_COUNTED = (Tick, Start)
+
+
+class StepMeter:
+    """Counters of one step since the process started. rate: readings, status, alerts and commands a second."""
+
+    def __init__(self, step: str, node: str, ports: tuple[str, ...]) -> None:
+        self.step, self.node = step, node
+        self.logic: Logic | None = None
+        self.took = 0
+        self.gave: dict[str, int] = dict.fromkeys(ports, 0)
+        self._seconds: deque[float] = deque(maxlen=_SAMPLES)
+        self._last: tuple[float, int] = (time.monotonic(), 0)
+        self._rate = 0.0
+
+    def add(self, items: list[Any], out: Ports, seconds: float) -> None:
+        """Count one batch."""
+        self.took += count(items)
+        for port, given in out.items():
+            self.gave[port] += count(given)
+        self._seconds.append(seconds)
+
+    def read(self) -> dict[str, Any]:
+        """Say what a page shows. p99_ms: of a batch; state: sizes; counts: dropped, duplicate, removed …"""
+        now, (then, took) = time.monotonic(), self._last
+        if now - then >= 0.9:
+            self._rate = (self.took - took) / (now - then)
+            self._last = (now, self.took)
+        ordered = sorted(self._seconds)
+        p99 = ordered[int(len(ordered) * 0.99)] if ordered else 0.0
+        return {
+            "step": self.step,
+            "node": self.node,
+            "in": self.took,
+            "out": dict(self.gave),
+            "rate": round(self._rate, 2),
+            "p99_ms": round(p99 * 1000, 3),
+            "state": self.logic.sizes() if self.logic else {},
+            "counts": dict(self.logic.counts) if self.logic else {},
+        }
+
+
+class Progress(msgspec.Struct):
+    """How far the pipeline has come, in the journal's seq; written by source and store sink, read by others.
+
+    read      : of the newest batch that the source gave.
+    stored    : of the newest batch that the store has.
+    committed : up to here nothing is needed again, except by an older recovery copy.
+    waiting   : why the store sink waits, "" while it does not.
+    stop      : ask the source to end.
+    """
+
+    read: int = 0
+    stored: int = 0
+    committed: int = 0
+    waiting: str = ""
+    stop: bool = False
+
+
+class Meter:
+    """All counters of one running graph."""
+
+    def __init__(self) -> None:
+        self.steps: list[StepMeter] = []
+        self.progress = Progress()
+        self.stored_rows: Counter[str] = Counter()
+
+    def step(self, step: str, node: str, ports: tuple[str, ...]) -> StepMeter:
+        """Add the meter of a step, in the order of the pipe."""
+        meter = StepMeter(step, node, ports)
+        self.steps.append(meter)
+        return meter
+
+    def read(self) -> dict[str, Any]:
+        """Say all of it."""
+        nodes = [step.read() for step in self.steps]
+        return {
+            "nodes": nodes,
+            "dirty": sum(node["state"].get("dirty", 0) for node in nodes),
+            "read_seq": self.progress.read,
+            "stored_seq": self.progress.stored,
+            "committed_seq": self.progress.committed,
+            "store": {"waiting": self.progress.waiting, "rows": dict(self.stored_rows)},
+            "conservation": conservation(nodes, self.stored_rows["RawRow"]),
+        }
+
+
+def conservation(nodes: list[dict[str, Any]], stored: int) -> dict[str, int]:
+    """Sum up where readings went since the start of the process: received = all the others together.
+
+    A message on a data topic that cannot be read counts as one reading.
+    in_flight: waiting for their boot to be dated, or on their way through the nodes.
+    """
+    counts: Counter[str] = Counter()
+    dead = 0
+    for node in nodes:
+        counts.update({word: node["counts"].get(word, 0) for word in ("received", "duplicate", "dropped")})
+        dead += node["counts"].get("dead readings", 0)
+        dead += node["out"].get("dead", 0) if node["node"] != "decode" else 0
+    in_flight = counts["received"] - stored - counts["duplicate"] - counts["dropped"] - dead
+    return {
+        "received": counts["received"],
+        "stored": stored,
+        "duplicate": counts["duplicate"],
+        "dropped": counts["dropped"],
+        "dead": dead,
+        "in_flight": in_flight,
+    }
+
+
+def count(items: list[Any]) -> int:
+    """Count what devices and users sent; ticks and starts are the journal's own."""
+    return sum(1 for item in items if not isinstance(item, _NOT_COUNTED))

@@ -1,0 +1,164 @@
+"""store: one transaction a batch, one fence an epoch. The only writer of the store.
+
+A batch is written when the piece of every wired port is there. The store away: tried again for ever, while
+the journal grows. A row that the store refuses for good becomes a dead letter; a dead letter that it refuses
+goes to a file beside the store.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from flows.build import Piece
+from flows.errors import RetryableStoreError, RowRefused, StoreError
+from flows.meter import Meter
+from flows.model.dead_letter import DeadLetter
+from flows.model.rows import Forget, StoreItem
+from flows.store.protocol import Fence, StoreWriter
+
+log = logging.getLogger("heatpump.store")
+
+LONGEST_WAIT_S = 5.0
+
+
+class StoreSink(FixedPartitionedSink[Piece, None]):
+    """Writes rows through a StoreWriter.
+
+    ports       : names of the wired ports, in the order in which a batch's pieces are applied.
+    journal_id, base : see Fence.
+    refused     : file for what even a dead letter could not keep.
+    """
+
+    def __init__(
+        self,
+        open_writer: Callable[[], StoreWriter],
+        ports: list[str],
+        journal_id: str,
+        base: int,
+        meter: Meter,
+        refused: Path,
+    ) -> None:
+        self._args = (open_writer, ports, journal_id, base, meter, refused)
+
+    def list_parts(self) -> list[str]:
+        """There is one store."""
+        return ["store"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "StorePartition":
+        """Open the store."""
+        return StorePartition(*self._args)
+
+
+class StorePartition(StatefulSinkPartition[Piece, None]):
+    """The open store."""
+
+    def __init__(
+        self,
+        open_writer: Callable[[], StoreWriter],
+        ports: list[str],
+        journal_id: str,
+        base: int,
+        meter: Meter,
+        refused: Path,
+    ) -> None:
+        self._writer = open_writer()
+        self._ports, self._refused = ports, refused
+        self._journal_id, self._base = journal_id, base
+        self._meter, self._progress = meter, meter.progress
+        self._pending: dict[int, dict[str, list[StoreItem]]] = {}
+        self._fenced = -1
+
+    def write_batch(self, values: list[Piece]) -> None:
+        """Collect pieces; write every batch that is whole."""
+        for piece in values:
+            pieces = self._pending.setdefault(piece.seq, {})
+            pieces[piece.port] = piece.items
+            if len(pieces) == len(self._ports):
+                del self._pending[piece.seq]
+                self._write(piece.seq, [item for port in self._ports for item in pieces[port]])
+
+    def snapshot(self) -> None:
+        """Fence: what was written up to here is durable before the epoch commits."""
+        if self._progress.stored != self._fenced:
+            fence = Fence(self._journal_id, self._progress.stored, self._base)
+            self._patiently(lambda: self._writer.commit_fence(fence))
+            self._fenced = fence.seq
+
+    def close(self) -> None:
+        """Release the store."""
+        self._writer.close()
+
+    def _write(self, seq: int, items: list[StoreItem]) -> None:
+        items = without_forgotten(items)
+        if items:
+            self._apply(items)
+        for item in items:
+            self._meter.stored_rows[type(item).__name__] += 1
+        self._progress.stored = seq
+
+    def _apply(self, items: list[StoreItem]) -> None:
+        """Write items; where the store refuses them for good, halve them down to the culprit."""
+        try:
+            self._patiently(lambda: self._writer.apply(items))
+        except RowRefused as error:
+            if len(items) == 1:
+                self._bury(items[0], str(error))
+                return
+            half = len(items) // 2
+            self._apply(items[:half])
+            self._apply(items[half:])
+
+    def _bury(self, item: StoreItem, why: str) -> None:
+        log.error("the store refuses a %s: %s", type(item).__name__, why)
+        if isinstance(item, DeadLetter):
+            with self._refused.open("ab") as file:
+                file.write(msgspec.json.encode({"why": why, "item": item}) + b"\n")
+            return
+        data = msgspec.json.encode(item)
+        order = getattr(item, "order", 0)
+        device_id = getattr(item, "device_id", "")
+        self._apply([DeadLetter(order, device_id, "", 0, "store_refused", why, data[:16_384], len(data))])
+
+    def _patiently(self, write: Callable[[], Any]) -> None:
+        """Try until the store takes it. Raises StoreError when asked to stop: the journal has it all."""
+        wait = 0.05
+        while True:
+            try:
+                write()
+            except RetryableStoreError as error:
+                if self._progress.waiting == "":
+                    log.warning("waiting for the store: %s", error)
+                self._progress.waiting = str(error)
+                self._sleep(wait)
+                wait = min(wait * 2, LONGEST_WAIT_S)
+            else:
+                if self._progress.waiting:
+                    log.warning("the store is back")
+                self._progress.waiting = ""
+                return
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if self._progress.stop:
+                raise StoreError("stopped while the store was away; the journal keeps what was not stored")
+            time.sleep(0.02)
+
+
+def without_forgotten(items: list[StoreItem]) -> list[StoreItem]:
+    """Drop rows that a Forget of the same batch deletes: the store applies a batch's Forgets first."""
+    forgotten = {item.device_id: item.order for item in items if isinstance(item, Forget)}
+    if not forgotten:
+        return items
+    return [
+        item
+        for item in items
+        if isinstance(item, Forget)
+        or getattr(item, "order", 0) > forgotten.get(getattr(item, "device_id", ""), -1)
+        or not hasattr(item, "order")
+    ]
