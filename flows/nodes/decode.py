@@ -31,7 +31,7 @@ _ONLINE = {"true": True, "1": True, "online": True, "false": False, "0": False, 
 _LEVELS = {"warning", "critical"}
 
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
-_object = msgspec.json.Decoder(dict[str, Any])
+_decode = msgspec.json.Decoder().decode
 
 
 def _paths() -> dict[str, Any]:
@@ -62,7 +62,11 @@ def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame) -> Readi
 
     Raises Refused: not_json, not_an_object, empty, device_mismatch.
     """
-    payload = _parse_object(raw)
+    try:
+        payload = _object(_decode(raw))
+    except (msgspec.DecodeError, RecursionError):
+        payload = _object(_parse_leniently(raw))
+        raw = msgspec.json.encode(payload)
     if not payload:
         raise Refused("empty", "the reading has no fields")
     named = payload.get("device")
@@ -89,13 +93,9 @@ def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame) -> Readi
     )
 
 
-def _parse_object(raw: bytes) -> dict[str, Any]:
-    try:
-        payload: Any = _object.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        payload = _parse_leniently(raw)
+def _object(payload: Any) -> dict[str, Any]:
     if not isinstance(payload, dict):
-        raise Refused("not_an_object", f"a reading is a JSON object, not {type(payload).__name__}")
+        raise Refused("not_an_object", f"a JSON object is needed, not {type(payload).__name__}")
     return payload
 
 
@@ -177,7 +177,7 @@ def parse_status(frame: Frame, device_id: str, name: str) -> Status:
 
 def parse_alert(frame: Frame, device_id: str) -> DeviceAlert:
     """Read an alert that a device raised itself. Raises Refused: not_json, not_an_object, bad_alert."""
-    body = _parse_object(frame.payload)
+    body = _object(_parse_leniently(frame.payload))
     alert_type, level, value = body.get("type"), body.get("level"), body.get("value")
     if not isinstance(alert_type, str) or not 0 < len(alert_type) <= 64:
         raise Refused("bad_alert", f"type is {alert_type!r:.60}; a text of 1 to 64 characters is needed")

@@ -42,7 +42,7 @@ class RollupState(msgspec.Struct):
     since   : event time of its oldest reading. [ms since 1970, UTC]
     """
 
-    fold: Fold = msgspec.field(default_factory=lambda: Fold({}, numbers={}, flags={}, energy={}))
+    fold: Fold = msgspec.field(default_factory=Fold)
     dirty: list[Span] = []
     spoilt: bool = False
     metadata: list[DeviceMetadata] = []

@@ -103,7 +103,7 @@ def fold_range(
 
     samples : event order, from start − HOLD_MS to the first at or after `end` (which closes the last minute).
     """
-    state = Fold(held={}, numbers={}, flags={}, energy={})
+    state = Fold()
     minutes: list[Minute] = []
     for sample in samples:
         minutes += advance(state, sample, metadata)

@@ -1,0 +1,71 @@
+"""`heatpump rebuild`: compute all state anew from what the journal holds, when the start rules refuse.
+
+The store keeps what it has; frames that it has already are applied again and change nothing. What is neither in
+the store nor in the journal stays missing: the report names it.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from flows import recovery
+from flows.errors import StartRefused
+from flows.journal.reader import describe
+from flows.journal.writer import Journal
+from flows.lock import locked
+from flows.recovery import Position
+from flows.settings import Settings
+from flows.store import open_writer
+from flows.store.protocol import Fence
+
+MARK = "rebuilt.json"
+UNFENCED_FRAMES = 10_000_000
+"""More frames than an epoch can hold: what a store may have beyond its fence."""
+
+
+def rebuild(settings: Settings) -> str:
+    """Set recovery state aside and let the next start replay the whole journal; return a report.
+
+    A journal other than the store's is adopted: its frames count as newer than everything stored.
+    Raises StartRefused while a flow runs or where there is nothing to rebuild from.
+    """
+    data = settings.data
+    if not data.is_dir():
+        raise StartRefused(f"there is no data folder {data}: nothing to rebuild; name it with --data")
+    with locked(data / "lock"):
+        Journal.open(data / "journal").close()
+        info = describe(data / "journal")
+        writer = open_writer(settings.store_path)
+        try:
+            fence = writer.fence()
+            adopted = fence is not None and fence.journal_id != info.journal_id
+            base = fence.base if fence else 0
+            if fence is not None and (adopted or fence.seq > info.last_seq):
+                base += fence.seq + UNFENCED_FRAMES
+            first = Position(info.journal_id, info.first_seq - 1)
+            writer.commit_fence(Fence(info.journal_id, first.seq, base))
+        finally:
+            writer.close()
+        recovery.set_aside(data / "recovery")
+        recovery.set_aside(data / "recovery-copies")
+        (data / MARK).write_bytes(msgspec.json.encode(first))
+    return _report(info.first_seq, info.last_seq, info.first_arrived, fence, adopted)
+
+
+def allowed_from(data: Path) -> Position | None:
+    """Say where a rebuild allowed to begin without the past."""
+    try:
+        return msgspec.json.decode((data / MARK).read_bytes(), type=Position)
+    except FileNotFoundError:
+        return None
+
+
+def _report(first: int, last: int, first_arrived: int | None, fence: Fence | None, adopted: bool) -> str:
+    text = f"The next start computes all state anew from the journal's frames {first} to {last}."
+    if adopted:
+        text += " The journal is another one than the store was fed from; it is adopted."
+    elif fence is not None and fence.seq + 1 < first and first_arrived is not None:
+        when = f"{datetime.fromtimestamp(first_arrived / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        text += f" Missing for good: frames {fence.seq + 1} to {first - 1}, which arrived before {when}."
+    return text

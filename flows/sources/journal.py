@@ -1,0 +1,109 @@
+"""The journal as Bytewax source: frames in order, in batches, from where the last epoch left off."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from flows.build import Batch
+from flows.journal.reader import JournalReader
+from flows.meter import Progress
+from flows.model.command import command_of
+from flows.model.frame import Frame, FrameKind, start_of, tick_of
+from flows.nodes.ports import PIPE_KEY
+
+IDLE = timedelta(milliseconds=5)
+
+_OF_KIND: dict[FrameKind, Callable[[Frame], Any]] = {
+    FrameKind.TICK: tick_of,
+    FrameKind.START: start_of,
+    FrameKind.COMMAND: command_of,
+}
+
+Saved = tuple[str, int]
+
+
+class JournalSource(FixedPartitionedSource[tuple[str, Batch], Saved]):
+    """Reads one journal.
+
+    open_reader  : makes a reader that begins after a seq.
+    base         : added to every seq, see Fence.
+    batch_frames : most frames in a batch.
+    follow       : wait at the end for more, until progress.stop; else end there.
+    """
+
+    def __init__(
+        self,
+        open_reader: Callable[[int], JournalReader],
+        journal_id: str,
+        base: int,
+        batch_frames: int,
+        progress: Progress,
+        follow: bool,
+    ) -> None:
+        self._args = (open_reader, journal_id, base, batch_frames, progress, follow)
+
+    def list_parts(self) -> list[str]:
+        """There is one journal."""
+        return ["journal"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: Saved | None) -> "JournalPartition":
+        """Begin after the last frame of the last committed epoch."""
+        return JournalPartition(*self._args, after=resume_state[1] if resume_state else 0)
+
+
+class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
+    """The open journal."""
+
+    def __init__(
+        self,
+        open_reader: Callable[[int], JournalReader],
+        journal_id: str,
+        base: int,
+        batch_frames: int,
+        progress: Progress,
+        follow: bool,
+        after: int,
+    ) -> None:
+        self._reader = open_reader(after)
+        self._journal_id, self._base, self._batch_frames = journal_id, base, batch_frames
+        self._progress, self._follow = progress, follow
+        self._seq = self._snapped = after
+        self._idle = False
+        progress.read = progress.stored = progress.committed = after
+
+    def next_batch(self) -> list[tuple[str, Batch]]:
+        """Give the next frames as one batch."""
+        # The first call after a snapshot means that Bytewax has committed that epoch.
+        self._progress.committed = self._snapped
+        if self._progress.stop:
+            raise StopIteration
+        frames = self._reader.read(self._batch_frames)
+        self._idle = not frames
+        if not frames:
+            if not self._follow:
+                raise StopIteration
+            return []
+        self._seq = self._progress.read = frames[-1].seq
+        return [(PIPE_KEY, Batch(self._seq, [self._item(frame) for frame in frames]))]
+
+    def next_awake(self) -> datetime | None:
+        """At the end, look again a little later."""
+        return datetime.now(UTC) + IDLE if self._idle else None
+
+    def snapshot(self) -> Saved:
+        """Remember the last frame given."""
+        self._snapped = self._seq
+        return self._journal_id, self._seq
+
+    def close(self) -> None:
+        """Release the journal's files."""
+        self._reader.close()
+
+    def _item(self, frame: Frame) -> Any:
+        if self._base:
+            frame = msgspec.structs.replace(frame, seq=frame.seq + self._base)
+        make = _OF_KIND.get(frame.kind)
+        return make(frame) if make else frame

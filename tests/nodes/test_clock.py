@@ -1,0 +1,213 @@
+"""clock: the time rules of contract §1, and that no order or restart changes what they give."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.model.frame import Start, Tick
+from flows.model.reading import ORDER_STEP, Reading
+from flows.nodes.clock import NODE
+
+from .conftest import NOW
+
+DAY = 86_400_000
+
+
+def dated(out):
+    return [(item.values["temp_inlet"], item.at - NOW, item.clock) for item in out.dated if isinstance(item, Reading)]
+
+
+def test_plausible_unix_time_is_the_event_time(run_node, a_reading):
+    out = run_node(NODE, [a_reading(temp_inlet=1.0, timestamp=NOW - 5000)])
+    assert dated(out) == [(1.0, -5000, "device")]
+
+
+def test_five_minutes_ahead_is_plausible_and_a_millisecond_more_is_not(run_node, a_reading):
+    items = [a_reading(temp_inlet=1.0, timestamp=NOW + 300_000), a_reading(temp_inlet=2.0, timestamp=NOW + 300_001)]
+    assert dated(run_node(NODE, items)) == [(1.0, 300_000, "device"), (2.0, 0, "arrival")]
+
+
+def test_one_absurd_timestamp_harms_no_later_reading(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, timestamp=NOW + 400 * DAY),
+        a_reading(seq=2, temp_inlet=2.0, arrived=NOW + 10_000, timestamp=NOW + 10_000),
+    ]
+    assert dated(run_node(NODE, items)) == [(1.0, 0, "arrival"), (2.0, 10_000, "device")]
+
+
+def test_no_timestamp_gives_the_arrival_and_two_in_one_millisecond_are_one_apart(run_node, a_reading):
+    items = [a_reading(seq=n, temp_inlet=float(n)) for n in (1, 2, 3)]
+    assert dated(run_node(NODE, items)) == [(1.0, 0, "arrival"), (2.0, 1, "arrival"), (3.0, 2, "arrival")]
+
+
+def test_a_timestamp_between_ten_years_and_2020_or_negative_gives_the_arrival(run_node, a_reading):
+    for sent in (-1, 946_684_800_000, 1_577_836_799_999):
+        assert dated(run_node(NODE, [a_reading(temp_inlet=1.0, timestamp=sent)])) == [(1.0, 0, "arrival")]
+
+
+def test_readings_of_an_unknown_boot_wait_for_the_tick_and_keep_their_spacing(run_node, a_reading):
+    burst = [a_reading(seq=n, temp_inlet=float(n), arrived=NOW + 20 * n, timestamp=n * 10_000) for n in (1, 2, 3)]
+    waiting = run_node(NODE, burst)
+    assert waiting.dated == [] and waiting.logic.sizes()["pending"] == 3
+    out = run_node(NODE, [*burst, Tick(4, 1, NOW + 1000)])
+    start = 60 - 30_000  # the smallest arrival − uptime is that of the newest
+    assert dated(out) == [(float(n), start + n * 10_000, "boot") for n in (1, 2, 3)]
+    assert isinstance(out.dated[-1], Tick)
+
+
+def test_a_boot_once_dated_is_never_redated_by_small_drift(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, timestamp=10_000),
+        Tick(2, 1, NOW),
+        a_reading(seq=3, temp_inlet=2.0, arrived=NOW + 10_500, timestamp=20_000),
+        a_reading(seq=4, temp_inlet=3.0, arrived=NOW + 18_001, timestamp=30_000),
+    ]
+    assert dated(run_node(NODE, items)) == [(1.0, 0, "boot"), (2.0, 10_000, "boot"), (3.0, 20_000, "boot")]
+
+
+def test_drift_beyond_two_seconds_moves_later_readings_only(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, timestamp=10_000),
+        Tick(2, 1, NOW),
+        a_reading(seq=3, temp_inlet=2.0, arrived=NOW + 5_000, timestamp=20_000),
+        a_reading(seq=4, temp_inlet=3.0, arrived=NOW + 15_000, timestamp=30_000),
+    ]
+    assert dated(run_node(NODE, items)) == [(1.0, 0, "boot"), (2.0, 5_000, "boot"), (3.0, 15_000, "boot")]
+
+
+def test_a_clock_that_runs_slow_is_set_by_the_smallest_delay_of_a_whole_hour(run_node, a_reading):
+    items = [a_reading(seq=1, temp_inlet=0.0, timestamp=1_000), Tick(2, 1, NOW)]
+    for minute in range(1, 126):  # loses 100 ms a minute
+        up = 1_000 + minute * 59_900
+        items.append(a_reading(seq=2 + minute, temp_inlet=float(minute), arrived=NOW + minute * 60_000, timestamp=up))
+    late = [at - minute * 60_000 for minute, at, _ in dated(run_node(NODE, items))]
+    assert late[119] == -11_900 and late[125] == -6_500
+
+
+def test_a_smaller_uptime_is_a_reboot_when_the_new_boot_begins_after_the_last_reading(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, timestamp=500_000),
+        Tick(2, 1, NOW),
+        a_reading(seq=3, temp_inlet=2.0, arrived=NOW + 60_000, timestamp=5_000),
+        Tick(4, 2, NOW + 61_000),
+    ]
+    assert dated(run_node(NODE, items)) == [(1.0, 0, "boot"), (2.0, 60_000, "boot")]
+
+
+def test_a_smaller_uptime_that_reaches_back_is_late_not_a_reboot(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, timestamp=500_000),
+        Tick(2, 1, NOW),
+        a_reading(seq=3, temp_inlet=2.0, arrived=NOW + 1_000, timestamp=490_000),
+    ]
+    assert dated(run_node(NODE, items)) == [(1.0, 0, "boot"), (2.0, -10_000, "boot")]
+
+
+def test_a_reboot_while_the_old_boot_waits_dates_both(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, timestamp=500_000),
+        a_reading(seq=2, temp_inlet=2.0, arrived=NOW + 700, timestamp=600),
+        Tick(3, 1, NOW + 1000),
+    ]
+    assert dated(run_node(NODE, items)) == [(1.0, 0, "boot"), (2.0, 700, "boot")]
+
+
+def test_another_boot_id_is_a_reboot_however_the_uptimes_lie(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, timestamp=500_000, boot_id="a"),
+        Tick(2, 1, NOW),
+        a_reading(seq=3, temp_inlet=2.0, arrived=NOW + 100, timestamp=499_000, boot_id="b"),
+        Tick(4, 2, NOW + 1000),
+    ]
+    assert dated(run_node(NODE, items)) == [(1.0, 0, "boot"), (2.0, 100, "boot")]
+
+
+def test_a_retained_reading_that_nothing_dates_is_counted_and_dropped(run_node, a_reading):
+    items = [
+        a_reading(temp_inlet=1.0, retained=True),
+        a_reading(temp_inlet=2.0, retained=True, timestamp=5_000),
+        a_reading(temp_inlet=3.0, retained=True, timestamp=NOW - 1),
+    ]
+    out = run_node(NODE, items)
+    assert dated(out) == [(3.0, -1, "device")] and out.counts["dropped"] == 2
+
+
+def test_a_reading_older_than_raw_retention_is_a_dead_letter_and_the_limit_comes_with_the_start(run_node, a_reading):
+    old = a_reading(temp_inlet=1.0, timestamp=NOW - 8 * DAY)
+    assert dated(run_node(NODE, [old])) == [(1.0, -8 * DAY, "device")]
+    out = run_node(NODE, [Start(1, NOW, raw_retention_ms=7 * DAY), old])
+    assert [letter.reason for letter in out.dead] == ["older_than_retention"]
+
+
+def test_a_number_seen_in_the_same_boot_is_a_duplicate_and_in_another_is_not(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, number=7, boot_id="a"),
+        a_reading(seq=2, temp_inlet=1.0, number=7, boot_id="a"),
+        a_reading(seq=3, temp_inlet=2.0, number=7, boot_id="b"),
+    ]
+    out = run_node(NODE, items, restart_every=1)
+    assert [value for value, _, _ in dated(out)] == [1.0, 2.0]
+
+
+def test_the_power_on_value_is_dropped_in_the_first_reading_of_a_boot_only_and_never_for_the_compressor(
+    run_node, a_reading
+):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, temp_outlet=85.0, temp_compressor=85.0, timestamp=NOW, boot_id="a"),
+        a_reading(seq=2, temp_inlet=2.0, temp_outlet=85.0, timestamp=NOW, boot_id="a"),
+        a_reading(seq=3, temp_inlet=3.0, temp_outlet=85.0, timestamp=NOW, boot_id="b"),
+    ]
+    kept = [item.values for item in run_node(NODE, items).dated]
+    assert kept == [
+        {"temp_inlet": 1.0, "temp_compressor": 85.0},
+        {"temp_inlet": 2.0, "temp_outlet": 85.0},
+        {"temp_inlet": 3.0},
+    ]
+
+
+def test_a_reading_of_nothing_but_power_on_values_is_a_dead_letter(run_node, a_reading):
+    out = run_node(NODE, [a_reading(temp_outlet=85.0, timestamp=NOW)])
+    assert [letter.reason for letter in out.dead] == ["empty"] and out.dated == []
+
+
+class Device:
+    """A device with an uptime clock, as an oracle: it knows when it booted and when it measured."""
+
+    def __init__(self, boots):
+        self.readings, at, self.expected = [], NOW, []
+        for offset, gaps in boots:
+            at += offset
+            start, up = at, 0
+            for gap in gaps:
+                up += gap
+                self.readings.append((start + up, up))
+                self.expected.append(start + up)
+            at = start + up
+
+
+gaps = st.lists(st.integers(5_000, 60_000), min_size=1, max_size=6)
+boots = st.lists(
+    # A boot's first uptime is smaller than the last boot's newest: else nothing tells the two apart.
+    st.tuples(st.integers(5_000, 100_000), st.tuples(st.integers(1_000, 4_000), gaps).map(lambda t: [t[0], *t[1]])),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(boots, st.integers(1, 5))
+def test_every_reading_of_every_boot_gets_its_true_time_wherever_the_flow_restarts(boots, restart_every):
+    device = Device(boots)
+    items, seq = [], 0
+    for number, (at, up) in enumerate(device.readings):
+        seq += 2
+        items.append(
+            Reading("site1", seq * ORDER_STEP, at, {"temp_inlet": float(number)}, timestamp=up)
+        )
+        items.append(Tick(seq + 1, seq, at + 500))
+    got, snapshot = [], None
+    for start in range(0, len(items), restart_every):
+        out = {port: [] for port in NODE.out}
+        logic = NODE.recover(NODE.Params(), snapshot)
+        logic.on_items(items[start : start + restart_every], out)
+        snapshot = logic.snapshot()
+        got += [item.at for item in out["dated"] if isinstance(item, Reading)]
+    assert got == device.expected

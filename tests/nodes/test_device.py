@@ -1,0 +1,96 @@
+"""device: the register, its commands, and retention by days."""
+
+from flows.model.command import Command
+from flows.model.device import Forgotten, MetadataChanged
+from flows.model.frame import Start, Tick
+from flows.model.reading import ORDER_STEP, Status
+from flows.model.rows import DeviceRow, Forget, Retain
+from flows.nodes.device import DAY_MS, NODE
+
+from .conftest import NOW
+
+
+def command(seq, word, **body):
+    return Command(seq, f"c{seq}", "me", NOW + seq, word, body)
+
+
+def test_a_new_device_is_registered_at_once_and_later_sightings_once_a_tick(run_node, a_reading):
+    items = [a_reading(seq=n, arrived=NOW + n, temp_inlet=1.0) for n in (1, 2, 3)]
+    out = run_node(NODE, [*items, Tick(4, 1, NOW + 9), Tick(5, 2, NOW + 99)])
+    assert out.rows == [
+        DeviceRow("site1", ORDER_STEP, last_seen=NOW + 1),
+        DeviceRow("site1", 3 * ORDER_STEP, last_seen=NOW + 3),
+    ]
+
+
+def test_attributes_are_written_when_they_change(run_node, a_reading):
+    items = [
+        Status("site1", 1, NOW, "rssi", "-60"),
+        Status("site1", 2, NOW, "rssi", "-60"),
+        Status("site1", 3, NOW, "rssi", "-61"),
+        a_reading(seq=1, temp_inlet=1.0, version="2.0"),
+    ]
+    written = [row.attributes for row in run_node(NODE, items, restart_every=1).rows if row.attributes]
+    assert written == [{"rssi": "-60"}, {"rssi": "-61"}, {"version": "2.0"}]
+
+
+def test_online_is_written_when_it_changes_and_a_status_is_no_reading(run_node):
+    items = [Status("site1", n, NOW, "online", value) for n, value in enumerate((True, True, False))]
+    rows = run_node(NODE, items).rows
+    assert [row.online for row in rows] == [None, True, False]
+    assert {row.last_seen for row in rows} == {None}
+
+
+def test_the_first_metadata_count_from_ever_and_the_next_from_now(run_node):
+    items = [
+        command(1, "device_put", device_id="site1", refrigerant="R32"),
+        command(2, "device_put", device_id="site1", refrigerant="R290"),
+    ]
+    out = run_node(NODE, items, restart_every=1)
+    changes = [item for item in out.items if isinstance(item, MetadataChanged)]
+    assert [entry.valid_from for entry in changes[-1].history] == [0, NOW + 2]
+    assert [change.recompute_from for change in changes] == [0, NOW + 2]
+    assert [row.outcome for row in out.rows if hasattr(row, "outcome")] == ["done", "done"]
+
+
+def test_a_new_name_alone_recomputes_nothing(run_node):
+    (change,) = run_node(NODE, [command(1, "device_put", device_id="site1", name="Home")]).items
+    assert change.recompute_from is None
+
+
+def test_wrong_metadata_are_refused_with_the_field(run_node):
+    (row,) = run_node(NODE, [command(1, "device_put", device_id="site1", glycol_percent="much")]).rows
+    assert row.outcome == "refused" and "glycol_percent" in row.detail
+
+
+def test_a_forgotten_device_is_deleted_everywhere_and_an_unknown_one_refused(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0),
+        command(2, "device_forget", device_id="site1"),
+        command(3, "device_forget", device_id="site1"),
+    ]
+    out = run_node(NODE, items)
+    assert Forget("site1", 2 * ORDER_STEP) in out.rows and Forgotten("site1", 2 * ORDER_STEP) in out.items
+    assert [row.outcome for row in out.rows if hasattr(row, "outcome")] == ["done", "refused"]
+
+
+def test_retention_moves_by_the_day_for_every_device_and_the_dead_letters(run_node, a_reading):
+    items = [a_reading(seq=n, device_id=f"site{n}", temp_inlet=1.0) for n in range(1, 8)]
+    ticks = [Tick(10 + n, n, NOW + n * 1000 + (DAY_MS if n else 0)) for n in range(4)]
+    rows = [row for row in run_node(NODE, [*items, *ticks]).rows if isinstance(row, Retain)]
+    assert [row.device_id for row in rows] == ["", *(f"site{n}" for n in range(1, 8))]
+    cutoff = (NOW // DAY_MS + 1 - 31) * DAY_MS
+    assert {row.raw_before for row in rows} == {cutoff}
+    assert {row.minute_before for row in rows} == {cutoff - 59 * DAY_MS}
+
+
+def test_a_clock_that_jumps_a_year_takes_two_days_at_most(run_node, a_reading):
+    ticks = [Tick(1, 1, NOW), Tick(2, 2, NOW + 365 * DAY_MS)]
+    (row,) = run_node(NODE, ticks).rows
+    assert row.raw_before == (NOW // DAY_MS + 2 - 31) * DAY_MS
+
+
+def test_retention_follows_the_setting_of_the_start(run_node):
+    items = [Start(1, NOW, raw_retention_ms=7 * DAY_MS), Tick(2, 1, NOW), Tick(3, 2, NOW + DAY_MS)]
+    (row,) = run_node(NODE, items).rows
+    assert row.raw_before == (NOW // DAY_MS + 1 - 8) * DAY_MS
