@@ -71,7 +71,7 @@ class _File:
         lines = self.text.splitlines()
         start = next((n for n, line in enumerate(lines) if line.strip() == f"[{section}]"), 0)
         end = next((n for n in range(start + 1, len(lines)) if lines[n].lstrip().startswith("[")), len(lines))
-        needle = f'"{value}"' if key == "up" else key
+        needle = f'"{value}"' if isinstance(value, str) and key == "up" else key
         line = next((n for n in range(start, end) if needle in lines[n]), start)
         return ConfigError(f"{self.path.name}:{line + 1} [{section}] {key}", value, allowed)
 

@@ -109,7 +109,10 @@ def test_a_devices_own_limits_win(run_node, a_reading):
 
 
 def test_levels_of_the_device_are_kept_apart_from_ours(run_node, a_reading):
-    items = [a_reading(seq=n, at=NOW + n, voltage=230.0, levels={"voltage": code}) for n, code in enumerate((0, 2, 1, 0))]
+    items = [
+        a_reading(seq=n, at=NOW + n, voltage=230.0, levels={"voltage": code})
+        for n, code in enumerate((0, 2, 1, 0))
+    ]
     changes = run_node(NODE, items).transitions
     assert [(c.alert_type, c.state, c.level) for c in changes] == [
         ("device_voltage", "raised", "critical"),
@@ -119,8 +122,15 @@ def test_levels_of_the_device_are_kept_apart_from_ours(run_node, a_reading):
 
 
 def test_an_alert_message_of_a_device_is_noted(run_node):
-    (change,) = run_node(NODE, [DeviceAlert("site1", 8, NOW, NOW - 5, "flow", "critical", 1.5, "no flow")]).transitions
-    assert (change.id, change.state, change.message, change.at) == ("site1/device_flow/8", "noted", "no flow", NOW - 5)
+    (change,) = run_node(
+        NODE, [DeviceAlert("site1", 8, NOW, NOW - 5, "flow", "critical", 1.5, "no flow")]
+    ).transitions
+    assert (change.id, change.state, change.message, change.at) == (
+        "site1/device_flow/8",
+        "noted",
+        "no flow",
+        NOW - 5,
+    )
 
 
 def silent(run_node, items, limit=600, restart_every=None):
@@ -148,7 +158,12 @@ def test_hours_without_ticks_are_no_silence(run_node, a_reading):
 
 
 def test_a_shorter_limit_at_the_next_start_counts_at_once(run_node, a_reading):
-    items = [*ticks(1, 1), a_reading(seq=50, at=NOW, temp_inlet=1.0), *ticks(2, 20), Start(3000, NOW, offline_ticks=5)]
+    items = [
+        *ticks(1, 1),
+        a_reading(seq=50, at=NOW, temp_inlet=1.0),
+        *ticks(2, 20),
+        Start(3000, NOW, offline_ticks=5),
+    ]
     assert silent(run_node, [*items, *ticks(21, 21)]) == [("device_offline", "raised", 1021)]
 
 

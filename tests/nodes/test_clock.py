@@ -13,7 +13,9 @@ DAY = 86_400_000
 
 
 def dated(out):
-    return [(item.values["temp_inlet"], item.at - NOW, item.clock) for item in out.dated if isinstance(item, Reading)]
+    return [
+        (item.values["temp_inlet"], item.at - NOW, item.clock) for item in out.dated if isinstance(item, Reading)
+    ]
 
 
 def test_plausible_unix_time_is_the_event_time(run_node, a_reading):
@@ -22,7 +24,10 @@ def test_plausible_unix_time_is_the_event_time(run_node, a_reading):
 
 
 def test_five_minutes_ahead_is_plausible_and_a_millisecond_more_is_not(run_node, a_reading):
-    items = [a_reading(temp_inlet=1.0, timestamp=NOW + 300_000), a_reading(temp_inlet=2.0, timestamp=NOW + 300_001)]
+    items = [
+        a_reading(temp_inlet=1.0, timestamp=NOW + 300_000),
+        a_reading(temp_inlet=2.0, timestamp=NOW + 300_001),
+    ]
     assert dated(run_node(NODE, items)) == [(1.0, 300_000, "device"), (2.0, 0, "arrival")]
 
 
@@ -78,7 +83,9 @@ def test_a_clock_that_runs_slow_is_set_by_the_smallest_delay_of_a_whole_hour(run
     items = [a_reading(seq=1, temp_inlet=0.0, timestamp=1_000), Tick(2, 1, NOW)]
     for minute in range(1, 126):  # loses 100 ms a minute
         up = 1_000 + minute * 59_900
-        items.append(a_reading(seq=2 + minute, temp_inlet=float(minute), arrived=NOW + minute * 60_000, timestamp=up))
+        items.append(
+            a_reading(seq=2 + minute, temp_inlet=float(minute), arrived=NOW + minute * 60_000, timestamp=up)
+        )
     late = [at - minute * 60_000 for minute, at, _ in dated(run_node(NODE, items))]
     assert late[119] == -11_900 and late[125] == -6_500
 
@@ -131,7 +138,9 @@ def test_a_retained_reading_that_nothing_dates_is_counted_and_dropped(run_node, 
     assert dated(out) == [(3.0, -1, "device")] and out.counts["dropped"] == 2
 
 
-def test_a_reading_older_than_raw_retention_is_a_dead_letter_and_the_limit_comes_with_the_start(run_node, a_reading):
+def test_a_reading_older_than_raw_retention_is_a_dead_letter_and_the_limit_comes_with_the_start(
+    run_node, a_reading
+):
     old = a_reading(temp_inlet=1.0, timestamp=NOW - 8 * DAY)
     assert dated(run_node(NODE, [old])) == [(1.0, -8 * DAY, "device")]
     out = run_node(NODE, [Start(1, NOW, raw_retention_ms=7 * DAY), old])
@@ -187,7 +196,9 @@ class Device:
 gaps = st.lists(st.integers(5_000, 60_000), min_size=1, max_size=6)
 boots = st.lists(
     # A boot's first uptime is smaller than the last boot's newest: else nothing tells the two apart.
-    st.tuples(st.integers(5_000, 100_000), st.tuples(st.integers(1_000, 4_000), gaps).map(lambda t: [t[0], *t[1]])),
+    st.tuples(
+        st.integers(5_000, 100_000), st.tuples(st.integers(1_000, 4_000), gaps).map(lambda t: [t[0], *t[1]])
+    ),
     min_size=1,
     max_size=4,
 )
@@ -199,9 +210,7 @@ def test_every_reading_of_every_boot_gets_its_true_time_wherever_the_flow_restar
     items, seq = [], 0
     for number, (at, up) in enumerate(device.readings):
         seq += 2
-        items.append(
-            Reading("site1", seq * ORDER_STEP, at, {"temp_inlet": float(number)}, timestamp=up)
-        )
+        items.append(Reading("site1", seq * ORDER_STEP, at, {"temp_inlet": float(number)}, timestamp=up))
         items.append(Tick(seq + 1, seq, at + 500))
     got, snapshot = [], None
     for start in range(0, len(items), restart_every):

@@ -165,11 +165,15 @@ def test_any_bytes_on_any_topic_give_something_and_raise_nothing(payload, name):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["temperature", "inlet", "electrical", "phase1", "power", "valid", "alerts", "device", "seq"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["temperature", "inlet", "electrical", "phase1", "power", "valid", "alerts", "device", "seq"]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )

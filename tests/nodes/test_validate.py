@@ -47,7 +47,9 @@ def test_a_value_no_working_sensor_sends_is_dropped_with_its_reason(run_node, a_
     assert out.counts == {why: 1}
 
 
-@pytest.mark.parametrize("quantity", [q for q in QUANTITIES if q.kind == "number" and q.path], ids=lambda q: q.name)
+@pytest.mark.parametrize(
+    "quantity", [q for q in QUANTITIES if q.kind == "number" and q.path], ids=lambda q: q.name
+)
 def test_both_ends_of_a_span_are_possible(run_node, a_reading, quantity):
     for end in (quantity.low, quantity.high):
         (reading,) = run_node(NODE, [a_reading(**{quantity.name: end})]).ok
@@ -90,14 +92,19 @@ def test_a_graph_may_narrow_a_span(run_node, a_reading):
 
 @pytest.mark.parametrize(
     ("spans", "sentence"),
-    [({"temp_inlet": (90.0, 20.0)}, "lowest 90.0 is above highest 20.0"), ({"nonsense": (0.0, 1.0)}, "is no quantity")],
+    [
+        ({"temp_inlet": (90.0, 20.0)}, "lowest 90.0 is above highest 20.0"),
+        ({"nonsense": (0.0, 1.0)}, "is no quantity"),
+    ],
 )
 def test_a_wrong_span_is_named(run_node, spans, sentence):
     with pytest.raises(ConfigError, match=sentence):
         run_node(NODE, [], spans=spans)
 
 
-any_value = st.one_of(st.floats(), st.integers(), st.booleans(), st.text(max_size=3), st.none(), st.lists(st.floats()))
+any_value = st.one_of(
+    st.floats(), st.integers(), st.booleans(), st.text(max_size=3), st.none(), st.lists(st.floats())
+)
 sent = st.dictionaries(st.sampled_from([q.name for q in QUANTITIES if q.path]), any_value, min_size=1, max_size=8)
 
 
