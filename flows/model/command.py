@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from flows.model.frame import Frame
+
 Outcome = Literal["done", "refused"]
 
 
@@ -23,6 +25,24 @@ class Command(msgspec.Struct, frozen=True):
     at: int
     name: str
     body: dict[str, object]
+
+
+class CommandRequest(msgspec.Struct, frozen=True):
+    """A command as it is sent, and as its frame carries it; see Command."""
+
+    id: str
+    by: str
+    name: str
+    body: dict[str, object] = {}
+
+
+_decoder = msgspec.json.Decoder(CommandRequest)
+
+
+def command_of(frame: Frame) -> Command:
+    """Read a command from its frame."""
+    asked = _decoder.decode(frame.payload)
+    return Command(frame.seq, asked.id, asked.by, frame.arrived, asked.name, asked.body)
 
 
 class CommandOutcome(msgspec.Struct, frozen=True):

@@ -67,3 +67,24 @@ class Start(msgspec.Struct, frozen=True):
     minute_retention_ms: int = 90 * 86_400_000
     dead_letter_retention_ms: int = 90 * 86_400_000
     offline_ticks: int = 600
+
+
+def tick_of(frame: Frame) -> Tick:
+    """Read a tick from its frame."""
+    return Tick(frame.seq, msgspec.json.decode(frame.payload)["n"], frame.arrived)
+
+
+def start_of(frame: Frame) -> Start:
+    """Read a start from its frame; settings that an older version did not write have their defaults."""
+    body = msgspec.json.decode(frame.payload)
+    return msgspec.convert({**body, "seq": frame.seq, "arrived": frame.arrived}, Start)
+
+
+def tick_payload(n: int) -> bytes:
+    """Encode what the frame of a tick carries."""
+    return b'{"n":%d}' % n
+
+
+def start_payload(start: Start) -> bytes:
+    """Encode what the frame of a start carries; seq and arrival are the frame's."""
+    return msgspec.json.encode(start)
