@@ -1,0 +1,34 @@
+"""The reference pages say what the code says, and no link leads nowhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flows.model.quantities import QUANTITIES
+from flows.model.rules import load_rules
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_every_quantity_has_its_row():
+    text = (ROOT / "docs/reference/quantities.md").read_text()
+    for quantity in QUANTITIES:
+        path = ".".join(quantity.path) or "–"
+        assert f"| `{quantity.name}` | {path} | {quantity.unit or '–'} |" in text
+
+
+def test_every_shipped_rule_has_its_row_with_its_thresholds():
+    text = (ROOT / "docs/reference/alerts.md").read_text()
+    for rule in load_rules(ROOT / "flows/graphs/alert_rules.toml"):
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {rule.alert_type} |")]
+        for threshold in (rule.warning, rule.critical):
+            assert f"{'≥' if rule.direction == 'high' else '≤'} {threshold:g} " in row
+        assert f"{rule.clear_by:g} " in row
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,159 @@
+"""Journal, recovery state and store can each be lost, restored or rolled back alone (architecture, decision 2)."""
+
+import shutil
+from contextlib import closing
+
+import pytest
+
+from flows import recovery
+from flows.errors import ConfigError, StartRefused
+from flows.graph import load_graph
+from flows.journal.reader import describe
+from flows.journal.retention import trim
+from flows.journal.writer import Journal
+from flows.main import run_journal
+from flows.rebuild import allowed_from, rebuild
+from flows.settings import Settings
+from flows.store import open_reader, open_writer
+from flows.store.dump import dump
+
+from .conftest import NOW
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def site(tmp_path, record):
+    """A data folder: journal of two halves, store and recovery state of the first."""
+    data = tmp_path / "data"
+    data.mkdir()
+    recorder = record("data/journal", segment_bytes=4_000)
+    recorder.start()
+    for number in range(300):
+        recorder.now += 10_000
+        recorder.reading(temperature={"inlet": 30 + number / 10, "outlet": 35.0}, electrical={"power": number})
+        recorder.tick()
+    return Site(data, recorder)
+
+
+class Site:
+    def __init__(self, data, recorder):
+        self.data, self.recorder = data, recorder
+        self.journal, self.store = data / "journal", data / "store.sqlite"
+        self.recovery, self.copies = data / "recovery", data / "recovery-copies"
+
+    def more(self, count=100):
+        for number in range(count):
+            self.recorder.now += 10_000
+            self.recorder.reading(temperature={"inlet": 20 + number / 10}, electrical={"power": 2 * number})
+            self.recorder.tick()
+
+    def run(self, **options):
+        assert run_journal(self.journal, self.store, self.recovery, epoch_ms=100, **options) == 0
+
+    def whole(self, path):
+        """What one run over the whole journal gives."""
+        assert run_journal(self.journal, path / "whole.sqlite") == 0
+        return list(dump(path / "whole.sqlite"))
+
+    def equals_whole(self, path):
+        return list(dump(self.store)) == self.whole(path)
+
+
+def test_recovery_deleted_replays_the_journal_and_changes_nothing(site, tmp_path):
+    site.run()
+    site.more()
+    shutil.rmtree(site.recovery)
+    site.run()
+    assert site.equals_whole(tmp_path)
+
+
+def test_yesterdays_store_restored_catches_up_from_a_copy(site, tmp_path):
+    site.run()
+    shutil.copy(site.store, tmp_path / "yesterday.sqlite")
+    position = recovery.copy_now(site.recovery, site.copies)
+    site.more()
+    site.run()
+    for old in site.data.glob("store.sqlite*"):
+        old.unlink()
+    shutil.copy(tmp_path / "yesterday.sqlite", site.store)
+    with closing(Journal.open(site.journal, segment_bytes=4_000, min_free_bytes=1)) as journal:
+        trim(journal, NOW + 10**12, keep_after_seq=position)
+    assert describe(site.journal).first_seq > 1
+    site.run()
+    with closing(open_reader(site.store)) as reader:
+        assert reader.stats().total_readings == 400
+    assert list(site.data.glob("recovery-aside-*"))
+
+
+def test_a_hole_that_nothing_covers_is_refused_with_its_hours_and_rebuild_goes_on(site, tmp_path):
+    site.run()
+    with closing(Journal.open(site.journal, segment_bytes=4_000, min_free_bytes=1)) as journal:
+        trim(journal, NOW + 10**12, keep_after_seq=300)
+    shutil.rmtree(site.recovery)
+    with pytest.raises(StartRefused, match=r"begins at 2026-02-02 \d\d:\d\d UTC.*heatpump rebuild"):
+        site.run()
+    report = rebuild(Settings(data=site.data))
+    assert "computes all state anew" in report
+    info = describe(site.journal)
+    graph = load_graph(Settings().graph)
+    with closing(open_writer(site.store)) as writer:
+        fence = writer.fence()
+    recovery.prepare(site.recovery, site.copies, graph, fence, info, allowed_from(site.data))
+    with pytest.raises(StartRefused):
+        recovery.prepare(site.recovery, site.copies, graph, fence, info)
+
+
+def test_another_journal_is_refused_and_rebuild_adopts_it(site, tmp_path, record):
+    site.run()
+    shutil.rmtree(site.journal)
+    other = record("data/journal")
+    other.now += 86_400_000
+    other.reading(temperature={"inlet": 50})
+    other.tick()
+    other.close()
+    with pytest.raises(StartRefused, match="was fed from journal"):
+        site.run()
+    assert "adopted" in rebuild(Settings(data=site.data))
+    site.run()
+    with closing(open_reader(site.store)) as reader:
+        assert reader.stats().total_readings == 301
+        assert reader.device("site1").latest["temp_inlet"][1] == 50.0
+
+
+def test_an_older_journal_put_in_place_is_refused(site, tmp_path):
+    shutil.copytree(site.journal, tmp_path / "older")
+    site.more()
+    site.run()
+    shutil.rmtree(site.journal)
+    shutil.copytree(tmp_path / "older", site.journal)
+    with pytest.raises(StartRefused, match="an older journal was put in place"):
+        site.run()
+
+
+def test_a_flipped_byte_in_a_middle_segment_costs_its_frame_and_no_other(site, tmp_path):
+    segments = sorted(site.journal.glob("*.seg"))
+    middle = segments[len(segments) // 2]
+    raw = bytearray(middle.read_bytes())
+    raw[len(raw) // 2] ^= 0x40
+    middle.write_bytes(raw)
+    site.run()
+    with closing(open_reader(site.store)) as reader:
+        assert reader.stats().total_readings in (299, 300)
+
+
+def test_a_renamed_step_is_refused_by_name(site, tmp_path):
+    site.run()
+    graph = tmp_path / "graph.toml"
+    text = Settings().graph.read_text().replace("[step.clock]", "[step.watch]").replace('"clock.', '"watch.')
+    graph.write_text(text)
+    with pytest.raises(ConfigError, match=r"step\.clock.*renaming or removing a step is a migration"):
+        site.run(graph_path=graph)
+
+
+def test_state_of_a_newer_build_is_refused(site):
+    site.run()
+    saved = recovery.read_saved(site.recovery)
+    newer = recovery.Saved(saved.position, {step: 99 for step in saved.versions})
+    with pytest.raises(ConfigError, match="state version 99"):
+        recovery.check_steps(newer, load_graph(Settings().graph))
