@@ -78,13 +78,15 @@ def run_journal(
     batch_frames: int = 1_000,
     epoch_ms: int = 5_000,
     graph_path: Path | None = None,
+    meter: Meter | None = None,
 ) -> int:
     """Run the graph over a finished journal, to its end; return the exit code.
 
     recovery_folder : where to resume from and save to; None: from the beginning, nothing saved.
+    meter           : counts what passes, for somebody who watches meanwhile.
     """
     graph = load_graph(graph_path or Path(__file__).parent / "graphs" / "heat_pump.toml")
-    info, meter = describe(journal_folder), Meter()
+    info, meter = describe(journal_folder), meter or Meter()
     writer = open_writer(store_path)
     fence = writer.fence()
     writer.close()
