@@ -42,7 +42,7 @@ def seed_of(journal_id: bytes) -> int:
 
 def encode(frame: Frame, seed: int) -> bytes:
     """Encode one frame. Raises JournalError if topic and payload are too long together."""
-    topic = frame.topic.encode("utf-8", "surrogateescape")
+    topic = frame.topic.encode()
     length = len(topic) + len(frame.payload)
     if length > MAX_BODY or len(topic) > 0xFFFF:
         raise JournalError(f"a frame of {length} bytes is too long; at most {MAX_BODY} are allowed")
@@ -90,7 +90,7 @@ def decode(data: bytes, at: int, seed: int) -> tuple[Frame, int]:
         seq,
         _KINDS[kind],
         arrived,
-        data[start:body].decode("utf-8", "surrogateescape"),
+        data[start:body].decode(),
         data[body:end],
         flags & _QOS,
         bool(flags & _RETAIN),

@@ -1,13 +1,14 @@
 """The reading end of the journal: frames in order, never past what is durable, on over damage."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from flows.errors import JournalError
 from flows.journal.frame import Damaged, Incomplete, decode, find, seed_of
-from flows.journal.segments import HEADER_BYTES, Damage, Segment, journal_id_of, list_segments, scan
+from flows.journal.segments import HEADER_BYTES, Damage, Segment, journal_id_of, list_segments, scan, walk
 from flows.journal.writer import Journal
 from flows.model.frame import Frame
 
@@ -49,6 +50,16 @@ def describe(folder: Path) -> JournalInfo:
         first.arrived if first else None,
         last.arrived if last else None,
     )
+
+
+def newest_first(folder: Path) -> Iterator[Frame]:
+    """Read a journal backwards, whole frames only."""
+    segments = list_segments(folder)
+    journal_id = journal_id_of(segments, folder)
+    if journal_id is None:
+        return
+    for segment in reversed(segments):
+        yield from reversed([frame for frame, _ in walk(segment, journal_id)])
 
 
 class JournalReader:

@@ -2,6 +2,7 @@
 
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -49,13 +50,11 @@ class Scan(msgspec.Struct):
 
     first, last : its first and last frame.
     end         : where the last frame ends; what lies behind is a torn tail. [bytes]
-    damaged     : bytes that are no frames, with frames behind them.
     """
 
     first: Frame | None
     last: Frame | None
     end: int
-    damaged: int
 
 
 class Damage(msgspec.Struct):
@@ -113,23 +112,29 @@ def journal_id_of(segments: list[Segment], folder: Path) -> bytes | None:
     return ids.pop() if ids else None
 
 
-def scan(segment: Segment, journal_id: bytes) -> Scan:
-    """Read a whole segment and say what it holds."""
+def walk(segment: Segment, journal_id: bytes) -> Iterator[tuple[Frame, int]]:
+    """Read a whole segment, on over damage: each frame, and where it ends."""
     data, seed = segment.path.read_bytes(), seed_of(journal_id)
-    at = HEADER_BYTES if segment.header else 0
-    result = Scan(None, None, at, 0)
+    at, seq = HEADER_BYTES if segment.header else 0, 0
     while at < len(data):
         try:
             frame, at = decode(data, at, seed)
         except (Incomplete, Damaged):
-            found = find(data, at + 1, result.last.seq if result.last else 0, seed)
+            found = find(data, at + 1, seq, seed)
             if found is None:
-                break
-            result.damaged += found - at
+                return
             at = found
-            continue
+        else:
+            seq = frame.seq
+            yield frame, at
+
+
+def scan(segment: Segment, journal_id: bytes) -> Scan:
+    """Read a whole segment and say what it holds."""
+    result = Scan(None, None, HEADER_BYTES if segment.header else 0)
+    for frame, end in walk(segment, journal_id):
         result.first = result.first or frame
-        result.last, result.end = frame, at
+        result.last, result.end = frame, end
     return result
 
 

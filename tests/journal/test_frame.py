@@ -66,12 +66,6 @@ def test_a_frame_that_is_too_long_is_refused_with_its_length():
         encode(Frame(1, FrameKind.MESSAGE, 1, payload=bytes(MAX_BODY + 1)), SEED)
 
 
-def test_a_topic_that_is_no_utf_8_survives():
-    topic = b"heatpump/\xff/data".decode("utf-8", "surrogateescape")
-    frame = Frame(1, FrameKind.MESSAGE, 1, topic)
-    assert decode(encode(frame, SEED), 0, SEED)[0].topic == topic
-
-
 def test_ticks_starts_and_commands_come_back_from_their_frames():
     start = Start(5, 99, version="1.2", graph="abc", offline_ticks=7)
     asked = CommandRequest("c1", "me", "device_put", {"device_id": "site1"})

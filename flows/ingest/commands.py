@@ -1,0 +1,161 @@
+"""The private command port: loopback only, a token; POST /commands, GET /pipeline, GET /health."""
+
+import hmac
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import msgspec
+
+from flows.errors import JournalFull
+from flows.model.command import CommandRequest
+from flows.secrets import read_or_create
+from flows.settings import Settings
+
+log = logging.getLogger("heatpump.commands")
+
+HOST = "127.0.0.1"
+MOST_BYTES = 64 * 1024
+MOST_CHARS = 200
+ANSWER_S = 5.0
+IDLE_S = 30.0
+
+Submit = Callable[[CommandRequest], "Future[int]"]
+Report = Callable[[], dict[str, Any]]
+
+
+class CommandPort:
+    """Serves in threads of its own; where it listens is written to run/flow.json in the data folder."""
+
+    def __init__(self, settings: Settings, submit: Submit, pipeline: Report, health: Report) -> None:
+        self._asked_port = settings.command_port
+        self._note = settings.data / "run" / "flow.json"
+        self._token_file = settings.data / "secrets" / "command-token"
+        self._submit, self._reports = submit, {"/pipeline": pipeline, "/health": health}
+        self._server: _Server | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._server is not None
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Listen. Raises OSError if the port is taken."""
+        token = read_or_create(self._token_file)
+        self._server = _Server((HOST, self._asked_port), _Handler)
+        self._server.token, self._server.submit, self._server.reports = token, self._submit, self._reports
+        threading.Thread(target=self._server.serve_forever, name="command-port", daemon=True).start()
+        self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = self._note.with_suffix(".new")
+        new.write_text(json.dumps({"command_port": self.port, "pid": os.getpid()}) + "\n")
+        os.replace(new, self._note)
+
+    def stop(self) -> None:
+        """Stop listening; safe to call twice."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+            self._note.unlink(missing_ok=True)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    token: str
+    submit: Submit
+    reports: dict[str, Report]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log it, unless only the client went away."""
+        if not isinstance(sys.exception(), ConnectionError):
+            log.exception("a request failed")
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "heatpump", ""
+    timeout: ClassVar[float] = IDLE_S
+
+    def do_GET(self) -> None:
+        self._answer(self._report)
+
+    def do_POST(self) -> None:
+        self._answer(self._command)
+
+    def _answer(self, act: Callable[[], tuple[int, dict[str, Any]]]) -> None:
+        try:
+            self._authorise()
+            status, body = act()
+        except _Refused as why:
+            # What is left of the request is not read: the connection cannot go on.
+            self.close_connection = True
+            status, body = why.status, {"detail": why.detail}
+        data = msgspec.json.encode(body)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _authorise(self) -> None:
+        given = self.headers.get("Authorization", "").encode("latin-1", "replace")
+        if not hmac.compare_digest(given, f"Bearer {self.server.token}".encode()):
+            raise _Refused(401, "send the token of secrets/command-token as `Authorization: Bearer …`")
+
+    def _report(self) -> tuple[int, dict[str, Any]]:
+        report = self.server.reports.get(self.path)
+        if report is None:
+            raise _Refused(404, f"there is no {self.path[:80]!r}; GET /pipeline and /health, POST /commands")
+        return 200, report()
+
+    def _command(self) -> tuple[int, dict[str, Any]]:
+        if self.path != "/commands":
+            raise _Refused(404, f"nothing can be posted to {self.path[:80]!r}, only to /commands")
+        future = self.server.submit(_read_command(self._read_body()))
+        try:
+            return 202, {"seq": future.result(ANSWER_S)}
+        except JournalFull as full:
+            raise _Refused(507, str(full)) from None
+        except TimeoutError:
+            raise _Refused(503, f"not journaled within {ANSWER_S:.0f} s; send it again with the same id") from None
+
+    def _read_body(self) -> bytes:
+        length = self.headers.get("Content-Length", "")
+        if not length.isascii() or not length.isdigit():
+            raise _Refused(411, "Content-Length is missing or no number")
+        if len(length) > 9 or int(length) > MOST_BYTES:
+            raise _Refused(413, f"{length[:20]} bytes; a command has at most {MOST_BYTES}")
+        return self.rfile.read(int(length))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug(format, *args)
+
+
+def _read_command(body: bytes) -> CommandRequest:
+    try:
+        request = msgspec.json.decode(body, type=CommandRequest)
+    except msgspec.ValidationError as error:
+        raise _Refused(422, f"{error}; a command has the texts id, by, name and the object body") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _Refused(400, f"the body is not JSON: {error}") from None
+    for name in ("id", "by", "name"):
+        if not 0 < len(getattr(request, name)) <= MOST_CHARS:
+            raise _Refused(422, f"{name} must have 1 to {MOST_CHARS} characters")
+    return request

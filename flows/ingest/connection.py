@@ -1,0 +1,191 @@
+"""The MQTT session of ingest: one subscription, acknowledged by hand, driven by whoever owns it.
+
+MQTT 3.1.1 with a persistent session (clean_session false): measured on Mosquitto 2.0 and rumqttd 0.20 it does all
+we need: queue while away, redelivery of what is unacknowledged, in order. MQTT 5 would need a listener of its own on
+rumqttd, and its Receive Maximum is fixed at 100 there anyway. How many messages are under way unacknowledged is the
+broker's setting: `max_inflight_messages` of Mosquitto (20), 100 in rumqttd.
+"""
+
+import logging
+import select
+import time
+from typing import Any, Protocol
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from flows.ingest.redelivery import Message
+from flows.model.dead_letter import KEPT_BYTES
+from flows.settings import Settings
+
+log = logging.getLogger("heatpump.ingest")
+
+FILTER = "heatpump/#"
+KEEPALIVE_S = 15
+CONNECT_TIMEOUT_S = 2.0
+BACKOFF_S = (0.1, 5.0)
+STABLE_S = 10.0
+MOST_BYTES = 256 * 1024
+"""A larger payload is cut to its head."""
+
+
+class Owner(Protocol):
+    """Who is told what happens, in order, while it calls the connection."""
+
+    def on_connected(self, session_present: bool) -> None:
+        """A connection began; the broker knows us from before or not."""
+
+    def on_subscribed(self) -> None:
+        """The subscription stands."""
+
+    def on_lost(self) -> None:
+        """The connection is gone; nothing of it can be acknowledged any more."""
+
+    def on_message(self, message: Message) -> None:
+        """A message came; one of QoS 1 is to be acknowledged."""
+
+
+class Connection:
+    """Connects, subscribes, reconnects; its owner calls `keep_up` often, and everything from one thread.
+
+    subscribed_since : monotonic, None while it is not. [s]
+    last_message     : when one last came, monotonic. [s]
+    problem          : why there is no subscription, in words.
+    """
+
+    def __init__(self, settings: Settings, owner: Owner) -> None:
+        self._owner = owner
+        self._where = f"{settings.mqtt_host}:{settings.mqtt_port}"
+        self._client = client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.mqtt_client_id,
+            clean_session=False,
+            protocol=mqtt.MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        password = settings.mqtt_password.get_secret_value()
+        if password:
+            client.username_pw_set(settings.mqtt_user, password)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.connect_async(settings.mqtt_host, settings.mqtt_port, KEEPALIVE_S)
+        client.on_connect, client.on_subscribe = self._on_connect, self._on_subscribe
+        client.on_disconnect, client.on_message = self._on_disconnect, self._on_message
+        self.subscribed_since: float | None = None
+        self.last_message: float | None = None
+        self.problem = "not connected yet"
+        self._messages = self._bytes = 0
+        self._retry_at, self._backoff = 0.0, BACKOFF_S[0]
+
+    def fileno(self) -> int | None:
+        """The socket, None without one."""
+        socket = self._client.socket()
+        return socket.fileno() if socket else None
+
+    @property
+    def wants_write(self) -> bool:
+        """Tell whether something waits to be sent."""
+        return self._client.want_write()
+
+    def keep_up(self) -> None:
+        """Connect when it is time to; notice a broker that no longer answers."""
+        if self._client.socket() is not None:
+            self._client.loop_misc()
+            return
+        now = time.monotonic()
+        if now < self._retry_at:
+            return
+        self._later(now)
+        try:
+            self._client.reconnect()
+        except OSError as error:
+            self._explain(f"no connection to {self._where}: {error}")
+
+    def _later(self, now: float) -> None:
+        self._retry_at = now + self._backoff
+        self._backoff = min(2 * self._backoff, BACKOFF_S[1])
+
+    def _explain(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("%s; trying again", problem)
+        self.problem = problem
+
+    def receive(self, most: int, most_bytes: int) -> None:
+        """Give the owner what has arrived, within bounds."""
+        self._messages = self._bytes = 0
+        while self._messages < most and self._bytes < most_bytes and self._readable():
+            self._client.loop_read()
+
+    def _readable(self) -> bool:
+        socket = self.fileno()
+        return socket is not None and bool(select.select([socket], [], [], 0)[0])
+
+    def acknowledge(self, packet_id: int) -> None:
+        """Tell the broker that a message of the current connection is safe."""
+        self._client.ack(packet_id, 1)
+
+    def write(self) -> None:
+        """Send what waits."""
+        self._client.loop_write()
+
+    def ping(self) -> None:
+        """Ask the broker whether it is there; paho does so by itself only after silence."""
+        self._client._send_pingreq()
+
+    @property
+    def ping_answered(self) -> bool:
+        """Tell whether no ping is open."""
+        return self._client._ping_t == 0
+
+    def disconnect(self, problem: str) -> None:
+        """Leave; the broker keeps what comes. Connects again after the usual wait, if kept up."""
+        if self._client.socket() is not None:
+            self._client.disconnect()
+            self._client.loop_write()
+        self._explain(problem)
+        self._later(time.monotonic())
+
+    def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self._explain(f"{self._where} refuses {self._client.username or 'us'}: {reason}")
+            return
+        self._owner.on_connected(flags.session_present)
+        self._client.subscribe(FILTER, qos=1)
+
+    def _on_subscribe(self, _client: Any, _data: Any, _id: int, reasons: list[Any], _properties: Any) -> None:
+        if reasons[0].is_failure:
+            self.disconnect(f"{self._where} refuses the subscription to {FILTER}: {reasons[0]}")
+            return
+        self.subscribed_since = time.monotonic()
+        self.problem = ""
+        self._owner.on_subscribed()
+        log.info("subscribed to %s at %s", FILTER, self._where)
+
+    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        now = time.monotonic()
+        if self.subscribed_since is not None:
+            if now - self.subscribed_since > STABLE_S:
+                self._backoff, self._retry_at = BACKOFF_S[0], now
+            if reason.is_failure:
+                self._explain(f"the connection to {self._where} is lost: {reason}")
+        self.subscribed_since = None
+        self._owner.on_lost()
+
+    def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
+        self.last_message = time.monotonic()
+        payload, size = bytes(message.payload), len(message.payload)
+        self._messages += 1
+        self._bytes += size
+        cut = size > MOST_BYTES
+        self._owner.on_message(
+            Message(
+                message._topic.decode(errors="replace"),
+                payload[:KEPT_BYTES] if cut else payload,
+                message.qos,
+                message.retain,
+                message.dup,
+                message.mid,
+                time.time_ns() // 1_000_000,
+                size if cut else 0,
+            )
+        )

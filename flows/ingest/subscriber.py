@@ -1,0 +1,270 @@
+"""Ingest: MQTT, seconds and commands into the journal, acknowledged once it is durable.
+
+One thread does everything: wait for the socket, take what has arrived, append it, sync once for all of it, only
+then acknowledge. An error that is not the network's ends the process: nothing unsynced was acknowledged, the broker
+and the senders of commands still have it.
+"""
+
+import logging
+import os
+import queue
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+
+from flows.errors import JournalError, JournalFull
+from flows.ingest.commands import CommandPort, Report
+from flows.ingest.connection import Connection
+from flows.ingest.redelivery import MOST, Message, Redeliveries
+from flows.ingest.ticks import Seconds
+from flows.journal.reader import newest_first
+from flows.journal.writer import Journal
+from flows.model.command import CommandRequest
+from flows.model.frame import Frame, FrameKind, Start, start_payload, tick_of, tick_payload
+from flows.settings import Settings
+
+log = logging.getLogger("heatpump.ingest")
+
+BATCH_MESSAGES = 2_000
+BATCH_BYTES = 4_000_000
+WAIT_S = 0.2
+STOP_S = 5.0
+
+Asked = tuple[CommandRequest, "Future[int]"]
+
+
+class Ingest:
+    """The one writer of the journal.
+
+    pipeline     : answers GET /pipeline of the command port; set before `start`.
+    extra_health : adds to GET /health; set before `start`.
+    """
+
+    def __init__(self, settings: Settings, journal: Journal, start: Start) -> None:
+        self._journal, self._start = journal, start
+        self._connection = Connection(settings, self)
+        self._redeliveries, self._seconds = Redeliveries(), Seconds(0)
+        self.pipeline: Report = dict
+        self.extra_health: Report = dict
+        self.port = CommandPort(settings, self.submit, lambda: self.pipeline(), self._full_health)
+        self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        self._thread = threading.Thread(target=self._guarded, name="ingest", daemon=True)
+        self._stopping = False
+        self._unacknowledged: deque[int] = deque()
+        self._full = ""
+        self._counts = {"messages": 0, "oversized": 0, "skipped": 0, "commands": 0}
+
+    def start(self) -> None:
+        """Journal the start, open the command port, connect in the background."""
+        unconfirmed, last_tick = _recent(newest_first(self._journal.folder))
+        self._redeliveries, self._seconds = Redeliveries(unconfirmed), Seconds(last_tick)
+        self._journal.append(FrameKind.START, _now_ms(), payload=start_payload(self._start))
+        self._journal.commit()
+        self.port.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Journal and acknowledge what is under way, leave the broker, close the command port."""
+        self.port.stop()
+        self._stopping = True
+        self._wake()
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+
+    def submit(self, request: CommandRequest) -> "Future[int]":
+        """Have a command journaled; the future gives its seq once it is durable, or JournalFull."""
+        future: Future[int] = Future()
+        self._asked.put((request, future))
+        self._wake()
+        return future
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._wake_write, b"w")
+        except BlockingIOError:
+            pass
+
+    def _guarded(self) -> None:
+        try:
+            while not self._stopping:
+                self._step()
+            self._step()
+            self._connection.disconnect("stopped")
+        except JournalError as error:
+            log.critical("%s; ending unacknowledged, the broker sends again", error)
+            os._exit(1)
+        except BaseException:
+            log.critical("ingest failed; ending unacknowledged, the broker sends again", exc_info=True)
+            os._exit(1)
+
+    def _step(self) -> None:
+        """One round: wait, take, append, sync, acknowledge."""
+        room = self._has_room()
+        if room and not self._stopping:
+            self._connection.keep_up()
+        self._wait(room)
+        answers = self._append_commands(room)
+        if room:
+            self._connection.receive(BATCH_MESSAGES, BATCH_BYTES)
+        self._count_second()
+        self._journal.commit()
+        while self._unacknowledged:
+            self._connection.acknowledge(self._unacknowledged.popleft())
+        if self._seconds.ends(time.monotonic()):
+            self._connection.ping()
+            self._redeliveries.ping_sent()
+        for future, seq in answers:
+            future.set_result(seq)
+
+    def _has_room(self) -> bool:
+        try:
+            self._journal.check_room()
+        except JournalFull as full:
+            if not self._full:
+                self._connection.disconnect(str(full))
+            self._full = str(full)
+            return False
+        self._full = ""
+        return True
+
+    def _wait(self, room: bool) -> None:
+        socket = self._connection.fileno()
+        sockets = [socket] if socket is not None and room else []
+        writing = sockets if self._connection.wants_write else []
+        timeout = 0.0 if self._stopping else WAIT_S
+        readable, writable, _ = select.select([self._wake_read, *sockets], writing, [], timeout)
+        if self._wake_read in readable:
+            os.read(self._wake_read, 4_096)
+        if writable:
+            self._connection.write()
+
+    def _append_commands(self, room: bool) -> list[tuple["Future[int]", int]]:
+        answers = []
+        while not self._asked.empty():
+            request, future = self._asked.get()
+            if room:
+                seq = self._journal.append(FrameKind.COMMAND, _now_ms(), payload=msgspec.json.encode(request))
+                answers.append((future, seq))
+            else:
+                future.set_exception(JournalFull(self._full))
+        self._counts["commands"] += len(answers)
+        return answers
+
+    def _count_second(self) -> None:
+        """Journal a second if the broker has confirmed it."""
+        now = time.monotonic()
+        if self._seconds.asked and self._connection.ping_answered:
+            for message in self._redeliveries.ping_answered():
+                self._append(message)
+            if self._seconds.confirmed(now):
+                self._journal.append(FrameKind.TICK, _now_ms(), payload=tick_payload(self._seconds.n))
+
+    def on_connected(self, session_present: bool) -> None:
+        """See Owner."""
+        self._redeliveries.connected(session_present)
+
+    def on_subscribed(self) -> None:
+        """See Owner."""
+        self._seconds.subscribed(time.monotonic())
+
+    def on_lost(self) -> None:
+        """See Owner."""
+        self._seconds.lost()
+        self._unacknowledged.clear()
+
+    def on_message(self, message: Message) -> None:
+        """Append it to the journal's buffer, if it is new and for us."""
+        known, new = self._redeliveries.judge(message) if message.qos else ([], [message])
+        self._unacknowledged.extend(one.packet_id for one in known)
+        for one in new:
+            self._append(one)
+
+    def _append(self, message: Message) -> None:
+        if message.is_command:
+            self._counts["skipped"] += 1
+        else:
+            self._counts["messages"] += 1
+            self._counts["oversized"] += message.original_bytes > 0
+            self._journal.append(FrameKind.MESSAGE, **msgspec.structs.asdict(message))
+            if message.qos:
+                self._redeliveries.journaled(message)
+        if message.qos:
+            self._unacknowledged.append(message.packet_id)
+
+    def health(self) -> dict[str, Any]:
+        """Say how ingest and the journal are."""
+        journal, connection, now = self._journal, self._connection, time.monotonic()
+        damage, since, last = journal.damage, connection.subscribed_since, connection.last_message
+        syncs = sorted(journal.sync_ms)
+        return {
+            "connected": since is not None,
+            "problem": self._full or connection.problem,
+            "subscribed_s": None if since is None else round(now - since, 1),
+            "last_message_s": None if last is None else round(now - last, 1),
+            "full": bool(self._full),
+            "journal_id": journal.journal_id,
+            "first_seq": journal.first_seq,
+            "last_seq": journal.last_seq,
+            "synced_seq": journal.synced_seq,
+            "bytes": journal.size,
+            "free_bytes": journal.free_bytes,
+            "seconds": self._seconds.n,
+            "redeliveries": self._redeliveries.count,
+            **self._counts,
+            "torn_bytes": journal.torn,
+            "damaged_regions": damage.regions,
+            "damaged_bytes": damage.size,
+            "missing_frames": damage.frames,
+            "clock_steps": journal.clock_steps,
+            "sync_ms_p50": _percentile(syncs, 0.5),
+            "sync_ms_p99": _percentile(syncs, 0.99),
+        }
+
+    def _full_health(self) -> dict[str, Any]:
+        return {**self.health(), **self.extra_health()}
+
+
+def _percentile(ordered: list[float], share: float) -> float | None:
+    return round(ordered[int(share * (len(ordered) - 1))], 2) if ordered else None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _recent(newest_first: Iterable[Frame]) -> tuple[list[Message], int]:
+    """Read the journal backwards: the messages that may be sent again, oldest first, and the last tick's number.
+
+    What was journaled before the last tick but one was acknowledged before the last one's ping.
+    """
+    unconfirmed: list[Message] = []
+    ticks: list[int] = []
+    for frame in newest_first:
+        if frame.kind is FrameKind.TICK:
+            ticks.append(tick_of(frame).n)
+        elif frame.kind is FrameKind.MESSAGE and frame.qos and len(ticks) < 2 and len(unconfirmed) < MOST:
+            unconfirmed.append(_message_of(frame))
+        if len(ticks) == 2 or (ticks and len(unconfirmed) == MOST):
+            break
+    return unconfirmed[::-1], ticks[0] if ticks else 0
+
+
+def _message_of(frame: Frame) -> Message:
+    return Message(
+        frame.topic,
+        frame.payload,
+        frame.qos,
+        frame.retain,
+        frame.dup,
+        frame.packet_id,
+        frame.arrived,
+        frame.original_bytes,
+    )
