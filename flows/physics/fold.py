@@ -135,6 +135,7 @@ def _count_interval(state: Fold, sample: Sample, metadata: list[DeviceMetadata],
     for at, _ in state.held.values():
         if start < at + HOLD_MS < end:
             cuts.add(at + HOLD_MS)
+    cuts.update(entry.valid_from for entry in metadata if start < entry.valid_from < end)
     left = start
     for right in sorted(cuts):
         minute = left - left % MINUTE_MS

@@ -1,0 +1,177 @@
+"""fold against the oracle (tests/oracle), which is written from docs/reference/rollups.md and shares no code."""
+
+import ast
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flows.model.device import DeviceMetadata
+from flows.model.quantities import MODES
+from flows.model.rollup import BUCKET_MS, HOLD_MS, RollupRow
+from flows.physics.fold import Fold, Minute, Sample, advance, compose, fold_range
+from tests import oracle
+from tests.oracle.rollups import LENGTH, Row, Site, differences, rows
+
+NOON = 1_770_033_600_000  # 2026-02-02T12:00Z
+
+quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+temperatures = st.one_of(
+    st.floats(-20, 70).map(lambda celsius: round(celsius, 1)), st.sampled_from([15.0, 30.0, 30.8])
+)
+payload_fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "temp_inlet": temperatures,
+        "temp_outlet": temperatures,
+        "temp_ambient": temperatures,
+        "power": st.sampled_from([-40.0, 0.0, 149.9, 150.0, 1234.5, 9000.0]),
+        "flow_rate": st.sampled_from([0.0, 12.3, 31.7]),
+        "voltage": st.floats(180, 260),
+        "heat_energy": st.one_of(st.floats(0, 5), st.sampled_from([0.0, 0.25, 1.5, 900.0])),
+        "electric_energy": st.one_of(st.floats(0, 5), st.sampled_from([0.0, 0.25, 1.5, 900.0])),
+        "compressor_running": st.booleans(),
+        "defrost_active": st.sampled_from([False, False, False, True]),
+        "dhw_active": st.sampled_from([False, False, False, True]),
+        "fan_running": st.booleans(),
+    },
+).filter(bool)
+gaps = st.one_of(
+    st.integers(1, 70_000),
+    st.sampled_from([1, 10_000, 60_000, HOLD_MS - 1, HOLD_MS, HOLD_MS + 1, 1_500_000, 7_200_000]),
+)
+
+
+@st.composite
+def histories(draw, most=30):
+    """Samples of one device: any fields, any gaps, across minutes, hours and now and then midnight."""
+    at = NOON + draw(st.sampled_from([0, 1, 59_999, 11 * 3_600_000 + 3_400_000])) + draw(st.integers(0, 60_000))
+    samples = {}
+    for values in draw(st.lists(payload_fields, min_size=1, max_size=most)):
+        samples[at] = values
+        at += draw(gaps)
+    return samples
+
+
+sites = st.lists(
+    st.builds(
+        Site,
+        valid_from=st.integers(NOON, NOON + 5_000_000),
+        glycol=st.sampled_from([0.0, 7.5, 20.0, 30.0]),
+        eta=st.sampled_from([0.35, 0.5]),
+    ),
+    max_size=2,
+    unique_by=lambda site: site.valid_from,
+).map(lambda found: tuple(sorted(found)))
+
+
+def metadata_of(sites: tuple[Site, ...]) -> list[DeviceMetadata]:
+    return [
+        DeviceMetadata(valid_from=site.valid_from, glycol_percent=site.glycol, carnot_fraction=site.eta)
+        for site in sites
+    ]
+
+
+def whole(samples: dict, sites: tuple[Site, ...] = ()) -> list[Minute]:
+    first, last = min(samples), max(samples)
+    ordered = [Sample(at, samples[at]) for at in sorted(samples)]
+    return fold_range(ordered, first - first % 60_000, last + 1, metadata_of(sites))[0]
+
+
+def row_of(minute: Minute) -> RollupRow:
+    return RollupRow("d", "1m", minute.start, 0, minute.count, minute.values, minute.heat_source)
+
+
+def composed(finer: list[RollupRow], resolution: str, last: int) -> list[RollupRow]:
+    """Compose all closed buckets of a resolution."""
+    length = BUCKET_MS[resolution]
+    buckets: dict[int, list[RollupRow]] = {}
+    for row in finer:
+        buckets.setdefault(row.start - row.start % length, []).append(row)
+    return [compose(rows, resolution, start, 0) for start, rows in buckets.items() if start + length <= last]
+
+
+def assert_equal(expected: dict[tuple[str, int], Row], resolution: str, found: list[RollupRow]) -> None:
+    wanted = {start: row for (of, start), row in expected.items() if of == resolution}
+    assert sorted(row.start for row in found) == sorted(wanted)
+    for row in found:
+        assert differences(wanted[row.start], row.count, row.values, row.heat_source) == []
+
+
+@quick
+@given(histories(), sites)
+def test_minutes_hours_and_days_are_the_oracles(samples, sites):
+    expected, last = rows(samples, sites), max(samples)
+    minutes = [row_of(minute) for minute in whole(samples, sites)]
+    hours = composed(minutes, "1h", last)
+    assert_equal(expected, "1m", minutes)
+    assert_equal(expected, "1h", hours)
+    assert_equal(expected, "1d", composed(hours, "1d", last))
+
+
+@quick
+@given(histories(), st.lists(st.integers(0, 30), max_size=6))
+def test_a_stream_saved_and_recovered_anywhere_gives_the_batch_bit_for_bit(samples, saves):
+    state, minutes = Fold(), []
+    for index, at in enumerate(sorted(samples)):
+        if index in saves:
+            state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=Fold)
+        minutes += advance(state, Sample(at, samples[at]), [])
+    assert minutes == whole(samples)
+
+
+@quick
+@given(histories(), st.data())
+def test_any_range_folded_alone_gives_its_minutes_bit_for_bit(samples, data):
+    minutes = whole(samples)
+    first, last = min(samples) // 60_000, max(samples) // 60_000
+    start = data.draw(st.integers(first - 1, last)) * 60_000
+    end = data.draw(st.integers(start // 60_000 + 1, last + 1)) * 60_000
+    times = sorted(samples)
+    until = next((at for at in times if at >= end), times[-1])
+    needed = [Sample(at, samples[at]) for at in times if start - HOLD_MS <= at <= until]
+    assert fold_range(needed, start, end, [])[0] == [m for m in minutes if start <= m.start < end]
+
+
+@quick
+@given(histories(most=12), st.randoms(use_true_random=False))
+def test_composing_does_not_depend_on_the_order_of_the_rows(samples, random):
+    minutes = [row_of(minute) for minute in whole(samples)]
+    shuffled = random.sample(minutes, len(minutes))
+    assert compose(shuffled, "1d", 0, 0) == compose(minutes, "1d", 0, 0)
+
+
+def test_the_generated_histories_meet_every_mode_and_every_source_of_heat():
+    """The comparison above says something only about what it meets."""
+    met: set[str] = set()
+
+    @settings(quick, database=None, derandomize=True)
+    @given(histories())
+    def collect(samples):
+        for row in rows(samples).values():
+            met.add(row.heat_source)
+            met.update(row.columns)
+
+    collect()
+    assert {f"seconds_{mode}" for mode in MODES} <= met
+    assert {"counter", "measured", "estimated", "carnot_ideal_kwh", "heat_kwh_defrost"} <= met
+
+
+def test_the_oracle_knows_the_same_resolutions():
+    assert LENGTH == BUCKET_MS
+
+
+@pytest.mark.parametrize("path", sorted(Path(oracle.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+def test_the_oracle_imports_nothing_but_the_standard_library_and_itself(path):
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module)
+    roots = {name.partition(".")[0] for name in imported if not name.startswith("tests.oracle")}
+    assert roots <= sys.stdlib_module_names
