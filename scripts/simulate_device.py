@@ -243,6 +243,8 @@ class Connection:
         self.client.max_queued_messages_set(10000)
         self.client.on_connect = self._connected
         self.client.on_disconnect = self._disconnected
+        self.client.on_publish = self._published
+        self.acknowledged = 0
 
     def open(self) -> None:
         """Connect; while the broker is away, say so and try again, ever more slowly."""
@@ -266,9 +268,9 @@ class Connection:
     def close(self) -> None:
         """Say goodbye: offline, so that the last will is not needed."""
         if self.client.is_connected():
-            goodbye = self.client.publish(self.root + "/status/online", "false", qos=1, retain=True)
+            goodbye = self.client.publish(self.root + "/status/online", "false", qos=1, retain=True).mid
             deadline = time.monotonic() + 2.0
-            while not goodbye.is_published() and time.monotonic() < deadline:
+            while self.acknowledged != goodbye and time.monotonic() < deadline:
                 time.sleep(0.02)
         self.client.disconnect()
         self.client.loop_stop()
@@ -282,6 +284,9 @@ class Connection:
             say(f"connected to {self.address}")
             client.publish(self.root + "/status/online", "true", qos=1, retain=True)
             client.publish(self.root + "/status/version", VERSION, qos=1, retain=True)
+
+    def _published(self, _client: Any, _userdata: Any, mid: int, *_more: Any) -> None:
+        self.acknowledged = mid
 
     def _disconnected(self, *_args: Any) -> None:
         if not self.stop.is_set():
