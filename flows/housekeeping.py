@@ -34,7 +34,6 @@ class Housekeeping:
         self._copies = settings.data / "recovery-copies"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
-        self._pipeline: dict[str, Any] = {}
 
     def start(self) -> None:
         """Begin."""
@@ -55,13 +54,21 @@ class Housekeeping:
             **self._meter.read(),
         }
 
+    def health(self) -> dict[str, Any]:
+        """What the pipeline adds to ingest's health."""
+        progress = self._meter.progress
+        return {
+            "backlog": max(0, self._journal.synced_seq - progress.read),
+            "store_waiting": progress.waiting,
+            "stored_seq": progress.stored,
+        }
+
     def _run(self) -> None:
         next_trim = next_copy = time.monotonic()
         next_copy += self._until_next_copy()
         while not self._stop.wait(1.0):
             try:
-                self._pipeline = self.pipeline()
-                self._publisher.publish("heatpump-live/pipeline", msgspec.json.encode(self._pipeline), 0)
+                self._publisher.publish("heatpump-live/pipeline", msgspec.json.encode(self.pipeline()), 0)
                 now = time.monotonic()
                 if now >= next_copy:
                     self._copy()
