@@ -1,1 +1,17 @@
-"""The stores and their protocol."""
+"""Where rows are kept: one protocol, SQLite beside the flow. Knows nothing of the pipeline."""
+
+from pathlib import Path
+
+from flows.store.protocol import StoreReader, StoreWriter
+from flows.store.sqlite.reader import SqliteReader
+from flows.store.sqlite.writer import SqliteWriter
+
+
+def open_writer(path: str | Path) -> StoreWriter:
+    """Open the store for the flow, creating or migrating it. Raises RetryableStoreError, StoreError."""
+    return SqliteWriter(Path(path))
+
+
+def open_reader(path: str | Path) -> StoreReader:
+    """Open the store for reading. It may not exist yet: then every read raises RetryableStoreError."""
+    return SqliteReader(Path(path))

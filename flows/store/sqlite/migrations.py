@@ -1,0 +1,115 @@
+"""How a store file came to its present form: named steps, applied once, in order, each in one transaction."""
+
+import sqlite3
+from collections.abc import Callable
+
+from flows.errors import RetryableStoreError, StoreError
+
+APPLICATION_ID = 0x48504D31
+
+
+def first_tables(db: sqlite3.Connection) -> None:
+    """Create everything but the columns of quantities, which come when they are first needed."""
+    for statement in _FIRST_TABLES.split(";"):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (first_tables,)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the file up to date. Raises StoreError where it is newer than this build, or no store at all."""
+    _check_ours(db)
+    db.execute("CREATE TABLE IF NOT EXISTS migration (position INTEGER PRIMARY KEY, name TEXT NOT NULL)")
+    for position, step in enumerate(MIGRATIONS[len(_applied(db)) :], start=len(_applied(db))):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            step(db)
+            db.execute("INSERT INTO migration VALUES (?, ?)", (position, step.__name__))
+            db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+
+def check_current(db: sqlite3.Connection) -> None:
+    """Raise StoreError where a reader of this build cannot read the file (yet)."""
+    _check_ours(db)
+    missing = "SELECT 1 FROM sqlite_schema WHERE name = 'migration'"
+    if db.execute(missing).fetchone() is None or len(_applied(db)) < len(MIGRATIONS):
+        raise RetryableStoreError("the store is older than this build: start the flow, which updates it")
+
+
+def _applied(db: sqlite3.Connection) -> list[str]:
+    """Name the steps the file has been through, after checking that they are ours."""
+    names = [name for (name,) in db.execute("SELECT name FROM migration ORDER BY position")]
+    if names != [step.__name__ for step in MIGRATIONS[: len(names)]]:
+        raise StoreError(f"the store was written by a newer build (it has {names[-1]!r}): update this one")
+    return names
+
+
+def _check_ours(db: sqlite3.Connection) -> None:
+    (found,) = db.execute("PRAGMA application_id").fetchone()
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE name != 'migration' LIMIT 1")]
+    if found != APPLICATION_ID and tables:
+        raise StoreError(
+            f"the file is another program's (it has {tables[0]!r}): choose another path for the store"
+        )
+
+
+# In each table `ord` is the order (see ORDER_STEP) of what last changed the row: newer replaces, older is ignored.
+_FIRST_TABLES = """
+CREATE TABLE device (
+    device INTEGER PRIMARY KEY, device_id TEXT NOT NULL UNIQUE,
+    online INTEGER, online_ord INTEGER,
+    last_seen INTEGER, last_seen_ord INTEGER,
+    metadata TEXT, metadata_ord INTEGER);
+CREATE TABLE attribute (
+    device INTEGER NOT NULL, name TEXT NOT NULL, ord INTEGER NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (device, name)) WITHOUT ROWID;
+CREATE TABLE latest (device INTEGER PRIMARY KEY, ord INTEGER NOT NULL, readings BLOB NOT NULL);
+CREATE TABLE raw (
+    key INTEGER PRIMARY KEY, ord INTEGER NOT NULL, arrived INTEGER NOT NULL, clock INTEGER NOT NULL);
+CREATE TABLE rollup_1m (
+    key INTEGER PRIMARY KEY, ord INTEGER NOT NULL, count INTEGER NOT NULL, heat_source INTEGER NOT NULL);
+CREATE TABLE rollup_1h (
+    key INTEGER PRIMARY KEY, ord INTEGER NOT NULL, count INTEGER NOT NULL, heat_source INTEGER NOT NULL);
+CREATE TABLE rollup_1d (
+    key INTEGER PRIMARY KEY, ord INTEGER NOT NULL, count INTEGER NOT NULL, heat_source INTEGER NOT NULL);
+CREATE TABLE alert_transition (
+    id TEXT NOT NULL, ord INTEGER NOT NULL, device INTEGER NOT NULL, alert_type TEXT NOT NULL,
+    at INTEGER NOT NULL, arrived INTEGER NOT NULL, level TEXT NOT NULL, state TEXT NOT NULL,
+    value REAL, message TEXT NOT NULL, since INTEGER NOT NULL, by TEXT NOT NULL,
+    PRIMARY KEY (id, ord)) WITHOUT ROWID;
+CREATE INDEX alert_transition_of_device ON alert_transition (device);
+CREATE TABLE alert (
+    id TEXT PRIMARY KEY, device INTEGER NOT NULL, ord INTEGER NOT NULL, at INTEGER NOT NULL,
+    open INTEGER NOT NULL, cleared_at INTEGER, acknowledged_by TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX alert_newest ON alert (at, ord);
+CREATE INDEX alert_newest_of_device ON alert (device, at, ord);
+CREATE INDEX alert_open ON alert (at, ord) WHERE open = 1;
+CREATE TABLE dead_letter (
+    ord INTEGER PRIMARY KEY, device_id TEXT NOT NULL, topic TEXT NOT NULL, arrived INTEGER NOT NULL,
+    reason TEXT NOT NULL, detail TEXT NOT NULL, body BLOB NOT NULL, size INTEGER NOT NULL);
+CREATE INDEX dead_letter_of_device ON dead_letter (device_id, ord);
+CREATE INDEX dead_letter_by_reason ON dead_letter (reason, ord);
+CREATE INDEX dead_letter_by_arrival ON dead_letter (arrived);
+CREATE TABLE dead_letter_count (
+    device_id TEXT NOT NULL, reason TEXT NOT NULL, hour INTEGER NOT NULL, ord INTEGER NOT NULL,
+    count INTEGER NOT NULL, PRIMARY KEY (device_id, reason, hour)) WITHOUT ROWID;
+CREATE INDEX dead_letter_count_by_hour ON dead_letter_count (hour);
+CREATE TABLE command (
+    id TEXT PRIMARY KEY, seq INTEGER NOT NULL, by TEXT NOT NULL, at INTEGER NOT NULL, name TEXT NOT NULL,
+    body TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE forgotten (device_id TEXT PRIMARY KEY, ord INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE retained (
+    device_id TEXT PRIMARY KEY, raw_before INTEGER NOT NULL, minute_before INTEGER NOT NULL,
+    dead_letter_before INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE tally (one INTEGER PRIMARY KEY CHECK (one = 1), readings INTEGER NOT NULL);
+INSERT INTO tally VALUES (1, 0);
+CREATE TABLE fence (
+    one INTEGER PRIMARY KEY CHECK (one = 1), journal_id TEXT NOT NULL, seq INTEGER NOT NULL, base INTEGER NOT NULL,
+    commits INTEGER NOT NULL)
+"""

@@ -1,0 +1,129 @@
+"""Upserts of readings, rollups and devices: newer orders replace, older ones are ignored."""
+
+from functools import lru_cache
+
+import msgspec
+
+from flows.errors import RowRefused
+from flows.model.rollup import RollupRow
+from flows.model.rows import DeviceRow, LatestRow, RawRow
+from flows.store.sqlite.catalog import Catalog
+from flows.store.sqlite.schema import CLOCKS, HEAT_CODES, ROLLUP_TABLES, TIME_BITS, key_of
+
+_CLOCK_CODES = {clock: code for code, clock in enumerate(CLOCKS)}
+_HEAT_CODES = {source: code for code, source in enumerate(HEAT_CODES)}
+
+
+def write_raw(catalog: Catalog, rows: list[RawRow]) -> None:
+    """Insert readings; one of a known device and time is merged field by field if it is newer."""
+    before = catalog.raw_before
+    if before:
+        rows = [row for row in rows if row.at >= before.get(row.device_id, 0)]
+    rows = sorted(rows, key=lambda row: row.order)
+    columns = catalog.columns_for("raw", [row.values for row in rows])
+    device = catalog.device
+    keyed = [
+        (
+            key_of(device(row.device_id), _keyable(row.at)),
+            row.order,
+            row.arrived,
+            _CLOCK_CODES[row.clock],
+            *map(row.values.get, columns),
+        )
+        for row in rows
+    ]
+    inserted = catalog.db.executemany(_insert_raw(columns), keyed).rowcount
+    if inserted < len(keyed):
+        catalog.db.executemany(_merge_raw(columns), keyed)
+    catalog.db.execute("UPDATE tally SET readings = readings + ?", (inserted,))
+
+
+def write_rollups(catalog: Catalog, rows: list[RollupRow]) -> None:
+    """Write whole rows; minutes that retention has let go do not come back."""
+    device, before = catalog.device, catalog.minute_before
+    for resolution, table in ROLLUP_TABLES.items():
+        mine = [row for row in rows if row.resolution == resolution]
+        if resolution == "1m" and before:
+            mine = [row for row in mine if row.start >= before.get(row.device_id, 0)]
+        if not mine:
+            continue
+        columns = catalog.columns_for(table, [row.values for row in mine])
+        keyed = [
+            (
+                key_of(device(row.device_id), _keyable(row.start)),
+                row.order,
+                row.count,
+                _HEAT_CODES[row.heat_source],
+                *map(row.values.get, columns),
+            )
+            for row in mine
+        ]
+        catalog.db.executemany(_upsert_rollup(table, columns), keyed)
+
+
+def write_latest(catalog: Catalog, rows: list[LatestRow]) -> None:
+    """Replace the newest values of devices."""
+    encode = msgspec.msgpack.Encoder().encode
+    catalog.db.executemany(
+        "INSERT INTO latest VALUES (?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET ord = excluded.ord, readings = excluded.readings WHERE excluded.ord >= ord",
+        [(catalog.device(row.device_id), row.order, encode(row.values)) for row in rows],
+    )
+
+
+def write_devices(catalog: Catalog, rows: list[DeviceRow]) -> None:
+    """Write what changed of devices; each part has an order of its own."""
+    parts: dict[str, list[tuple[object, int, int, int]]] = {"online": [], "last_seen": [], "metadata": []}
+    attributes: list[tuple[int, str, int, str]] = []
+    for row in rows:
+        device, order = catalog.device(row.device_id), row.order
+        if row.online is not None:
+            parts["online"].append((row.online, order, device, order))
+        if row.last_seen is not None:
+            parts["last_seen"].append((row.last_seen, order, device, order))
+        if row.metadata is not None:
+            parts["metadata"].append((msgspec.json.encode(row.metadata).decode(), order, device, order))
+        attributes.extend((device, name, order, value) for name, value in row.attributes.items())
+    for part, changes in parts.items():
+        catalog.db.executemany(
+            f"UPDATE device SET {part} = ?, {part}_ord = ? WHERE device = ? AND coalesce({part}_ord, 0) <= ?",
+            changes,
+        )
+    catalog.db.executemany(
+        "INSERT INTO attribute VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET ord = excluded.ord, value = excluded.value WHERE excluded.ord >= ord",
+        attributes,
+    )
+
+
+def _keyable(at: int) -> int:
+    if 0 <= at < 1 << TIME_BITS:
+        return at
+    raise RowRefused(f"{at} ms is no time the store can hold: 1970 to 2248")
+
+
+@lru_cache(maxsize=8)
+def _insert_raw(columns: tuple[str, ...]) -> str:
+    return _insert("raw", ("key", "ord", "arrived", "clock", *columns)) + " ON CONFLICT DO NOTHING"
+
+
+@lru_cache(maxsize=8)
+def _merge_raw(columns: tuple[str, ...]) -> str:
+    merged = ", ".join(f"{column} = coalesce(excluded.{column}, {column})" for column in columns)
+    return (
+        _insert("raw", ("key", "ord", "arrived", "clock", *columns))
+        + " ON CONFLICT DO UPDATE SET ord = excluded.ord, arrived = excluded.arrived, clock = excluded.clock"
+        + (f", {merged}" if merged else "")
+        + " WHERE excluded.ord > ord"
+    )
+
+
+@lru_cache(maxsize=24)
+def _upsert_rollup(table: str, columns: tuple[str, ...]) -> str:
+    own = ("ord", "count", "heat_source", *columns)
+    replaced = ", ".join(f"{column} = excluded.{column}" for column in own)
+    return _insert(table, ("key", *own)) + f" ON CONFLICT DO UPDATE SET {replaced} WHERE excluded.ord >= ord"
+
+
+def _insert(table: str, columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"

@@ -1,0 +1,163 @@
+"""SqliteWriter: one transaction a batch, one fully synced transaction a fence."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flows.model.alert import Transition
+from flows.model.command import CommandOutcome
+from flows.model.dead_letter import DeadLetter
+from flows.model.rollup import Compose, Refold, RollupRow
+from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
+from flows.store.protocol import Fence
+from flows.store.sqlite.catalog import Catalog
+from flows.store.sqlite.connection import CHECKPOINT_PAGES, connect_writer, speaking
+from flows.store.sqlite.events import write_dead_letters, write_outcomes, write_transitions
+from flows.store.sqlite.healing import recompose, refold
+from flows.store.sqlite.leaving import forget, retain
+from flows.store.sqlite.migrations import migrate
+from flows.store.sqlite.rows import write_devices, write_latest, write_raw, write_rollups
+
+BUSY_MS = 500
+"""How long a lock of another process is waited for before the caller is told. [ms]"""
+
+
+def _compose(catalog: Catalog, requests: list[Compose]) -> None:
+    recompose(catalog, [request for request in requests if request.resolution == "1h"])
+    recompose(catalog, [request for request in requests if request.resolution == "1d"])
+
+
+STEPS: dict[type, Callable[[Catalog, list[Any]], None]] = {
+    Forget: forget,
+    DeviceRow: write_devices,
+    RawRow: write_raw,
+    LatestRow: write_latest,
+    RollupRow: write_rollups,
+    Refold: refold,
+    Compose: _compose,
+    Transition: write_transitions,
+    DeadLetter: write_dead_letters,
+    CommandOutcome: write_outcomes,
+    Retain: retain,
+}
+"""What is done with each kind of item, in the order in which a batch is written."""
+
+_KEPT = (Forget, CommandOutcome)
+"""What a Forget leaves alone."""
+
+
+class SqliteWriter:
+    """The flow's side of the embedded store; see StoreWriter."""
+
+    def __init__(self, path: Path, busy_ms: int = BUSY_MS) -> None:
+        self._path = path
+        self._catalog: Catalog | None = None
+        with speaking(path):
+            self._db = connect_writer(path, busy_ms)
+            try:
+                migrate(self._db)
+            except BaseException:
+                self._db.close()
+                raise
+
+    def apply(self, items: list[StoreItem]) -> None:
+        """Write one batch whole or not at all."""
+        with self._transaction():
+            if self._catalog is None:
+                self._catalog = Catalog(self._db)
+            for part in in_sequence(items):
+                self._write(self._catalog, part)
+
+    def commit_fence(self, fence: Fence) -> None:
+        """Make all that was applied, and the fence, durable."""
+        with speaking(self._path):
+            self._db.execute("PRAGMA synchronous=FULL")
+        try:
+            with self._transaction():
+                # A changed row, always: a commit that changes no page is not synced.
+                self._db.execute(
+                    "INSERT INTO fence VALUES (1, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET"
+                    " journal_id = excluded.journal_id, seq = excluded.seq, base = excluded.base, commits = commits + 1",
+                    (fence.journal_id, fence.seq, fence.base),
+                )
+        finally:
+            with speaking(self._path):
+                self._db.execute("PRAGMA synchronous=NORMAL")
+        self._shorten_log()
+
+    def fence(self) -> Fence | None:
+        """Return the last durable fence, None of a new store."""
+        with speaking(self._path):
+            row = self._db.execute("SELECT journal_id, seq, base FROM fence").fetchone()
+        return Fence(*row) if row else None
+
+    def close(self) -> None:
+        """Release files; safe to call twice."""
+        self._db.close()
+
+    def _write(self, catalog: Catalog, items: list[StoreItem]) -> None:
+        kinds: dict[type, list[Any]] = {}
+        for item in items:
+            kinds.setdefault(type(item), []).append(item)
+        for kind, write in STEPS.items():
+            mine = kinds.get(kind)
+            if mine and catalog.forgotten and kind not in _KEPT:
+                mine = [item for item in mine if item.order > catalog.forgotten.get(item.device_id, -1)]
+            if mine:
+                write(catalog, mine)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with speaking(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._catalog = None
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _shorten_log(self) -> None:
+        """Where readers that overlap without end keep the log from starting over, wait for a moment without them."""
+        try:
+            size = Path(f"{self._path}-wal").stat().st_size
+        except FileNotFoundError:
+            return
+        if size > 8 * CHECKPOINT_PAGES * 4096:
+            try:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.OperationalError:
+                return
+
+
+def in_sequence(items: list[StoreItem]) -> Iterator[list[StoreItem]]:
+    """Split a batch where its result would depend on what else is in it.
+
+    Items are written kind by kind. That is right for whatever order they came in, but for what follows a Retain or
+    a rederiving Refold: these must not see newer rows, nor be missed by them. So a batch is cut behind them.
+    """
+    if not any(_is_barrier(item) for item in items):
+        yield items
+        return
+    part: list[StoreItem] = []
+    closed = False
+    for item in sorted(items, key=_order):
+        barrier = _is_barrier(item)
+        if closed and not barrier:
+            yield part
+            part, closed = [], False
+        part.append(item)
+        closed = closed or barrier
+    yield part
+
+
+def _is_barrier(item: StoreItem) -> bool:
+    return isinstance(item, Retain) or (isinstance(item, Refold) and item.rederive)
+
+
+def _order(item: StoreItem) -> int:
+    return 0 if isinstance(item, CommandOutcome) else item.order
