@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows.model.quantities import MODES, QUANTITIES
-from flows.physics.fold import Sample, fold_range, open_minute
+from flows.physics.fold import MINUTE_MS, Sample, fold_range, open_minute
 from flows.sources.recording import REPEAT_MS, readings
 
 RECORDING = Path(__file__).parent / "data" / "heat-pump-stats" / "2024-10-10_defrost_during_ch_raw.csv"
@@ -76,3 +76,15 @@ def _energies_until(history: list[Sample]) -> tuple[float, float]:
 def agrees(found: float, expected: float) -> bool:
     """Compare with a published figure, which has four decimals."""
     return abs(found - expected) <= TOLERANCE * abs(expected) + _ROUNDING
+
+
+def whole_minute_spans() -> list[Session]:
+    """Join sessions until each begins and ends at a whole minute: what minute rows can be held against."""
+    spans: list[Session] = []
+    for session in sessions():
+        if spans and spans[-1].end % MINUTE_MS:
+            last = spans.pop()
+            electric, heat = last.electric_kwh + session.electric_kwh, last.heat_kwh + session.heat_kwh
+            session = Session(f"{last.name}+", last.start, session.end, electric, heat, heat / electric)
+        spans.append(session)
+    return spans
