@@ -1,6 +1,7 @@
 """A publisher to the broker in a thread of its own; what cannot be sent now is not sent."""
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from flows.settings import Settings
 
@@ -11,7 +12,7 @@ class MqttPublisher:
     """Connects in the background and reconnects by itself."""
 
     def __init__(self, settings: Settings, client_id: str) -> None:
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311)
         self._client.max_queued_messages_set(MOST_QUEUED)
         password = settings.mqtt_password.get_secret_value()
         if password:

@@ -18,7 +18,7 @@ from flows.build import Piece
 from flows.errors import RetryableStoreError, RowRefused, StoreError
 from flows.meter import Meter
 from flows.model.dead_letter import DeadLetter
-from flows.model.rows import Forget, StoreItem
+from flows.model.rows import StoreItem
 from flows.store.protocol import Fence, StoreWriter
 
 log = logging.getLogger("heatpump.store")
@@ -94,7 +94,6 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
         self._writer.close()
 
     def _write(self, seq: int, items: list[StoreItem]) -> None:
-        items = without_forgotten(items)
         if items:
             self._apply(items)
         for item in items:
@@ -148,17 +147,3 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             if self._progress.stop:
                 raise StoreError("stopped while the store was away; the journal keeps what was not stored")
             time.sleep(0.02)
-
-
-def without_forgotten(items: list[StoreItem]) -> list[StoreItem]:
-    """Drop rows that a Forget of the same batch deletes: the store applies a batch's Forgets first."""
-    forgotten = {item.device_id: item.order for item in items if isinstance(item, Forget)}
-    if not forgotten:
-        return items
-    return [
-        item
-        for item in items
-        if isinstance(item, Forget)
-        or getattr(item, "order", 0) > forgotten.get(getattr(item, "device_id", ""), -1)
-        or not hasattr(item, "order")
-    ]
