@@ -151,7 +151,10 @@ class StoreReader(Protocol):
     def rollup_columns(
         self, device_id: str, resolution: Resolution, start: int, end: int, columns: list[str], limit: int
     ) -> Columns:
-        """Named rollup columns (a column no row has is all None), oldest first."""
+        """Named rollup columns (a column no row has is all None), oldest first.
+
+        `count` is one of them, and `heat_source` as its index in HEAT_SOURCES, None without heat.
+        """
 
     def alerts(
         self, device_id: str | None, start: int, end: int, limit: int, open_only: bool = False
