@@ -4,12 +4,14 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from flows.store.sqlite.connection import connect_reader, speaking
 from flows.store.sqlite.migrations import check_current
-from flows.store.sqlite.schema import COLUMNS, TIME_BITS, at_of
+from flows.store.sqlite.rowreading import select_span
+from flows.store.sqlite.schema import COLUMNS, END_OF_TIME, at_of
 
 BUSY_MS = 2_000
 
@@ -36,7 +38,8 @@ _TABLES = (
 def dump(path: str | Path) -> Iterator[str]:
     """Give every row of every table as one line: table, then the columns that have a value, by name.
 
-    Devices go by their ids, not by their integer keys; rows are in the order of their text.
+    Devices go by their ids, not by their integer keys. Rows of raw and rollup tables are in the order of device
+    and time, others in that of their text.
     """
     path = Path(path)
     with speaking(path):
@@ -44,23 +47,39 @@ def dump(path: str | Path) -> Iterator[str]:
         try:
             db.execute("BEGIN")
             check_current(db)
-            names: dict[int, str] = dict(db.execute("SELECT device, device_id FROM device"))
+            devices = {
+                number: name for name, number in db.execute("SELECT device_id, device FROM device ORDER BY 1")
+            }
             for table in _TABLES:
-                yield from sorted(_lines(db, table, names))
+                if table in COLUMNS:
+                    yield from _keyed_lines(db, table, devices)
+                else:
+                    yield from sorted(_lines(db, table, devices))
         finally:
             db.close()
 
 
-def _lines(db: sqlite3.Connection, table: str, names: dict[int, str]) -> Iterator[str]:
-    cursor = db.execute(f"SELECT * FROM {table}")
-    columns = [column for column, *_ in cursor.description]
-    for row in cursor:
-        values = {column: value for column, value in zip(columns, row, strict=True) if value is not None}
-        if table in COLUMNS:
-            key = values.pop("key")
-            values |= {"device_id": names[key >> TIME_BITS], "at": at_of(key)}
-        elif "device" in values:
-            values["device_id"] = names[values.pop("device")]
+def _keyed_lines(db: sqlite3.Connection, table: str, devices: dict[int, str]) -> Iterator[str]:
+    for number, device_id in devices.items():
+        for values in _rows(select_span(db, table, "*", number, 0, END_OF_TIME)):
+            at = at_of(values.pop("key"))
+            yield _line(table, {**values, "device_id": device_id, "at": at})
+
+
+def _lines(db: sqlite3.Connection, table: str, devices: dict[int, str]) -> Iterator[str]:
+    for values in _rows(db.execute(f"SELECT * FROM {table}")):
+        if "device" in values:
+            values["device_id"] = devices[values.pop("device")]
         if "readings" in values and table == "latest":
             values["readings"] = msgspec.msgpack.decode(values["readings"])
-        yield f"{table} {json.dumps(values, sort_keys=True, default=bytes.hex)}"
+        yield _line(table, values)
+
+
+def _rows(cursor: sqlite3.Cursor) -> Iterator[dict[str, Any]]:
+    columns = [column for column, *_ in cursor.description]
+    for row in cursor:
+        yield {column: value for column, value in zip(columns, row, strict=True) if value is not None}
+
+
+def _line(table: str, values: dict[str, Any]) -> str:
+    return f"{table} {json.dumps(values, sort_keys=True, default=bytes.hex)}"

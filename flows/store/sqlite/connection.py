@@ -11,8 +11,11 @@ from flows.errors import RetryableStoreError, RowRefused, StoreError
 CHECKPOINT_PAGES = 4_000
 """Size of the write-ahead log at which it is carried into the database. [pages of 4 KiB]"""
 
+LONGEST_LOG_BYTES = 8 * CHECKPOINT_PAGES * 4096
+"""Beyond this a fence waits for a moment without readers to start the log over. [bytes]"""
+
 CACHE_KIB = 65_536
-"""The writer's page cache. The newest rows of each device are a page of their own: 1 000 devices need 8 MB. [KiB]"""
+"""The writer's page cache. Each device's newest rows are a page of their own: 1 000 devices need 8 MB. [KiB]"""
 
 _RETRYABLE = {
     sqlite3.SQLITE_BUSY: "is locked by another process",
@@ -34,14 +37,18 @@ def connect_writer(path: Path, busy_ms: int) -> sqlite3.Connection:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         _sync_folder(path.parent)
     db = _connect(f"{path.absolute().as_uri()}?mode=rw", busy_ms)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=NORMAL")
-    db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-    db.execute(f"PRAGMA journal_size_limit={4 * CHECKPOINT_PAGES * 4096}")
-    db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-    # After a failed sync Linux calls pages clean that are not on the disk. The flow then stops; here, at the
-    # next start, the log's pages are written anew, into the database.
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        db.execute(f"PRAGMA journal_size_limit={LONGEST_LOG_BYTES}")
+        db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        # After a failed sync Linux calls pages clean that are not on the disk. The flow then stops; here, at the
+        # next start, the log's pages are written anew, into the database.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

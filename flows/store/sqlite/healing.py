@@ -11,10 +11,9 @@ from flows.physics.fold import MINUTE_MS, Sample, compose, fold_range
 from flows.store.sqlite.catalog import Catalog
 from flows.store.sqlite.rowreading import sample_of, select_rollups, select_span, values_of
 from flows.store.sqlite.rows import write_rollups
-from flows.store.sqlite.schema import TIME_BITS, at_of
+from flows.store.sqlite.schema import END_OF_TIME, at_of
 
 FINER: dict[Resolution, Resolution] = {"1h": "1m", "1d": "1h"}
-_END_OF_TIME = 1 << TIME_BITS
 _metadata_decoder = msgspec.json.Decoder(list[DeviceMetadata])
 
 
@@ -77,8 +76,8 @@ def _samples(catalog: Catalog, device: int, start: int, end: int) -> list[Sample
     """Read raw rows from `start` to the first at or after `end`."""
     columns = catalog.columns("raw")
     chosen = ("key", *columns)
-    rows = select_span(catalog.db, "raw", chosen, device, max(start, 0), end).fetchall()
-    rows += select_span(catalog.db, "raw", chosen, device, end, _END_OF_TIME, "ORDER BY key LIMIT 1").fetchall()
+    rows = select_span(catalog.db, "raw", chosen, device, start, end).fetchall()
+    rows += select_span(catalog.db, "raw", chosen, device, end, END_OF_TIME, "ORDER BY key LIMIT 1").fetchall()
     return [sample_of(columns, row) for row in rows]
 
 

@@ -3,9 +3,7 @@
 from flows.model.rows import Forget, Retain
 from flows.store.sqlite.catalog import Catalog
 from flows.store.sqlite.events import HOUR_MS, update_alert
-from flows.store.sqlite.schema import ROLLUP_TABLES, TIME_BITS, key_of
-
-_END_OF_TIME = 1 << TIME_BITS
+from flows.store.sqlite.schema import END_OF_TIME, ROLLUP_TABLES, span_keys
 
 
 def forget(catalog: Catalog, requests: list[Forget]) -> None:
@@ -26,7 +24,7 @@ def forget(catalog: Catalog, requests: list[Forget]) -> None:
 
 def _forget(catalog: Catalog, device: int, request: Forget) -> None:
     db, order = catalog.db, request.order
-    span = (key_of(device, 0), key_of(device, _END_OF_TIME), order)
+    span = (*span_keys(device, 0, END_OF_TIME), order)
     gone = db.execute("DELETE FROM raw WHERE key >= ? AND key < ? AND ord <= ?", span).rowcount
     db.execute("UPDATE tally SET readings = readings - ?", (gone,))
     for table in ROLLUP_TABLES.values():
@@ -58,7 +56,8 @@ def _nothing_left(catalog: Catalog, device: int) -> bool:
         f"EXISTS (SELECT 1 FROM {table} WHERE device = :device)" for table in ("latest", "attribute", "alert")
     )
     parts = "coalesce(online_ord, last_seen_ord, metadata_ord) IS NOT NULL"
-    bounds = {"device": device, "first": key_of(device, 0), "last": key_of(device, _END_OF_TIME)}
+    first, last = span_keys(device, 0, END_OF_TIME)
+    bounds = {"device": device, "first": first, "last": last}
     (left,) = catalog.db.execute(
         f"SELECT {parts} OR {keyed} OR {by_device} FROM device WHERE device = :device", bounds
     ).fetchone()
@@ -88,14 +87,10 @@ def _retain_device(catalog: Catalog, request: Retain) -> None:
     device = catalog.known_device(device_id)
     if device is None:
         return
-    between = "WHERE key >= ? AND key < ?"
-    gone = catalog.db.execute(
-        f"DELETE FROM raw {between}", (key_of(device, 0), key_of(device, max(request.raw_before, 0)))
-    ).rowcount
-    catalog.db.execute("UPDATE tally SET readings = readings - ?", (gone,))
-    catalog.db.execute(
-        f"DELETE FROM rollup_1m {between}", (key_of(device, 0), key_of(device, max(request.minute_before, 0)))
-    )
+    db, between = catalog.db, "WHERE key >= ? AND key < ?"
+    gone = db.execute(f"DELETE FROM raw {between}", span_keys(device, 0, request.raw_before)).rowcount
+    db.execute("UPDATE tally SET readings = readings - ?", (gone,))
+    db.execute(f"DELETE FROM rollup_1m {between}", span_keys(device, 0, request.minute_before))
 
 
 def _retain_dead_letters(catalog: Catalog, before: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from flows.model.reading import Value
 from flows.model.rollup import Resolution, RollupRow
 from flows.physics.fold import Sample
-from flows.store.sqlite.schema import FLAG_COLUMNS, HEAT_CODES, ROLLUP_TABLES, at_of, key_of
+from flows.store.sqlite.schema import FLAG_COLUMNS, HEAT_CODES, ROLLUP_TABLES, at_of, span_keys
 
 
 def select_span(
@@ -16,7 +16,7 @@ def select_span(
     """Read columns of one device's rows in [start, end). rest: ORDER BY and LIMIT, by default in time order."""
     return db.execute(
         f"SELECT {', '.join(columns)} FROM {table} WHERE key >= ? AND key < ? {rest or 'ORDER BY key'}",
-        (key_of(device, start), key_of(device, end)),
+        span_keys(device, start, end),
     )
 
 

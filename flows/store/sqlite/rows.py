@@ -8,7 +8,7 @@ from flows.errors import RowRefused
 from flows.model.rollup import RollupRow
 from flows.model.rows import DeviceRow, LatestRow, RawRow
 from flows.store.sqlite.catalog import Catalog
-from flows.store.sqlite.schema import CLOCKS, HEAT_CODES, ROLLUP_TABLES, TIME_BITS, key_of
+from flows.store.sqlite.schema import CLOCKS, END_OF_TIME, HEAT_CODES, ROLLUP_TABLES, key_of
 
 _CLOCK_CODES = {clock: code for code, clock in enumerate(CLOCKS)}
 _HEAT_CODES = {source: code for code, source in enumerate(HEAT_CODES)}
@@ -97,7 +97,7 @@ def write_devices(catalog: Catalog, rows: list[DeviceRow]) -> None:
 
 
 def _keyable(at: int) -> int:
-    if 0 <= at < 1 << TIME_BITS:
+    if 0 <= at < END_OF_TIME:
         return at
     raise RowRefused(f"{at} ms is no time the store can hold: 1970 to 2248")
 

@@ -10,6 +10,9 @@ TIME_BITS = 43
 Rows of one device lie together in time order, so a span is one range; measured in docs/reference/store.md.
 """
 
+END_OF_TIME = 1 << TIME_BITS
+"""No row is at or after it. [ms since 1970, UTC]"""
+
 CLOCKS: tuple[Clock, ...] = ("device", "boot", "arrival")
 HEAT_CODES: tuple[str, ...] = (*HEAT_SOURCES, "")
 """Stored by their index: never reorder."""
@@ -27,6 +30,11 @@ FLAG_COLUMNS = frozenset(FLAGS)
 def key_of(device: int, at: int) -> int:
     """Compose the key of a row. at: [ms since 1970, UTC]"""
     return (device << TIME_BITS) + at
+
+
+def span_keys(device: int, start: int, end: int) -> tuple[int, int]:
+    """Bound the keys of a device's rows in [start, end), whatever the times: never into another device's rows."""
+    return key_of(device, min(max(start, 0), END_OF_TIME)), key_of(device, min(max(end, 0), END_OF_TIME))
 
 
 def at_of(key: int) -> int:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from flows.model.rollup import Compose, Refold, RollupRow
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
 from flows.store.protocol import Fence
 from flows.store.sqlite.catalog import Catalog
-from flows.store.sqlite.connection import CHECKPOINT_PAGES, connect_writer, speaking
+from flows.store.sqlite.connection import LONGEST_LOG_BYTES, connect_writer, speaking
 from flows.store.sqlite.events import write_dead_letters, write_outcomes, write_transitions
 from flows.store.sqlite.healing import recompose, refold
 from flows.store.sqlite.leaving import forget, retain
@@ -78,8 +78,8 @@ class SqliteWriter:
             with self._transaction():
                 # A changed row, always: a commit that changes no page is not synced.
                 self._db.execute(
-                    "INSERT INTO fence VALUES (1, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET"
-                    " journal_id = excluded.journal_id, seq = excluded.seq, base = excluded.base, commits = commits + 1",
+                    "INSERT INTO fence VALUES (1, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET journal_id ="
+                    " excluded.journal_id, seq = excluded.seq, base = excluded.base, commits = commits + 1",
                     (fence.journal_id, fence.seq, fence.base),
                 )
         finally:
@@ -122,16 +122,11 @@ class SqliteWriter:
                 raise
 
     def _shorten_log(self) -> None:
-        """Where readers that overlap without end keep the log from starting over, wait for a moment without them."""
-        try:
-            size = Path(f"{self._path}-wal").stat().st_size
-        except FileNotFoundError:
-            return
-        if size > 8 * CHECKPOINT_PAGES * 4096:
-            try:
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            except sqlite3.OperationalError:
-                return
+        """Where overlapping readers keep the log from starting over, wait (briefly) for a moment without them."""
+        if Path(f"{self._path}-wal").stat().st_size > LONGEST_LOG_BYTES:
+            # Whatever hinders it, the fence is durable and the next one tries again.
+            with suppress(sqlite3.OperationalError):
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def in_sequence(items: list[StoreItem]) -> Iterator[list[StoreItem]]:
