@@ -53,9 +53,11 @@ class StoredDevice(msgspec.Struct, frozen=True):
 
 
 class StoredAlert(msgspec.Struct, frozen=True):
-    """An alert as it stands: its last transition, and who acknowledged it when.
+    """An alert as it stands: its last transition.
 
-    cleared_at : event time of the clear, None while open.
+    cleared_at      : event time of the clear [ms since 1970, UTC]; None while open, and of an event without an
+                      end (last.state "noted"), which never was open.
+    acknowledged_by : who did so last, "" if nobody.
     """
 
     last: Transition
@@ -64,7 +66,10 @@ class StoredAlert(msgspec.Struct, frozen=True):
 
 
 class StoredDeadLetter(msgspec.Struct, frozen=True):
-    """A refused message; body is None where the hour's limit of bodies was reached (then `count` tells)."""
+    """A refused message, one of the first KEPT_PER_HOUR of its device, reason and hour; the rest are only counted.
+
+    id : its order. body: at most KEPT_BYTES of the original. arrived: [ms since 1970, UTC]. size: [bytes]
+    """
 
     id: int
     device_id: str
@@ -108,8 +113,11 @@ class StoreWriter(Protocol):
         """Write one batch whole or not at all; rows whose order is not newer than the stored one are ignored.
 
         Items are applied in this order whatever theirs: Forget, DeviceRow, RawRow, LatestRow, RollupRow,
-        Refold, Compose, Transition, DeadLetter, CommandOutcome, Retain.
-        Raises RetryableStoreError (nothing was written), StoreError.
+        Refold, Compose, Transition, DeadLetter, CommandOutcome, Retain. What depends on what came before or
+        after it does not depend on how the journal was cut into batches: a Forget takes everything of its device
+        up to its order, also what comes later; Retain and a rederiving Refold see what has an order up to theirs.
+        Raises RetryableStoreError, RowRefused (one of the rows can never be stored), StoreError: nothing was
+        written then.
         """
 
     def commit_fence(self, fence: Fence) -> None:
@@ -129,7 +137,7 @@ class StoreReader(Protocol):
         """Raise StoreError if the store cannot be read."""
 
     def stats(self) -> StoreStats:
-        """Count what is there; ≤ 100 ms at any size (counts may be kept, not scanned)."""
+        """Count the raw rows and alerts that are there; ≤ 100 ms at any size (counts may be kept, not scanned)."""
 
     def devices(self) -> list[StoredDevice]:
         """All devices by id."""
@@ -159,7 +167,7 @@ class StoreReader(Protocol):
     def alerts(
         self, device_id: str | None, start: int, end: int, limit: int, open_only: bool = False
     ) -> list[StoredAlert]:
-        """Alerts with a transition in the span, newest first."""
+        """Alerts with a transition in the span, last changed first; open_only: neither cleared nor noted."""
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         """One alert, or None."""

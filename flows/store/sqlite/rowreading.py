@@ -4,10 +4,11 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from flows.model.quantities import HEAT_SOURCES
 from flows.model.reading import Value
 from flows.model.rollup import Resolution, RollupRow
 from flows.physics.fold import Sample
-from flows.store.sqlite.schema import FLAG_COLUMNS, HEAT_CODES, ROLLUP_TABLES, at_of, span_keys
+from flows.store.sqlite.schema import FLAG_COLUMNS, ROLLUP_TABLES, at_of, span_keys
 
 
 def select_span(
@@ -55,7 +56,7 @@ def select_rollups(
             order,
             count,
             {name: value for name, value in zip(columns, values, strict=True) if value is not None},
-            HEAT_CODES[heat],
+            "" if heat is None else HEAT_SOURCES[heat],
         )
         for key, order, count, heat, *values in select_span(
             db, ROLLUP_TABLES[resolution], own, number, start, end, rest

@@ -5,13 +5,14 @@ from functools import lru_cache
 import msgspec
 
 from flows.errors import RowRefused
+from flows.model.quantities import HEAT_SOURCES
 from flows.model.rollup import RollupRow
 from flows.model.rows import DeviceRow, LatestRow, RawRow
 from flows.store.sqlite.catalog import Catalog
-from flows.store.sqlite.schema import CLOCKS, END_OF_TIME, HEAT_CODES, ROLLUP_TABLES, key_of
+from flows.store.sqlite.schema import CLOCKS, END_OF_TIME, ROLLUP_TABLES, key_of
 
 _CLOCK_CODES = {clock: code for code, clock in enumerate(CLOCKS)}
-_HEAT_CODES = {source: code for code, source in enumerate(HEAT_CODES)}
+_HEAT_CODES = {source: code for code, source in enumerate(HEAT_SOURCES)}
 
 
 def write_raw(catalog: Catalog, rows: list[RawRow]) -> None:
@@ -53,7 +54,7 @@ def write_rollups(catalog: Catalog, rows: list[RollupRow]) -> None:
                 key_of(device(row.device_id), _keyable(row.start)),
                 row.order,
                 row.count,
-                _HEAT_CODES[row.heat_source],
+                _HEAT_CODES.get(row.heat_source),
                 *map(row.values.get, columns),
             )
             for row in mine

@@ -1,6 +1,6 @@
 """Names, keys and codes of the tables; the columns of quantities are added as they first appear."""
 
-from flows.model.quantities import ENERGY_COLUMNS, FLAGS, HEAT_SOURCES, QUANTITIES, rollup_columns
+from flows.model.quantities import ENERGY_COLUMNS, FLAGS, QUANTITIES, rollup_columns
 from flows.model.reading import Clock
 from flows.model.rollup import Resolution
 
@@ -14,8 +14,7 @@ END_OF_TIME = 1 << TIME_BITS
 """No row is at or after it. [ms since 1970, UTC]"""
 
 CLOCKS: tuple[Clock, ...] = ("device", "boot", "arrival")
-HEAT_CODES: tuple[str, ...] = (*HEAT_SOURCES, "")
-"""Stored by their index: never reorder."""
+"""Stored by their index, as HEAT_SOURCES are: never reorder."""
 
 ROLLUP_TABLES: dict[Resolution, str] = {"1m": "rollup_1m", "1h": "rollup_1h", "1d": "rollup_1d"}
 
