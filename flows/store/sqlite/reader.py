@@ -24,7 +24,7 @@ from flows.store.sqlite.catalog import columns_of
 from flows.store.sqlite.connection import connect_reader, speaking
 from flows.store.sqlite.migrations import check_current
 from flows.store.sqlite.rowreading import select_rollups, select_span, values_of
-from flows.store.sqlite.schema import CLOCKS, FLAG_COLUMNS, HEAT_CODES, ROLLUP_TABLES, at_of
+from flows.store.sqlite.schema import CLOCKS, FLAG_COLUMNS, ROLLUP_TABLES, at_of
 
 BUSY_MS = 2_000
 """How long a reader waits; only a restore or a repair locks readers out. [ms]"""
@@ -179,8 +179,6 @@ class SqliteReader:
         for name in wanted:
             found = by_column.get(name, (None,) * len(rows))
             values[name] = [None if v is None else bool(v) for v in found] if name in flags else list(found)
-        if "heat_source" in by_column:
-            values["heat_source"] = [None if HEAT_CODES[v] == "" else v for v in by_column["heat_source"]]
         return Columns([at_of(key) for key in by_column.get("key", ())], values)
 
     @contextmanager
