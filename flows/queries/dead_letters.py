@@ -1,0 +1,77 @@
+"""dead_letters: what was refused, and why."""
+
+import base64
+
+import msgspec
+
+from flows.errors import NotFound
+from flows.queries.times import iso
+from flows.store.protocol import StoredDeadLetter, StoreReader
+
+
+class DeadLetterLine(msgspec.Struct, frozen=True):
+    """One refused message without its body. size: of the original. [bytes]"""
+
+    id: int
+    device_id: str
+    topic: str
+    arrived: str
+    reason: str
+    detail: str
+    size: int
+
+
+class DeadLetterAnswer(msgspec.Struct, frozen=True):
+    """One refused message with the head of its body. encoding: utf-8, or base64 where the bytes are no text."""
+
+    id: int
+    device_id: str
+    topic: str
+    arrived: str
+    reason: str
+    detail: str
+    size: int
+    encoding: str
+    payload: str
+
+
+class RefusedInHour(msgspec.Struct, frozen=True):
+    """How many messages of a device were refused for one reason in the hour from `hour` on."""
+
+    device_id: str
+    reason: str
+    hour: str
+    count: int
+
+
+def dead_letters(
+    reader: StoreReader, device_id: str | None, reason: str | None, before: int | None, limit: int
+) -> tuple[list[DeadLetterLine], int | None]:
+    """List dead letters, newest first, and the `before` of the next page, None on the last."""
+    found = reader.dead_letters(device_id, reason, before, limit + 1)
+    page = found[:limit]
+    return [_line(letter) for letter in page], page[-1].id if len(found) > limit else None
+
+
+def dead_letter(reader: StoreReader, letter_id: int) -> DeadLetterAnswer:
+    """Get one with its body. Raises NotFound."""
+    letter = reader.dead_letter(letter_id)
+    if letter is None:
+        raise NotFound(f"dead letter {letter_id} is not known; it may be older than their retention")
+    try:
+        encoding, payload = "utf-8", letter.body.decode()
+    except UnicodeDecodeError:
+        encoding, payload = "base64", base64.b64encode(letter.body).decode()
+    return DeadLetterAnswer(**msgspec.structs.asdict(_line(letter)), encoding=encoding, payload=payload)
+
+
+def refused_by_hour(reader: StoreReader, device_id: str | None, start: int, end: int) -> list[RefusedInHour]:
+    """Count refusals, those whose bodies were not kept too. start, end: [ms since 1970, UTC]."""
+    counts = reader.dead_letter_counts(device_id, start, end)
+    return [RefusedInHour(count.device_id, count.reason, iso(count.hour), count.count) for count in counts]
+
+
+def _line(letter: StoredDeadLetter) -> DeadLetterLine:
+    return DeadLetterLine(
+        letter.id, letter.device_id, letter.topic, iso(letter.arrived), letter.reason, letter.detail, letter.size
+    )
