@@ -1,9 +1,9 @@
 """The MQTT session of ingest: one subscription, acknowledged by hand, driven by whoever owns it.
 
-MQTT 3.1.1 with a persistent session (clean_session false): measured on Mosquitto 2.0 and rumqttd 0.20 it does all
-we need: queue while away, redelivery of what is unacknowledged, in order. MQTT 5 would need a listener of its own on
-rumqttd, and its Receive Maximum is fixed at 100 there anyway. How many messages are under way unacknowledged is the
-broker's setting: `max_inflight_messages` of Mosquitto (20), 100 in rumqttd.
+MQTT 3.1.1 with a persistent session (clean_session false): measured on Mosquitto 2.0 and rumqttd 0.20 it does
+all we need: queue while away, redelivery of what is unacknowledged, in order. MQTT 5 would need a listener of
+its own on rumqttd, and its Receive Maximum is fixed at 100 there anyway. How many messages are under way
+unacknowledged is the broker's setting: `max_inflight_messages` of Mosquitto (20), 100 in rumqttd.
 """
 
 import logging
@@ -138,11 +138,12 @@ class Connection:
         return self._client._ping_t == 0
 
     def disconnect(self, problem: str) -> None:
-        """Leave; the broker keeps what comes. Connects again after the usual wait, if kept up."""
+        """Leave, and say why; the broker keeps what comes. Connects again after the usual wait, if kept up."""
         if self._client.socket() is not None:
             self._client.disconnect()
             self._client.loop_write()
-        self._explain(problem)
+            log.info("left %s: %s", self._where, problem)
+        self.problem = problem
         self._later(time.monotonic())
 
     def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
@@ -154,7 +155,9 @@ class Connection:
 
     def _on_subscribe(self, _client: Any, _data: Any, _id: int, reasons: list[Any], _properties: Any) -> None:
         if reasons[0].is_failure:
-            self.disconnect(f"{self._where} refuses the subscription to {FILTER}: {reasons[0]}")
+            problem = f"{self._where} refuses the subscription to {FILTER}: {reasons[0]}"
+            self._explain(problem)
+            self.disconnect(problem)
             return
         self.subscribed_since = time.monotonic()
         self.problem = ""

@@ -1,21 +1,21 @@
 """Which messages a broker sends again though we have journaled them.
 
-We acknowledge after the journal is synced, so whatever cuts the connection in between makes the broker send again.
-What it sends again is journaled once all the same, by these rules:
+We acknowledge after the journal is synced, so whatever cuts the connection in between makes the broker send
+again. What it sends again is journaled once all the same, by these rules:
 
-- Only messages count of which the broker may not know that we have them. It answers a ping after it has taken all
-  that we sent before, so each answered ping (after a restart: each tick in the journal) confirms what was
+- Only messages count of which the broker may not know that we have them. It answers a ping after it has taken
+  all that we sent before, so each answered ping (after a restart: each tick in the journal) confirms what was
   acknowledged before it.
 - Where the broker marks redeliveries (DUP; Mosquitto), packet id and content must be those of such a message.
   Mosquitto gives a packet id to no other message before it is acknowledged.
-- A broker without DUP (rumqttd) sends again, before anything else and in order, all from the first message on that
-  it has no acknowledgement of, numbered 1, 2, 3 … or as before. So the first messages of a resumed session are held,
-  neither journaled nor acknowledged, while they repeat our newest ones. If they do so up to the very last, they are
-  redeliveries; if one differs, or the broker answers a ping first, all of them are new.
+- A broker without DUP (rumqttd) sends again, before anything else and in order, all from the first message on
+  that it has no acknowledgement of, numbered 1, 2, 3 … or as before. So the first messages of a resumed session
+  are held, neither journaled nor acknowledged, while they repeat our newest ones. If they do so up to the very
+  last, they are redeliveries; if one differs, or the broker answers a ping first, all of them are new.
 
-So a new message is taken for an old one only where a broker without DUP sends, first after a reconnect, exactly the
-bytes of the last one before it. In doubt a message is journaled twice: a reading with a timestamp or `seq` changes
-nothing the second time.
+So a new message is taken for an old one only where a broker without DUP sends, first after a reconnect, exactly
+the bytes of the last one before it. In doubt a message is journaled twice: a reading with a timestamp or `seq`
+changes nothing the second time.
 """
 
 from collections import deque

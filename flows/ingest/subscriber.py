@@ -1,8 +1,8 @@
 """Ingest: MQTT, seconds and commands into the journal, acknowledged once it is durable.
 
 One thread does everything: wait for the socket, take what has arrived, append it, sync once for all of it, only
-then acknowledge. An error that is not the network's ends the process: nothing unsynced was acknowledged, the broker
-and the senders of commands still have it.
+then acknowledge. An error that is not the network's ends the process: nothing unsynced was acknowledged, the
+broker and the senders of commands still have it.
 """
 
 import logging
@@ -129,6 +129,7 @@ class Ingest:
             self._journal.check_room()
         except JournalFull as full:
             if not self._full:
+                log.error("%s", full)
                 self._connection.disconnect(str(full))
             self._full = str(full)
             return False

@@ -1,0 +1,107 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from flows.ingest.subscriber import Ingest
+from flows.journal.reader import JournalReader
+from flows.journal.writer import Journal
+from flows.model.frame import Frame, FrameKind, Start
+from flows.settings import Settings, load_settings
+
+PATIENCE_S = 20.0
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Wait until a condition holds; fail naming it after a while."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
+        time.sleep(0.01)
+
+
+class Device:
+    """An MQTT client that publishes as a device does and knows what the broker has acknowledged."""
+
+    def __init__(self, broker) -> None:
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+        self.client.max_inflight_messages_set(200)
+        self.client.connect(broker.host, broker.port)
+        self.client.loop_start()
+        wait_for(self.client.is_connected, "the device's connection")
+
+    def publish(self, payload, topic="heatpump/site1/data", qos=1, retain=False):
+        return self.client.publish(topic, payload, qos, retain)
+
+    def deliver(self, *payloads, **given) -> None:
+        """Publish and wait until the broker has acknowledged all."""
+        for sent in [self.publish(payload, **given) for payload in payloads]:
+            sent.wait_for_publish(PATIENCE_S)
+            assert sent.is_published()
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def settings(tmp_path, request) -> Settings:
+    """Settings for the broker of the test; without one, a port where nobody listens."""
+    broker = next((request.getfixturevalue(n) for n in BROKERS if n in request.fixturenames), None)
+    return load_settings(
+        data=tmp_path / "data",
+        mqtt_broker="127.0.0.1",
+        mqtt_port=broker.port if broker else 1,
+        min_free_mb=1,
+    )
+
+
+BROKERS = ("any_broker", "mosquitto", "rumqttd")
+
+
+@pytest.fixture
+def device(request) -> Iterator[Device]:
+    """A device at the test's broker."""
+    made = Device(next(request.getfixturevalue(n) for n in BROKERS if n in request.fixturenames))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def run_ingest(settings):
+    """Run ingest for the length of a with block: yields it; its journal is `ingest.journal`."""
+
+    @contextmanager
+    def run(**journal_settings):
+        journal = Journal.open(settings.data / "journal", min_free_bytes=1, **journal_settings)
+        ingest = Ingest(settings, journal, Start(0, 0, version="test"))
+        ingest.journal = journal
+        ingest.start()
+        with ExitStack() as stack:
+            stack.callback(journal.close)
+            stack.callback(ingest.stop)
+            yield ingest
+        assert threading.active_count() < 20
+
+    return run
+
+
+@pytest.fixture
+def frames(settings) -> Callable[..., list[Frame]]:
+    """Read the journal of the test, all of it or one kind."""
+
+    def read(kind: FrameKind | None = None) -> list[Frame]:
+        with JournalReader(settings.data / "journal", 0) as reader:
+            return [frame for frame in reader.read(1_000_000) if kind in (None, frame.kind)]
+
+    return read
+
+
+@pytest.fixture
+def payloads(frames) -> Callable[[], list[bytes]]:
+    """Read the payloads of the journaled messages."""
+    return lambda: [frame.payload for frame in frames(FrameKind.MESSAGE)]

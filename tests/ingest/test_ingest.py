@@ -1,0 +1,221 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from flows.journal.reader import describe
+from flows.model.frame import FrameKind, Start, start_of, tick_of
+from tests.ingest.conftest import PATIENCE_S, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def connected(ingest):
+    wait_for(lambda: ingest.health()["connected"], "the subscription")
+    return ingest
+
+
+def test_messages_are_journaled_as_sent_behind_a_start(any_broker, run_ingest, device, frames, payloads):
+    with run_ingest() as ingest:
+        connected(ingest)
+        device.deliver(b"one", b"", b"\xff\x00", qos=1)
+        device.deliver(b"true", topic="heatpump/site1/status/online", retain=True)
+        device.deliver(b"zero", qos=0)
+        wait_for(lambda: len(payloads()) == 5, "five messages")
+    journaled = frames()
+    assert [frame.seq for frame in journaled] == list(range(1, len(journaled) + 1))
+    assert start_of(journaled[0]) == Start(1, journaled[0].arrived, version="test")
+    assert payloads() == [b"one", b"", b"\xff\x00", b"true", b"zero"]
+    first, online = frames(FrameKind.MESSAGE)[0], frames(FrameKind.MESSAGE)[3]
+    assert (first.topic, first.qos, first.dup, first.packet_id > 0) == ("heatpump/site1/data", 1, False, True)
+    assert abs(first.arrived - time.time() * 1000) < 60_000
+    assert online.topic == "heatpump/site1/status/online"
+
+
+def test_what_is_published_while_ingest_is_down_arrives_after(any_broker, run_ingest, device, payloads):
+    with run_ingest() as ingest:
+        connected(ingest)
+    sent = [b"%d" % n for n in range(300)]
+    device.deliver(*sent)
+    with run_ingest():
+        wait_for(lambda: len(payloads()) >= 300, "the queued messages")
+        device.deliver(b"last")
+        wait_for(lambda: payloads()[-1] == b"last", "the newest message")
+    assert payloads() == [*sent, b"last"]
+
+
+def test_ingest_finds_a_broker_that_comes_later_and_one_that_comes_back(mosquitto, run_ingest, payloads, device):
+    device.close()
+    mosquitto.stop()
+    with run_ingest() as ingest:
+        assert not ingest.health()["connected"]
+        mosquitto.start()
+        connected(ingest)
+        mosquitto.kill()
+        wait_for(lambda: not ingest.health()["connected"], "the loss of the connection")
+        assert str(mosquitto.port) in ingest.health()["problem"]
+        mosquitto.start()
+        connected(ingest)
+        assert ingest.health()["problem"] == ""
+
+
+def run_child(settings, broker, *more):
+    command = [sys.executable, "-m", "tests.ingest.child", str(settings.data), str(broker.port), *more]
+    with open(settings.data.parent / "child.log", "ab") as log:
+        return subprocess.Popen(command, stderr=log, start_new_session=True)
+
+
+def test_killed_again_and_again_ingest_loses_nothing_and_journals_each_message_once(
+    any_broker, settings, run_ingest, device, payloads
+):
+    with run_ingest() as ingest:
+        connected(ingest)
+    chance, sent, number = random.Random(4), [], 0
+    for _ in range(6):
+        child = run_child(settings, any_broker)
+        kill_at = time.monotonic() + chance.uniform(0.7, 1.5)
+        while time.monotonic() < kill_at:
+            for _ in range(4):
+                sent.append(device.publish(b"%d" % number))
+                number += 1
+            time.sleep(0.01)
+        child.kill()
+        child.wait(5)
+    for one in sent:
+        one.wait_for_publish(PATIENCE_S)
+    with run_ingest():
+        wait_for(lambda: len(set(payloads())) == number, f"all of {number} messages")
+    counts = Counter(payloads())
+    assert set(counts) == {b"%d" % n for n in range(number)}
+    assert {payload: count for payload, count in counts.items() if count > 1} == {}
+    assert payloads() == [b"%d" % n for n in range(number)]
+
+
+def test_a_failing_fdatasync_ends_the_process_and_the_broker_still_has_the_messages(
+    any_broker, settings, run_ingest, device, payloads
+):
+    with run_ingest() as ingest:
+        connected(ingest)
+    device.deliver(b"one", b"two")
+    child = run_child(settings, any_broker, "fail")
+    assert child.wait(PATIENCE_S) == 1
+    assert b"Input/output error" in (settings.data.parent / "child.log").read_bytes()
+    assert payloads() == []
+    with run_ingest():
+        wait_for(lambda: len(payloads()) >= 2, "the messages again")
+    assert payloads() == [b"one", b"two"]
+
+
+def test_a_second_counts_only_while_subscribed(mosquitto, run_ingest, frames, device):
+    def ticks():
+        return [tick_of(frame).n for frame in frames(FrameKind.TICK)]
+
+    device.close()
+    mosquitto.stop()
+    with run_ingest() as ingest:
+        time.sleep(1.5)  # a second without a broker
+        assert ticks() == []
+        mosquitto.start()
+        connected(ingest)
+        wait_for(lambda: ticks() == [1, 2], "two seconds")
+    with run_ingest() as ingest:
+        connected(ingest)
+        began = time.monotonic()
+        wait_for(lambda: ticks() == [1, 2, 3, 4], "two more seconds")
+        assert time.monotonic() - began > 1.5
+
+
+def test_no_second_counts_while_the_broker_or_ingest_is_stopped(any_broker, settings, frames):
+    def ticks():
+        return [tick_of(frame).n for frame in frames(FrameKind.TICK)]
+
+    child = run_child(settings, any_broker)
+    wait_for(lambda: (settings.data / "journal").exists() and ticks(), "the first second")
+    for pause, resume in (
+        (any_broker.pause, any_broker.resume),
+        (lambda: os.kill(child.pid, signal.SIGSTOP), lambda: os.kill(child.pid, signal.SIGCONT)),
+    ):
+        pause()
+        time.sleep(0.3)  # what is under way ends
+        before, began = ticks(), time.monotonic()
+        time.sleep(2.7)  # the stop itself
+        assert ticks() == before
+        resume()
+        wait_for(lambda before=before: len(ticks()) > len(before) + 1, "seconds after the stop")
+        counted, passed = len(ticks()) - len(before), time.monotonic() - began
+        assert counted <= passed - 2.7 + 1.0
+    child.kill()
+    child.wait(5)
+    assert ticks() == list(range(1, len(ticks()) + 1))
+
+
+def test_an_oversized_payload_is_kept_as_its_head(any_broker, run_ingest, device, frames):
+    body = bytes(range(256)) * 1_200
+    with run_ingest() as ingest:
+        connected(ingest)
+        device.deliver(body, bytes(256 * 1024), b"next")
+        wait_for(lambda: len(frames(FrameKind.MESSAGE)) == 3, "three messages")
+        assert ingest.health()["oversized"] == 1
+    cut, whole, _ = frames(FrameKind.MESSAGE)
+    assert (cut.payload, cut.original_bytes) == (body[:16_384], len(body))
+    assert (len(whole.payload), whole.original_bytes) == (256 * 1024, 0)
+
+
+def test_commands_to_devices_are_acknowledged_but_not_journaled(any_broker, run_ingest, device, payloads):
+    with run_ingest() as ingest:
+        connected(ingest)
+        device.deliver(b"reboot", topic="heatpump/site1/commands")
+        device.deliver(b"reading")
+        wait_for(lambda: payloads() == [b"reading"], "the reading")
+        wait_for(lambda: ingest.health()["skipped"] == 1, "the command")
+    with run_ingest() as ingest:
+        connected(ingest)
+        device.deliver(b"second")
+        wait_for(lambda: payloads() == [b"reading", b"second"], "the second reading")
+        assert ingest.health()["skipped"] == 0
+
+
+def test_a_full_journal_acknowledges_nothing_until_there_is_room(any_broker, run_ingest, device, payloads):
+    with run_ingest() as ingest:
+        connected(ingest)
+        ingest.journal._min_free_bytes = 1 << 60
+        wait_for(lambda: ingest.health()["full"], "the disk to be full")
+        assert "HEATPUMP_MIN_FREE_MB" in ingest.health()["problem"]
+        assert not ingest.health()["connected"]
+        device.deliver(b"waits at the broker")
+        assert payloads() == []
+        ingest.journal._min_free_bytes = 1
+        wait_for(lambda: payloads() == [b"waits at the broker"], "the message")
+        assert not ingest.health()["full"]
+
+
+def test_a_stopped_ingest_leaves_nothing_for_the_next_to_take_again(any_broker, run_ingest, device, payloads):
+    with run_ingest() as ingest:
+        connected(ingest)
+        device.deliver(*[b"%d" % n for n in range(50)])
+        wait_for(lambda: len(payloads()) == 50, "the messages")
+    with run_ingest() as ingest:
+        connected(ingest)
+        device.deliver(b"new")
+        wait_for(lambda: payloads()[-1] == b"new", "the new message")
+        assert ingest.health()["redeliveries"] == 0
+    assert len(payloads()) == 51
+
+
+def test_health_speaks_of_the_journal(mosquitto, run_ingest, device, settings, payloads):
+    with run_ingest() as ingest:
+        connected(ingest)
+        device.deliver(b"one")
+        wait_for(lambda: ingest.health()["messages"] == 1, "the message")
+        health = ingest.health()
+        info = describe(settings.data / "journal")
+    assert (health["journal_id"], health["first_seq"]) == (info.journal_id, 1)
+    assert health["last_message_s"] < PATIENCE_S
+    assert 0 < health["sync_ms_p50"] <= health["sync_ms_p99"]
+    assert health["bytes"] > 0
+    assert health["free_bytes"] > 0
