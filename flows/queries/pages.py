@@ -1,7 +1,8 @@
-"""pages: one device's rows of a span by column, in short reads, the open bucket last. All series come from here."""
+"""pages: one device's rows of a span by column, in short reads, the open bucket last."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -144,7 +145,7 @@ def _days(reader: StoreReader, device: StoredDevice, hours: list[RollupRow], day
             if part is not None:
                 parts.append((at, part))
     found = []
-    for left, right in zip(days, days[1:], strict=False):
+    for left, right in pairwise(days):
         row = compose([part for at, part in parts if left <= at < right], "1d", left, 0)
         if row is not None:
             found.append(_of_its_length(row, right - left))

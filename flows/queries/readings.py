@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from flows.errors import NotFound
-from flows.model.quantities import BY_NAME, ENERGY_COLUMNS
+from flows.model.quantities import BY_NAME, ENERGY_COLUMNS, HEAT_SOURCES
 from flows.model.rollup import BUCKET_MS
 from flows.queries.fields import columns_of_rollups, refuse_rollup_columns
 from flows.queries.pages import PAGE_ROWS, AnyResolution, bucket_start, pages
@@ -122,17 +122,15 @@ def _raw_row(reading: StoredReading, fields: list[str] | None) -> Row:
 
 def _rollup_rows(device_id: str, columns: Columns, fields: list[str]) -> list[tuple[int, Row]]:
     names = [pair for field in fields for pair in _stored(field)]
-    return [
-        (
-            at,
-            {
-                "time": iso(at),
-                "device_id": device_id,
-                **{name: columns.values[column][i] for name, column in names},
-            },
-        )
-        for i, at in enumerate(columns.time)
-    ]
+    rows = []
+    for i, at in enumerate(columns.time):
+        row: Row = {"time": iso(at), "device_id": device_id}
+        row.update((name, columns.values[column][i]) for name, column in names)
+        if any(field.startswith("heat_kwh") for field in fields):
+            heat = columns.values["heat_source"][i]
+            row["heat_source"] = None if heat is None else HEAT_SOURCES[int(heat)]
+        rows.append((at, row))
+    return rows
 
 
 def _stored(field: str) -> list[tuple[str, str]]:

@@ -92,16 +92,14 @@ def series(reader: StoreReader, span: Span, max_points: int, now: int) -> Series
     """Read a span of at most max_points points. now: [ms since 1970, UTC]. Raises BadQuery."""
     rows = _joined(_read(reader, span), span.columns, max_points, span.resolution)
     known_until = max(min(span.end, now), span.start)
-    lengths = (
-        [bucket_end(at, span.resolution, span.zone) - at for at in rows.time] if span.resolution != "raw" else []
-    )
+    lengths = _lengths(span, rows.time)
     return Series(
         device_id=span.device.device_id,
         resolution=span.resolution,
         start=iso(span.start),
         end=iso(span.end),
         timezone=span.zone.key,
-        readings=int(sum(count or 0 for count in rows.values["count"])) if lengths else len(rows.time),
+        readings=_readings(span, rows),
         coverage=_coverage(span, rows, lengths, known_until),
         gaps=[(iso(left), iso(right)) for left, right in _gaps(span, rows, lengths, known_until)],
         units={field: unit_of(field) for field in span.fields},
@@ -138,9 +136,20 @@ def _joined(read: Iterator[Columns], columns: list[str], max_points: int, resolu
                 f" up to {MOST_POINTS} points, or CSV, which has no such limit",
             )
     time = list(chain.from_iterable(page.time for page in found))
-    return Columns(
-        time, {name: list(chain.from_iterable(page.values[name] for page in found)) for name in columns}
-    )
+    values = {name: list(chain.from_iterable(page.values[name] for page in found)) for name in columns}
+    return Columns(time, values)
+
+
+def _lengths(span: Span, starts: list[int]) -> list[int]:
+    if span.resolution == "raw":
+        return []
+    return [bucket_end(at, span.resolution, span.zone) - at for at in starts]
+
+
+def _readings(span: Span, rows: Columns) -> int:
+    if span.resolution == "raw":
+        return len(rows.time)
+    return int(sum(count or 0 for count in rows.values["count"]))
 
 
 def _coverage(span: Span, rows: Columns, lengths: list[int], until: int) -> dict[str, float]:
