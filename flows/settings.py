@@ -192,4 +192,5 @@ def load_settings(**given: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
+        name = f"--{name.replace('_', '-')}" if name in given else name
         raise ConfigError(name, first.get("input"), f"is not allowed: {first['msg']}") from None

@@ -136,6 +136,9 @@ class StoreReader(Protocol):
     def ping(self) -> None:
         """Raise StoreError if the store cannot be read."""
 
+    def fence(self) -> Fence | None:
+        """Return the last durable fence, None of a new store."""
+
     def stats(self) -> StoreStats:
         """Count the raw rows and alerts that are there; ≤ 100 ms at any size (counts may be kept, not scanned)."""
 

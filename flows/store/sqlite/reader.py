@@ -13,6 +13,7 @@ from flows.model.rollup import Resolution, RollupRow
 from flows.store.protocol import (
     Columns,
     DeadLetterCount,
+    Fence,
     StoredAlert,
     StoredDeadLetter,
     StoredDevice,
@@ -47,6 +48,12 @@ class SqliteReader:
         """Raise StoreError if the store cannot be read."""
         with self._reading() as db:
             db.execute("SELECT 1 FROM device LIMIT 1").fetchone()
+
+    def fence(self) -> Fence | None:
+        """Return the last durable fence, None of a new store."""
+        with self._reading() as db:
+            row = db.execute("SELECT journal_id, seq, base FROM fence").fetchone()
+        return Fence(*row) if row else None
 
     def stats(self) -> StoreStats:
         """Count what is there: readings and alerts exactly, as of the last batch."""

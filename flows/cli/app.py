@@ -1,0 +1,56 @@
+"""The `heatpump` command: one command a file, each importing what is heavy only when it runs."""
+
+import inspect
+import sys
+
+import typer
+
+from flows.cli.api import api
+from flows.cli.doctor import doctor
+from flows.cli.flow import flow
+from flows.cli.graph import graph
+from flows.cli.rebuild import rebuild
+from flows.cli.replay import replay
+from flows.cli.status import status
+from flows.cli.up import up
+from flows.errors import HeatPumpError
+
+COMMANDS = (up, status, flow, api, replay, graph, doctor, rebuild)
+
+# Plain help: loading rich for it would take longer than everything else.
+app = typer.Typer(
+    help="Heat pump monitoring that loses nothing: MQTT through a durable node graph to SQLite and REST.",
+    epilog="Settings are environment variables: docs/reference/settings.md.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in COMMANDS:
+    # Docstrings keep examples right below their heading; help joins lines that no empty one parts.
+    text = inspect.cleandoc(command.__doc__ or "").replace("Examples:\n", "Examples:\n\n")
+    app.command(help=text)(command)
+
+
+def main() -> None:
+    """Run a command; a mistake of the user is one sentence and exit code 2."""
+    try:
+        code = app(prog_name="heatpump", standalone_mode=False)
+    except typer.TyperException as error:
+        code = _refuse(f"{error.format_message()} (see `heatpump --help`)")
+    except HeatPumpError as error:
+        code = _refuse(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        code = _refuse(f"{where}{error.strerror or error}")
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    sys.exit(code)
+
+
+def _refuse(sentence: str) -> int:
+    print(f"heatpump: {sentence}", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What `up`, `status` and `doctor` ask of each process; an answer is what is wrong, in words, or nothing."""
+
+import http.client
+import json
+import os
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+from flows.settings import Settings
+
+TIMEOUT_S = 1.0
+
+
+def broker_problem(host: str, port: int, user: str, password: str) -> str:
+    """Log in over MQTT 3.1.1 and leave again."""
+    try:
+        with socket.create_connection((host, port), TIMEOUT_S) as link:
+            link.sendall(_connect_packet(f"heatpump-check-{os.getpid()}", user, password))
+            answer = link.recv(4)
+            link.sendall(b"\xe0\x00")
+    except OSError as error:
+        return f"does not answer at {host}:{port}: {error.strerror or error}"
+    if len(answer) == 4 and answer[0] == 0x20:
+        return (
+            "" if answer[3] == 0 else f"refuses the login at {host}:{port}: MQTT_USER and MQTT_PASSWORD must fit"
+        )
+    return f"ended the login at {host}:{port}: no MQTT broker, or MQTT_USER and MQTT_PASSWORD do not fit"
+
+
+def flow_problem(data: Path) -> str:
+    """Ask the flow on its private port whether it is subscribed."""
+    try:
+        health = flow_health(data)
+    except OSError as error:
+        return f"does not answer: {error.strerror or error}"
+    if health.get("connected"):
+        return ""
+    return f"is not subscribed: {health.get('problem') or 'not yet'}"
+
+
+def flow_health(data: Path) -> dict[str, Any]:
+    """Read the flow's own report. Raises OSError while it does not answer."""
+    try:
+        port = int(json.loads((data / "run" / "flow.json").read_text())["command_port"])
+        token = (data / "secrets" / "command-token").read_text().strip()
+    except FileNotFoundError:
+        raise OSError("not listening yet") from None
+    except (ValueError, KeyError, TypeError):
+        raise OSError("run/flow.json cannot be read") from None
+    return _get("127.0.0.1", port, "/health", token)
+
+
+def api_problem(settings: Settings, port: int) -> str:
+    """Ask the API for its health."""
+    host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::") else settings.api_host
+    token = settings.api_token.get_secret_value() or _first_line(settings.data / "secrets" / "api-token")
+    try:
+        health = _get(host, port, "/api/health", token)
+    except OSError as error:
+        return f"does not answer at {host}:{port}: {error.strerror or error}"
+    return "" if health.get("status") == "healthy" else f"is {health.get('status')}"
+
+
+def mqtt_password(settings: Settings) -> str:
+    """Choose the password for MQTT: the setting, else the one that `up --lan` generated."""
+    return settings.mqtt_password.get_secret_value() or _first_line(settings.data / "secrets" / "mqtt-password")
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _get(host: str, port: int, path: str, token: str) -> dict[str, Any]:
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+    except (http.client.HTTPException, ValueError) as error:
+        raise OSError(f"no answer that makes sense ({error})") from None
+    finally:
+        connection.close()
+    if not isinstance(body, dict):
+        raise OSError("no answer that makes sense")
+    return body
+
+
+def _connect_packet(client_id: str, user: str, password: str) -> bytes:
+    flags, payload = 0x02, _text(client_id)
+    if password:
+        flags |= 0xC0
+        payload += _text(user) + _text(password)
+    body = _text("MQTT") + bytes([4, flags, 0, 10]) + payload
+    return b"\x10" + _length(len(body)) + body
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack(">H", len(data)) + data
+
+
+def _length(number: int) -> bytes:
+    encoded = bytearray()
+    while True:
+        number, low = divmod(number, 128)
+        encoded.append(low | (0x80 if number else 0))
+        if not number:
+            return bytes(encoded)

@@ -1,0 +1,185 @@
+"""heatpump doctor: what keeps this machine from running well, each finding with its remedy."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import typer
+
+from flows.cli.options import Data
+
+if TYPE_CHECKING:
+    from flows.journal.reader import JournalInfo
+    from flows.settings import Settings
+
+MB = 1_000_000
+EARLIEST_S = 1_735_689_600
+"""2025-01-01: a clock before that was never set. [s since 1970]"""
+
+
+class Finding(NamedTuple):
+    """One thing looked at; remedy: what to do, empty where all is well."""
+
+    subject: str
+    found: str
+    remedy: str = ""
+
+
+def doctor(data: Data = None) -> int:
+    """Look for what is wrong and say what to do.
+
+    Changes nothing; may run beside `heatpump up`. Exit code 1 if something is wrong.
+
+    Examples:
+      heatpump doctor
+
+      heatpump doctor --data /var/lib/heatpump
+    """
+    from flows.settings import load_settings
+
+    settings = load_settings(data=data)
+    findings = list(examine(settings))
+    for finding in findings:
+        typer.echo(f"{'wrong' if finding.remedy else 'ok   '} {finding.subject}: {finding.found}")
+        if finding.remedy:
+            typer.echo(f"      {finding.remedy}")
+    return 1 if any(finding.remedy for finding in findings) else 0
+
+
+def examine(settings: "Settings") -> Iterator[Finding]:
+    """Look at everything, cheapest first."""
+    from flows.cli.status import read_report
+
+    yield _python()
+    yield from _data(settings)
+    running = {
+        process["name"]: process for process in (read_report(settings.data) or {"processes": []})["processes"]
+    }
+    yield from _ports(settings, bool(running))
+    yield from _processes(settings, bool(running))
+    yield from _journal_and_store(settings)
+
+
+def _python() -> Finding:
+    import platform
+    import sys
+
+    found = platform.python_version()
+    if (3, 11) <= sys.version_info < (3, 13):
+        return Finding("Python", found)
+    return Finding("Python", found, "Install Python 3.11 or 3.12, delete .venv and run ./scripts/up.")
+
+
+def _data(settings: "Settings") -> Iterator[Finding]:
+    import os
+    import shutil
+
+    data = settings.data
+    if not data.exists():
+        yield Finding("data folder", f"{data} is not there yet; the first start makes it")
+        return
+    if not data.is_dir() or not os.access(data, os.R_OK | os.W_OK | os.X_OK):
+        yield Finding(
+            "data folder", f"{data} cannot be written", "Give this user the folder, or choose one: --data."
+        )
+        return
+    mode = data.stat().st_mode & 0o777
+    if mode & 0o007:
+        yield Finding("data folder", f"{data} is open to everyone ({mode:o})", f"chmod 700 {data}")
+    else:
+        yield Finding("data folder", f"{data}, mode {mode:o}")
+    free = shutil.disk_usage(data).free // MB
+    if free < 2 * settings.min_free_mb:
+        limit = f"Free some space: below {settings.min_free_mb} MB (HEATPUMP_MIN_FREE_MB) nothing is accepted."
+        yield Finding("disk", f"{free} MB free", limit)
+    else:
+        yield Finding("disk", f"{free} MB free")
+
+
+def _ports(settings: "Settings", running: bool) -> Iterator[Finding]:
+    from flows.cli.ports import Wanted, bind_problem, wanted_ports
+
+    def look(port: Wanted) -> Finding:
+        problem = "" if running else bind_problem(port.host, port.number)
+        remedy = f"Stop that, or choose another port with {port.option} or {port.variable}." if problem else ""
+        return Finding(f"port {port.number}", problem or ("used by us" if running else "free"), remedy)
+
+    yield from map(look, wanted_ports(settings))
+
+
+def _processes(settings: "Settings", running: bool) -> Iterator[Finding]:
+    from flows.cli.checks import api_problem, broker_problem, flow_problem, mqtt_password
+
+    if running or settings.mqtt_broker:
+        problem = broker_problem(
+            settings.mqtt_host, settings.mqtt_port, settings.mqtt_user, mqtt_password(settings)
+        )
+        where = f"answers at {settings.mqtt_host}:{settings.mqtt_port}"
+        remedy = "Is it running? MQTT_BROKER, MQTT_PORT, MQTT_USER and MQTT_PASSWORD say where and as whom."
+        yield Finding("broker", problem or where, remedy if problem else "")
+    if not running:
+        yield Finding("processes", "nothing runs; `heatpump up` starts it")
+        return
+    for name, problem in (
+        ("flow", flow_problem(settings.data)),
+        ("api", api_problem(settings, settings.api_port)),
+    ):
+        remedy = f"See {settings.data / 'logs' / name}.log." if problem else ""
+        yield Finding(name, problem or "healthy", remedy)
+
+
+def _journal_and_store(settings: "Settings") -> Iterator[Finding]:
+    from flows.errors import JournalError, StoreError
+    from flows.journal.reader import describe
+
+    folder = settings.data / "journal"
+    journal = None
+    if any(folder.glob("*.seg")):
+        try:
+            journal = describe(folder)
+            yield Finding("journal", f"frames {journal.first_seq} to {journal.last_seq}")
+        except JournalError as error:
+            yield Finding("journal", str(error), "Restore the folder from a copy, or run `heatpump rebuild`.")
+    yield _clock(journal)
+    if not settings.store_path.exists():
+        yield Finding("store", "is not there yet; the first start makes it")
+        return
+    try:
+        yield _store(settings, journal)
+    except StoreError as error:
+        yield Finding(
+            "store", str(error), "Restore it from a copy, or move it away: `heatpump rebuild` makes it anew."
+        )
+
+
+def _store(settings: "Settings", journal: "JournalInfo | None") -> Finding:
+    from flows.store import open_reader
+
+    reader = open_reader(settings.store_path)
+    try:
+        readings, fence = reader.stats().total_readings, reader.fence()
+    finally:
+        reader.close()
+    found = f"{readings} readings, fed up to frame {fence.seq if fence else 0}"
+    if fence is None:
+        return Finding("store", found)
+    if journal is None:
+        return Finding("store", f"{found}, but there is no journal", "Put it back, or run `heatpump rebuild`.")
+    if journal.journal_id != fence.journal_id or fence.seq > journal.last_seq:
+        return Finding(
+            "store", f"{found} of another or newer journal", "Put the right one back, or run `heatpump rebuild`."
+        )
+    return Finding("store", found)
+
+
+def _clock(journal: "JournalInfo | None") -> Finding:
+    from datetime import UTC, datetime
+
+    now = time.time()
+    shown = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    last = journal.last_arrived / 1000 if journal and journal.last_arrived else 0.0
+    if now < max(EARLIEST_S, last - 5):
+        return Finding(
+            "clock", f"{shown} is in the past", "Set the clock; let chrony or systemd-timesyncd keep it."
+        )
+    return Finding("clock", shown)

@@ -1,0 +1,79 @@
+"""heatpump status: what `heatpump up` has running."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.options import Data
+
+if TYPE_CHECKING:
+    from flows.settings import Settings
+
+
+def status(
+    data: Data = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False
+) -> int:
+    """Show what `up` runs, and how it is.
+
+    Each process with its pid, port, since when, restarts and health. Exit code 0 if all are healthy, else 1.
+
+    Examples:
+      heatpump status
+
+      heatpump status --json --data /var/lib/heatpump
+    """
+    from flows.settings import load_settings
+
+    settings = load_settings(data=data)
+    report = read_report(settings.data)
+    if report is None:
+        typer.echo('{"running": false, "processes": []}' if as_json else f"nothing runs on {settings.data}")
+        return 1
+    for process in report["processes"]:
+        process["problem"] = "has ended" if process["pid"] is None else _problem(process["name"], settings, report)
+        process["healthy"] = not process["problem"]
+    if as_json:
+        typer.echo(json.dumps({"running": True, **report}))
+    else:
+        _print(report)
+    return 0 if all(process["healthy"] for process in report["processes"]) else 1
+
+
+def read_report(data: Path) -> dict[str, Any] | None:
+    """Read what the supervisor last wrote; None if it no longer runs."""
+    import psutil
+
+    try:
+        report: dict[str, Any] = json.loads((data / "run" / "status.json").read_text())
+        began_ms = psutil.Process(report["pid"]).create_time() * 1000
+    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        return None
+    return report if began_ms <= report["since"] + 1000 else None  # else its pid is somebody else's now
+
+
+def _problem(name: str, settings: "Settings", report: dict[str, Any]) -> str:
+    from flows.cli.checks import api_problem, broker_problem, flow_problem, mqtt_password
+
+    ports = {process["name"]: process["port"] for process in report["processes"]}
+    if name == "broker":
+        return broker_problem("127.0.0.1", ports["broker"], settings.mqtt_user, mqtt_password(settings))
+    if name == "api":
+        return api_problem(settings, ports["api"])
+    return flow_problem(settings.data)
+
+
+def _print(report: dict[str, Any]) -> None:
+    from datetime import UTC, datetime
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("process", "pid", "port", "since (UTC)", "restarts", "health")
+    for process in report["processes"]:
+        since = f"{datetime.fromtimestamp(process['since'] / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+        pid, port = process["pid"] or "–", process["port"] or "private"
+        health = "healthy" if process["healthy"] else process["problem"]
+        table.add_row(process["name"], str(pid), str(port), since, str(process["restarts"]), health)
+    Console().print(table)

@@ -1,0 +1,193 @@
+"""heatpump up: broker, flow and API, started, watched and stopped together."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.options import ApiPort, Data, MqttPort
+
+if TYPE_CHECKING:
+    from flows.settings import Settings
+    from flows.supervisor import Process
+
+
+def up(
+    data: Data = None,
+    mqtt_port: MqttPort = None,
+    mqtt_ws_port: Annotated[
+        int | None, typer.Option(help="Port of MQTT over WebSocket; else HEATPUMP_MQTT_WS_PORT, else 9001.")
+    ] = None,
+    api_port: ApiPort = None,
+    panel_port: Annotated[
+        int | None, typer.Option(help="Port of the analytics pages; else HEATPUMP_PANEL_PORT, else 5006.")
+    ] = None,
+    lan: Annotated[
+        bool | None,
+        typer.Option("--lan", help="Open MQTT to the local network, with a password; else HEATPUMP_LAN."),
+    ] = None,
+) -> int:
+    """Start broker, pipeline and API and watch them.
+
+    Ctrl-C or SIGTERM stops all. With MQTT_BROKER set, that broker is used instead of our own. What dies is started again. Warnings are shown,
+    everything is in the data folder's logs.
+
+    Examples:
+      heatpump up
+
+      heatpump up --data /var/lib/heatpump --mqtt-port 1884 --lan
+    """
+    from flows.cli.ports import check_ports
+    from flows.lock import locked
+    from flows.settings import load_settings
+    from flows.supervisor import Supervisor
+
+    settings = load_settings(
+        data=data,
+        mqtt_port=mqtt_port,
+        mqtt_ws_port=mqtt_ws_port,
+        api_port=api_port,
+        panel_port=panel_port,
+        lan=lan,
+    )
+    settings = settings.model_copy(update={"data": settings.data.absolute()})
+    _check_lan(settings)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(settings.data / "up.lock"):
+        check_ports(settings)
+        settings = _with_password(settings)
+        _say(f"starting on {settings.data}")
+        return Supervisor(_processes(settings), settings.data, _say, lambda: _welcome(settings)).run()
+
+
+def _check_lan(settings: "Settings") -> None:
+    from flows.errors import ConfigError
+
+    if settings.lan and settings.mqtt_broker:
+        raise ConfigError(
+            "--lan", settings.mqtt_broker, "opens our own broker, but MQTT_BROKER names another: drop one"
+        )
+
+
+def _with_password(settings: "Settings") -> "Settings":
+    """Generate the password that the network asks for, where none is set."""
+    from pydantic import SecretStr
+
+    from flows.secrets import read_or_create
+
+    if not settings.lan or settings.mqtt_password.get_secret_value():
+        return settings
+    password = read_or_create(settings.data / "secrets" / "mqtt-password")
+    return settings.model_copy(update={"mqtt_password": SecretStr(password)})
+
+
+def _processes(settings: "Settings") -> "list[Process]":
+    """Say what to run, in the order of starting."""
+    from flows.cli.checks import api_problem, broker_problem, flow_problem
+    from flows.cli.ports import LOOPBACK
+    from flows.supervisor import Process
+
+    password = settings.mqtt_password.get_secret_value()
+    env = {
+        "HEATPUMP_DATA": str(settings.data),
+        "MQTT_BROKER": settings.mqtt_broker,
+        "MQTT_PORT": str(settings.mqtt_port),
+        "MQTT_USER": settings.mqtt_user,
+        "MQTT_PASSWORD": password,
+        "HEATPUMP_API_PORT": str(settings.api_port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    heatpump = [sys.executable, "-m", "flows.cli.app"]
+
+    def broker() -> str:
+        return broker_problem(LOOPBACK, settings.mqtt_port, settings.mqtt_user, password)
+
+    processes = [
+        Process("flow", [*heatpump, "flow"], env, lambda: flow_problem(settings.data), grace_s=2.5),
+        Process(
+            "api", [*heatpump, "api"], env, lambda: api_problem(settings, settings.api_port), settings.api_port
+        ),
+    ]
+    if not settings.mqtt_broker:
+        argv = [sys.executable, "-m", "flows.broker", str(_broker_config(settings))]
+        processes.insert(0, Process("broker", argv, env, broker, settings.mqtt_port, grace_s=0.5))
+    return processes
+
+
+def _broker_config(settings: "Settings") -> Path:
+    from flows.broker import rumqttd_config
+    from flows.cli.ports import ANYWHERE, LOOPBACK
+
+    path = settings.data / "run" / "broker.toml"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = rumqttd_config(
+        ANYWHERE if settings.lan else LOOPBACK,
+        settings.mqtt_port,
+        settings.mqtt_ws_port,
+        settings.mqtt_user,
+        settings.mqtt_password.get_secret_value(),
+    )
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    return path
+
+
+def _welcome(settings: "Settings") -> None:
+    """Say how to use it: what a device needs, and at the end three lines."""
+    from flows.cli.ports import ANYWHERE, LOOPBACK
+
+    if settings.lan:
+        _say("for a device's config.h:")
+        for name, value in (
+            ("MQTT_SERVER", f'"{lan_address()}"'),
+            ("MQTT_PORT", settings.mqtt_port),
+            ("MQTT_USER", f'"{settings.mqtt_user}"'),
+            ("MQTT_PASSWORD", f'"{settings.mqtt_password.get_secret_value()}"'),
+            ("DEVICE_ID", '"site1"'),
+        ):
+            _say(f"#define {name} {value}")
+    host = LOOPBACK if settings.api_host == ANYWHERE else settings.api_host
+    _say(f"API: http://{host}:{settings.api_port} (every route: http://{host}:{settings.api_port}/docs)")
+    _say(f"curl http://{host}:{settings.api_port}/api/health")
+    _say(_simulator_line(settings))
+
+
+def _simulator_line(settings: "Settings") -> str:
+    script = Path(__file__).parent.parent.parent / "scripts" / "simulate_device.py"
+    words = [_shown(Path(sys.executable)), _shown(script), "--device-id site1 --interval 10"]
+    if settings.mqtt_broker:
+        words.append(f"--broker {settings.mqtt_broker}")
+    if settings.mqtt_port != 1883:
+        words.append(f"--port {settings.mqtt_port}")
+    secret = settings.data / "secrets" / "mqtt-password"
+    if settings.mqtt_password.get_secret_value():
+        words.append(f"--user {settings.mqtt_user}")
+        if settings.lan and secret.exists():
+            words.insert(0, f'MQTT_PASSWORD="$(cat {_shown(secret)})"')
+    return " ".join(words)
+
+
+def _shown(path: Path) -> str:
+    """Shorten a path for people who stand in the working directory."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def lan_address() -> str:
+    """This machine's address on the network that leads out; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "<address of this machine>"
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, flush=True)  # noqa: T201
+    except OSError:  # nobody reads any more; that stops nothing
+        pass
