@@ -184,6 +184,8 @@ class Ingest:
     def on_message(self, message: Message) -> None:
         """Append it to the journal's buffer, if it is new and for us."""
         known, new = self._redeliveries.judge(message) if message.qos else ([], [message])
+        if known:
+            log.debug("%s messages were sent again", len(known))
         self._unacknowledged.extend(one.packet_id for one in known)
         for one in new:
             self._append(one)

@@ -32,6 +32,7 @@ log = logging.getLogger("heatpump.journal")
 MB = 1_000_000
 CLAMPED_MS = 60_000
 ROOM_EVERY_S = 1.0
+ROOM_EVERY_BYTES = MB
 
 
 class Journal:
@@ -56,8 +57,8 @@ class Journal:
         self._lock = threading.Lock()
         self._buffer: list[bytes] = []
         self._failed = False
-        self._room_checked, self._problem = float("-inf"), ""
-        self.buffered = self.clock_steps = self.torn = 0
+        self._room_checked, self._unchecked, self._problem = float("-inf"), 0, ""
+        self._buffered = self.clock_steps = self.torn = 0
         self.damage = Damage()
         self.sync_ms: deque[float] = deque(maxlen=1_000)
         self._open_folder()
@@ -79,7 +80,10 @@ class Journal:
         sync           : makes a file's data durable.
         Raises JournalError if the folder holds no usable journal.
         """
-        return cls(folder, segment_bytes, max_bytes, min_free_bytes, sync)
+        try:
+            return cls(folder, segment_bytes, max_bytes, min_free_bytes, sync)
+        except OSError as error:
+            raise JournalError(f"the journal in {folder} cannot be opened: {error}") from error
 
     def _open_folder(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -167,7 +171,7 @@ class Journal:
         )
         data = encode(frame, self._seed)
         self._buffer.append(data)
-        self.buffered += len(data)
+        self._buffered += len(data)
         self._last_arrived, self.last_seq = arrived, frame.seq
         return frame.seq
 
@@ -197,8 +201,9 @@ class Journal:
             raise JournalError(f"the journal in {self.folder} cannot be written: {error}") from error
         self._buffer.clear()
         with self._lock:
-            self._size += self.buffered
-        self.buffered = 0
+            self._size += self._buffered
+        self._unchecked += self._buffered
+        self._buffered = 0
         self.synced_seq = self.last_seq
         self.sync_ms.append((time.perf_counter() - began) * 1000)
 
@@ -216,10 +221,10 @@ class Journal:
             log.warning("what was not synced could not be cut off: %s", error)
 
     def check_room(self) -> None:
-        """Raise JournalFull at the size limit or with too little free disk space; looks once a second."""
+        """Raise JournalFull at the size limit or with too little free disk space; looks once a second or MB."""
         now = time.monotonic()
-        if now - self._room_checked >= ROOM_EVERY_S:
-            self._room_checked, self._problem = now, self._find_problem()
+        if now - self._room_checked >= ROOM_EVERY_S or self._unchecked >= ROOM_EVERY_BYTES:
+            self._room_checked, self._unchecked, self._problem = now, 0, self._find_problem()
         if self._problem:
             raise JournalFull(self._problem)
 

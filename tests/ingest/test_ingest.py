@@ -77,7 +77,7 @@ def test_killed_again_and_again_ingest_loses_nothing_and_journals_each_message_o
         connected(ingest)
     chance, sent, number = random.Random(4), [], 0
     for _ in range(6):
-        child = run_child(settings, any_broker)
+        child = run_child(settings, any_broker, "slow")
         kill_at = time.monotonic() + chance.uniform(0.7, 1.5)
         while time.monotonic() < kill_at:
             for _ in range(4):
@@ -94,6 +94,7 @@ def test_killed_again_and_again_ingest_loses_nothing_and_journals_each_message_o
     assert set(counts) == {b"%d" % n for n in range(number)}
     assert {payload: count for payload, count in counts.items() if count > 1} == {}
     assert payloads() == [b"%d" % n for n in range(number)]
+    assert b"sent again" in (settings.data.parent / "child.log").read_bytes()
 
 
 def test_a_failing_fdatasync_ends_the_process_and_the_broker_still_has_the_messages(
@@ -111,10 +112,7 @@ def test_a_failing_fdatasync_ends_the_process_and_the_broker_still_has_the_messa
     assert payloads() == [b"one", b"two"]
 
 
-def test_a_second_counts_only_while_subscribed(mosquitto, run_ingest, frames, device):
-    def ticks():
-        return [tick_of(frame).n for frame in frames(FrameKind.TICK)]
-
+def test_a_second_counts_only_while_subscribed(mosquitto, run_ingest, device, ticks):
     device.close()
     mosquitto.stop()
     with run_ingest() as ingest:
@@ -130,28 +128,40 @@ def test_a_second_counts_only_while_subscribed(mosquitto, run_ingest, frames, de
         assert time.monotonic() - began > 1.5
 
 
-def test_no_second_counts_while_the_broker_or_ingest_is_stopped(any_broker, settings, frames):
-    def ticks():
-        return [tick_of(frame).n for frame in frames(FrameKind.TICK)]
+STOPPED_S = 2.7
 
-    child = run_child(settings, any_broker)
+
+def check_no_second_counts(pause, resume, ticks):
+    pause()
+    time.sleep(0.3)  # what is under way ends
+    before, began = ticks(), time.monotonic()
+    time.sleep(STOPPED_S)  # the stop itself
+    assert ticks() == before
+    resume()
+    wait_for(lambda: len(ticks()) > len(before) + 1, "seconds after the stop")
+    counted, passed = len(ticks()) - len(before), time.monotonic() - began
+    assert counted <= passed - STOPPED_S + 1.0
+    assert ticks() == list(range(1, len(ticks()) + 1))
+
+
+@pytest.fixture
+def ticks(frames):
+    return lambda: [tick_of(frame).n for frame in frames(FrameKind.TICK)]
+
+
+def test_no_second_counts_while_the_broker_is_stopped(any_broker, run_ingest, ticks):
+    with run_ingest():
+        wait_for(ticks, "the first second")
+        check_no_second_counts(any_broker.pause, any_broker.resume, ticks)
+
+
+def test_no_second_counts_while_ingest_is_stopped(mosquitto, settings, ticks):
+    child = run_child(settings, mosquitto)
     wait_for(lambda: (settings.data / "journal").exists() and ticks(), "the first second")
-    for pause, resume in (
-        (any_broker.pause, any_broker.resume),
-        (lambda: os.kill(child.pid, signal.SIGSTOP), lambda: os.kill(child.pid, signal.SIGCONT)),
-    ):
-        pause()
-        time.sleep(0.3)  # what is under way ends
-        before, began = ticks(), time.monotonic()
-        time.sleep(2.7)  # the stop itself
-        assert ticks() == before
-        resume()
-        wait_for(lambda before=before: len(ticks()) > len(before) + 1, "seconds after the stop")
-        counted, passed = len(ticks()) - len(before), time.monotonic() - began
-        assert counted <= passed - 2.7 + 1.0
+    stop, go_on = (lambda what=what: os.kill(child.pid, what) for what in (signal.SIGSTOP, signal.SIGCONT))
+    check_no_second_counts(stop, go_on, ticks)
     child.kill()
     child.wait(5)
-    assert ticks() == list(range(1, len(ticks()) + 1))
 
 
 def test_an_oversized_payload_is_kept_as_its_head(any_broker, run_ingest, device, frames):
