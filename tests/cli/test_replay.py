@@ -1,6 +1,9 @@
 """heatpump replay: what goes over MQTT, what goes into a journal, and how mistakes read."""
 
+import getpass
 import json
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -178,3 +181,29 @@ def test_a_speed_that_is_none_is_refused_with_code_2(run, short, speed: str) -> 
     result = run(str(short), "--speed", speed)
     assert result.exit_code == 2
     assert "--speed" in result.output
+
+
+@pytest.mark.slow
+def test_a_broker_that_refuses_the_login_is_one_sentence(run, short, tmp_path) -> None:
+    port, config = free_port(), tmp_path / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\nuser {getpass.getuser()}\n")
+    broker = subprocess.Popen(["/usr/sbin/mosquitto", "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        until_listening(port)
+        result = run(str(short), "--port", str(port))
+    finally:
+        broker.kill()
+        broker.wait()
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception).startswith(f"broker: '127.0.0.1:{port}' refuses: ")
+    assert str(result.exception).endswith("see --user and MQTT_PASSWORD")
+
+
+def until_listening(port: int) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert time.monotonic() < deadline, "the broker did not start in time"
+        time.sleep(0.02)
