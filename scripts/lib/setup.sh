@@ -1,0 +1,63 @@
+# shellcheck shell=bash
+# Set-up that up, test and check share: finds a Python, keeps .venv as requirements.lock says. Sourced, not run.
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+venv="$root/.venv"
+
+# Is this a Python we run on, able to make an environment (uv needs no help for that)?
+usable() {
+    local need="import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))"
+    command -v uv >/dev/null || need="import ensurepip, venv; $need"
+    "$1" -c "$need" >/dev/null 2>&1
+}
+
+# Prints a Python 3.12 or 3.11: from PATH, pyenv or uv; fails if there is none.
+find_python() {
+    local candidate
+    for candidate in python3.12 python3.11 python3 python "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[21].*/bin/python; do
+        if usable "$candidate"; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    command -v uv >/dev/null || return 1
+    uv python find '>=3.11,<3.13' 2>/dev/null && return
+    echo "getting Python 3.12 with uv" >&2
+    uv python install --quiet 3.12 && uv python find 3.12
+}
+
+# What .venv depends on, in one line.
+stamp_of() {
+    cat "$root/requirements.lock" "$root/pyproject.toml" <("$1" -VV) <(echo "$root") | sha256sum | cut -d' ' -f1
+}
+
+# Makes .venv as committed; nothing to do the second time.
+set_up() {
+    local python
+    if [[ -x "$venv/bin/python" && -f "$venv/.stamp" ]] && [[ "$(<"$venv/.stamp")" == "$(stamp_of "$venv/bin/python")" ]]; then
+        return
+    fi
+    if usable "$venv/bin/python"; then
+        python="$venv/bin/python"
+    elif python="$(find_python)"; then
+        echo "making .venv with $("$python" -V) ($python)"
+        rm -rf "$venv"
+        if command -v uv >/dev/null; then
+            uv venv --quiet --python "$python" "$venv"
+        else
+            "$python" -m venv "$venv"
+        fi
+    else
+        echo "heat-pump-monitor needs Python 3.11 or 3.12 with its venv module: install one (Debian, Ubuntu: apt-get install python3 python3-venv), or install uv, which provides it: https://docs.astral.sh/uv" >&2
+        exit 2
+    fi
+    echo "installing requirements.lock into .venv"
+    if command -v uv >/dev/null; then
+        uv pip sync --quiet --require-hashes --python "$venv/bin/python" "$root/requirements.lock"
+        uv pip install --quiet --no-deps --python "$venv/bin/python" --editable "$root"
+    else
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$root/requirements.lock"
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --editable "$root"
+    fi
+    stamp_of "$venv/bin/python" >"$venv/.stamp"
+}
