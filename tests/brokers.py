@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from flows.broker import rumqttd_config
+
 START_S = 10.0
 
 
@@ -87,19 +89,24 @@ class Mosquitto(_Broker):
     """Mosquitto that saves every change at once, so that kill -9 keeps sessions and queues."""
 
     name = "mosquitto"
+    max_inflight_messages = 1000
+
+    def __init__(self, folder: Path, allow_anonymous: bool = True) -> None:
+        super().__init__(folder)
+        self._allow_anonymous = allow_anonymous
 
     def _command(self) -> list[str]:
         config = self.folder / "mosquitto.conf"
         config.write_text(
             f"listener {self.port} {self.host}\n"
             f"user {getpass.getuser()}\n"
-            "allow_anonymous true\n"
+            f"allow_anonymous {str(self._allow_anonymous).lower()}\n"
             "persistence true\n"
             f"persistence_location {self.folder}/\n"
             "autosave_on_changes true\n"
             "autosave_interval 1\n"
             "max_queued_messages 1000000\n"
-            "max_inflight_messages 1000\n"
+            f"max_inflight_messages {self.max_inflight_messages}\n"
             "log_type error\nlog_type warning\n"
         )
         return ["/usr/sbin/mosquitto", "-c", str(config)]
@@ -110,25 +117,11 @@ class Rumqttd(_Broker):
 
     name = "rumqttd"
 
+    def __init__(self, folder: Path, user: str = "", password: str = "") -> None:
+        super().__init__(folder)
+        self._user, self._password = user, password
+
     def _command(self) -> list[str]:
         config = self.folder / "rumqttd.toml"
-        config.write_text(
-            f"""id = 0
-[router]
-id = 0
-max_connections = 1000
-max_outgoing_packet_count = 200
-max_segment_size = 10485760
-max_segment_count = 20
-[v4.1]
-name = "v4"
-listen = "{self.host}:{self.port}"
-next_connection_delay_ms = 1
-[v4.1.connections]
-connection_timeout_ms = 60000
-max_payload_size = 4194304
-max_inflight_count = 1000
-dynamic_filters = true
-"""
-        )
-        return [sys.executable, "-m", "iotcore", "--config", str(config), "--log-level", "WARNING"]
+        config.write_text(rumqttd_config(self.host, self.port, user=self._user, password=self._password))
+        return [sys.executable, "-m", "flows.broker", str(config)]

@@ -75,6 +75,7 @@ class Connection:
         self.last_message: float | None = None
         self.problem = "not connected yet"
         self._messages = self._bytes = 0
+        self._refused = False
         self._retry_at, self._backoff = 0.0, BACKOFF_S[0]
 
     def fileno(self) -> int | None:
@@ -96,6 +97,7 @@ class Connection:
         if now < self._retry_at:
             return
         self._later(now)
+        self._refused = False
         try:
             self._client.reconnect()
         except OSError as error:
@@ -147,7 +149,8 @@ class Connection:
         self._later(time.monotonic())
 
     def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
+        self._refused = reason.is_failure
+        if self._refused:
             self._explain(f"{self._where} refuses {self._client.username or 'us'}: {reason}")
             return
         self._owner.on_connected(flags.session_present)
@@ -165,12 +168,13 @@ class Connection:
         log.info("subscribed to %s at %s", FILTER, self._where)
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        now = time.monotonic()
-        if self.subscribed_since is not None:
-            if now - self.subscribed_since > STABLE_S:
-                self._backoff, self._retry_at = BACKOFF_S[0], now
-            if reason.is_failure:
-                self._explain(f"the connection to {self._where} is lost: {reason}")
+        since, now = self.subscribed_since, time.monotonic()
+        if since is not None and now - since > STABLE_S:
+            self._backoff, self._retry_at = BACKOFF_S[0], now
+        if reason.is_failure and since is not None:
+            self._explain(f"the connection to {self._where} is lost: {reason}")
+        elif reason.is_failure and not self._refused:
+            self._explain(f"{self._where} ends the connection unasked; are MQTT_USER and MQTT_PASSWORD right?")
         self.subscribed_since = None
         self._owner.on_lost()
 

@@ -10,6 +10,7 @@ import pytest
 
 from flows.journal.reader import describe
 from flows.model.frame import FrameKind, Start, start_of, tick_of
+from tests.brokers import Mosquitto, Rumqttd
 from tests.ingest.conftest import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.slow
@@ -229,3 +230,19 @@ def test_health_speaks_of_the_journal(mosquitto, run_ingest, device, settings, p
     assert 0 < health["sync_ms_p50"] <= health["sync_ms_p99"]
     assert health["bytes"] > 0
     assert health["free_bytes"] > 0
+
+
+def test_a_broker_that_refuses_us_is_named_with_what_to_check(tmp_path, settings, run_ingest):
+    strict = Mosquitto(tmp_path / "strict", allow_anonymous=False)
+    strict.start()
+    settings.mqtt_port = strict.port
+    with run_ingest() as ingest:
+        wait_for(lambda: "refuses" in ingest.health()["problem"], "the refusal")
+        assert "authorized" in ingest.health()["problem"]
+    strict.stop()
+    closing = Rumqttd(tmp_path / "closing", user="someone", password="secret")
+    closing.start()
+    settings.mqtt_port = closing.port
+    with run_ingest() as ingest:
+        wait_for(lambda: "MQTT_PASSWORD" in ingest.health()["problem"], "the refusal")
+    closing.stop()
