@@ -52,9 +52,10 @@ def flow_health(data: Path) -> dict[str, Any]:
     return _get("127.0.0.1", port, "/health", token)
 
 
-def api_problem(settings: Settings, port: int) -> str:
+def api_problem(settings: Settings) -> str:
     """Ask the API for its health."""
     host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::") else settings.api_host
+    port = settings.api_port
     token = settings.api_token.get_secret_value() or _first_line(settings.data / "secrets" / "api-token")
     try:
         health = _get(host, port, "/api/health", token)

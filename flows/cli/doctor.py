@@ -48,15 +48,15 @@ def doctor(data: Data = None) -> int:
 
 def examine(settings: "Settings") -> Iterator[Finding]:
     """Look at everything, cheapest first."""
-    from flows.cli.status import read_report
+    from flows.cli.status import read_report, running_settings
 
     yield _python()
     yield from _data(settings)
-    running = {
-        process["name"]: process for process in (read_report(settings.data) or {"processes": []})["processes"]
-    }
-    yield from _ports(settings, bool(running))
-    yield from _processes(settings, bool(running))
+    report = read_report(settings.data)
+    if report is not None:
+        settings = running_settings(settings, report)
+    yield from _ports(settings, report is not None)
+    yield from _processes(settings, report is not None)
     yield from _journal_and_store(settings)
 
 
@@ -122,7 +122,7 @@ def _processes(settings: "Settings", running: bool) -> Iterator[Finding]:
         return
     for name, problem in (
         ("flow", flow_problem(settings.data)),
-        ("api", api_problem(settings, settings.api_port)),
+        ("api", api_problem(settings)),
     ):
         remedy = f"See {settings.data / 'logs' / name}.log." if problem else ""
         yield Finding(name, problem or "healthy", remedy)

@@ -8,8 +8,8 @@ from flows.cli.options import Data
 def rebuild(data: Data = None) -> None:
     """Compute all state anew from the journal.
 
-    For when a start was refused. The flow must not run. Recovery state is set aside, not deleted; the store keeps what it has; the next start
-    replays the whole journal. Says what stays missing.
+    For when a start was refused. The flow must not run. Recovery state is set aside, not deleted; the store keeps
+    what it has; the next start replays the whole journal. Says what stays missing.
 
     Examples:
       heatpump rebuild

@@ -31,8 +31,9 @@ def status(
     if report is None:
         typer.echo('{"running": false, "processes": []}' if as_json else f"nothing runs on {settings.data}")
         return 1
+    settings = running_settings(settings, report)
     for process in report["processes"]:
-        process["problem"] = "has ended" if process["pid"] is None else _problem(process["name"], settings, report)
+        process["problem"] = "has ended" if process["pid"] is None else _problem(process["name"], settings)
         process["healthy"] = not process["problem"]
     if as_json:
         typer.echo(json.dumps({"running": True, **report}))
@@ -53,15 +54,21 @@ def read_report(data: Path) -> dict[str, Any] | None:
     return report if began_ms <= report["since"] + 1000 else None  # else its pid is somebody else's now
 
 
-def _problem(name: str, settings: "Settings", report: dict[str, Any]) -> str:
+def running_settings(settings: "Settings", report: dict[str, Any]) -> "Settings":
+    """Take the ports from what runs, not from how this command was called."""
+    ports = {process["name"]: process["port"] for process in report["processes"]}
+    changed = {"api_port": ports["api"]}
+    if "broker" in ports:
+        changed["mqtt_port"] = ports["broker"]
+    return settings.model_copy(update=changed)
+
+
+def _problem(name: str, settings: "Settings") -> str:
     from flows.cli.checks import api_problem, broker_problem, flow_problem, mqtt_password
 
-    ports = {process["name"]: process["port"] for process in report["processes"]}
     if name == "broker":
-        return broker_problem("127.0.0.1", ports["broker"], settings.mqtt_user, mqtt_password(settings))
-    if name == "api":
-        return api_problem(settings, ports["api"])
-    return flow_problem(settings.data)
+        return broker_problem("127.0.0.1", settings.mqtt_port, settings.mqtt_user, mqtt_password(settings))
+    return api_problem(settings) if name == "api" else flow_problem(settings.data)
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -32,8 +32,8 @@ def up(
 ) -> int:
     """Start broker, pipeline and API and watch them.
 
-    Ctrl-C or SIGTERM stops all. With MQTT_BROKER set, that broker is used instead of our own. What dies is started again. Warnings are shown,
-    everything is in the data folder's logs.
+    Ctrl-C or SIGTERM stops all. With MQTT_BROKER set, that broker is used instead of our own. What dies is started
+    again. Warnings are shown, everything is in the data folder's logs.
 
     Examples:
       heatpump up
@@ -107,9 +107,7 @@ def _processes(settings: "Settings") -> "list[Process]":
 
     processes = [
         Process("flow", [*heatpump, "flow"], env, lambda: flow_problem(settings.data), grace_s=2.5),
-        Process(
-            "api", [*heatpump, "api"], env, lambda: api_problem(settings, settings.api_port), settings.api_port
-        ),
+        Process("api", [*heatpump, "api"], env, lambda: api_problem(settings), settings.api_port),
     ]
     if not settings.mqtt_broker:
         argv = [sys.executable, "-m", "flows.broker", str(_broker_config(settings))]

@@ -16,7 +16,7 @@ find_python() {
     local candidate
     for candidate in python3.12 python3.11 python3 python "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[21].*/bin/python; do
         if usable "$candidate"; then
-            command -v "$candidate"
+            "$candidate" -c 'import sys; print(sys.executable)'
             return
         fi
     done
