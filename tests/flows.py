@@ -75,6 +75,8 @@ class Flow:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait(5)
+        if self.log.exists():
+            print(self.log.read_text()[-5000:])  # pytest shows it where a test failed
 
     def stop(self) -> int:
         self.signal(signal.SIGTERM)
