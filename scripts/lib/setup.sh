@@ -23,7 +23,7 @@ find_python() {
     command -v uv >/dev/null || return 1
     uv python find '>=3.11,<3.13' 2>/dev/null && return
     echo "getting Python 3.12 with uv" >&2
-    uv python install --quiet 3.12 && uv python find 3.12
+    uv python install 3.12 && uv python find 3.12
 }
 
 # What .venv depends on, in one line.
