@@ -144,7 +144,7 @@ class Device:
         self._electric += power / 1000 * hours
         self._heat += heat / 1000 * hours
         if self._rng.random() < 0.001:
-            self._electric = self._heat = 0.0
+            self._electric, self._heat = 1.0, 20.0
 
     def _of_kind(self, payload: dict) -> dict:
         if self.kind in (1, 2):
@@ -172,6 +172,7 @@ class Load:
     def __init__(self, seed: str, devices: int, messages: int, now: int) -> None:
         self.devices = [Device(f"ledger{n + 1}", n % 4, seed) for n in range(devices)]
         self._rng = random.Random(seed)
+        self.now = now
         self._each = max(1, int(messages / devices / 1.03))
         span = self._each * (STEP_MS + GAP_MS // 400) + HOUR_MS
         self.first = (now - span) // DAY_MS * DAY_MS - 2 * HOUR_MS

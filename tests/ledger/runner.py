@@ -1,0 +1,150 @@
+"""One ledger run: publish at a steady rate, kill, wait until all is stored, compare."""
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.brokers import Rumqttd
+from tests.ledger.compare import Expected, Verdict, compare, expected_of
+from tests.ledger.load import Load, Message
+from tests.ledger.processes import OrdinaryMosquitto, Publisher, Site, wait_until
+
+AUTOSAVED_S = 1.5
+"""Mosquitto acknowledges before it saves, at most a second later: it is killed only when that is over."""
+
+Say = Callable[[str], None]
+
+
+class Options(NamedTuple):
+    """rate: messages a second; kills: of flow and api; broker_kills: between bursts; broker: mosquitto or rumqttd."""
+
+    seconds: int = 300
+    rate: int = 500
+    devices: int = 8
+    kills: int = 25
+    broker_kills: int = 5
+    broker: str = "mosquitto"
+    seed: str = "1"
+
+
+class Outcome(NamedTuple):
+    """verdict: of the comparison; killed: how often what was; seconds: publishing and settling."""
+
+    verdict: Verdict
+    killed: dict[str, int]
+    messages: int
+    publishing_s: float
+    settling_s: float
+
+
+def run(folder: Path, options: Options, say: Say) -> Outcome:
+    """Do all of it in a folder of its own."""
+    load = Load(options.seed, options.devices, options.seconds * options.rate, time.time_ns() // 1_000_000)
+    messages = [*load.messages(), last_message(load.now)]
+    broker = (OrdinaryMosquitto if options.broker == "mosquitto" else Rumqttd)(folder / "broker")
+    broker.start()
+    site = Site(folder, broker.port)
+    publisher = None
+    try:
+        site.start()
+        publisher = Publisher(broker.port)
+        say(f"{len(messages)} messages of {options.devices} devices, event times from {load.first} ms")
+        began = time.monotonic()
+        kills = Kills(options, site, say)
+        for number, burst in enumerate(bursts(messages, options.broker_kills + 1)):
+            if number:
+                publisher.wait()
+                time.sleep(AUTOSAVED_S)
+                broker.kill()
+                broker.start()
+                kills.note("broker")
+            send(publisher, burst, options.rate, kills)
+        publisher.wait()
+        published = time.monotonic()
+        say("published and acknowledged; waiting until everything is stored and healed")
+        settle(site, say)
+        settled = time.monotonic()
+        expected = expected_of(messages)
+        rest = compare_rest(site, expected, load.first)
+    finally:
+        if publisher is not None:
+            publisher.close()
+        site.stop()
+        broker.stop()
+    verdict = compare(site.store, expected, load.events)
+    verdict.differences += rest
+    return Outcome(verdict, kills.killed, len(messages), published - began, settled - published)
+
+
+def last_message(now: int) -> Message:
+    """What is sent last: when it is stored, so is everything before it."""
+    payload = f'{{"timestamp":{now},"temperature":{{"inlet":45}},"electrical":{{"voltage":230}}}}'
+    return Message("last", "heatpump/last/data", payload.encode(), reading=now)
+
+
+def bursts(messages: list[Message], count: int) -> list[list[Message]]:
+    """Cut the messages into about equal parts."""
+    size = -(-len(messages) // count)
+    return [messages[first : first + size] for first in range(0, len(messages), size)]
+
+
+class Kills:
+    """Kills flow and api at moments drawn before the run."""
+
+    def __init__(self, options: Options, site: Site, say: Say) -> None:
+        rng = random.Random(f"{options.seed}/kills")
+        moments = sorted(rng.uniform(1, max(options.seconds - 1, 2)) for _ in range(options.kills))
+        names = [("flow", "api", "flow")[number % 3] for number in range(options.kills)]
+        self._due = list(zip(moments, rng.sample(names, len(names)), strict=True))
+        self._site, self._say = site, say
+        self._began = time.monotonic()
+        self.killed = {"flow": 0, "api": 0, "broker": 0}
+
+    def strike(self) -> None:
+        """Kill what is due; one that is just being started again is killed as soon as it runs."""
+        while self._due and time.monotonic() - self._began >= self._due[0][0]:
+            name = self._due[0][1]
+            if not self._site.children[name].kill():
+                return
+            self._due.pop(0)
+            self.note(name)
+
+    def note(self, name: str) -> None:
+        """Count one."""
+        self.killed[name] += 1
+        self._say(f"{time.monotonic() - self._began:6.1f} s  killed {name}")
+
+
+def send(publisher: Publisher, messages: list[Message], rate: int, kills: Kills) -> None:
+    """Send at a steady rate."""
+    began = time.monotonic()
+    for number, message in enumerate(messages):
+        while (ahead := number / rate - (time.monotonic() - began)) > 0:
+            time.sleep(min(ahead, 0.01))
+        kills.strike()
+        publisher.send(message)
+
+
+def settle(site: Site, say: Say) -> None:
+    """Wait until the last message is stored and nothing is left to heal; says if it takes too long."""
+    try:
+        wait_until("the last message is stored", lambda: site.get("/api/devices/last/readings/latest"), 120)
+        wait_until("nothing is dirty", lambda: site.is_idle(), 120)
+    except TimeoutError as error:
+        say(f"{error}; comparing what there is")
+
+
+def compare_rest(site: Site, expected: dict[str, Expected], first: int) -> list[str]:
+    """Count through the REST API what the store file is compared for row by row."""
+    found = []
+    for device_id, wanted in expected.items():
+        count = site.pages(f"/api/devices/{device_id}/readings?start={first}&limit=1000")
+        if count != len(wanted.samples):
+            found.append(f"{device_id}: REST gives {count} readings, expected {len(wanted.samples)}")
+        raised = sum(change.state == "raised" for changes in wanted.transitions.values() for change in changes)
+        count = site.pages(f"/api/alerts?device_id={device_id}&start={first}&limit=500")
+        if count != raised:
+            found.append(f"{device_id}: REST gives {count} alerts, expected {raised}")
+    return found
