@@ -1,0 +1,209 @@
+"""Refold: whatever order and batches raw rows came in, the rollups are those of one fold over all of them."""
+
+import random
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flows.model.device import DeviceMetadata
+from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, RollupRow
+from flows.model.rows import DeviceRow, RawRow, Retain
+from flows.physics.derive import derived_values
+from flows.physics.fold import Sample, compose, fold_range
+
+from .conftest import DAY, FOREVER, HOUR, MINUTE, NOW, SECOND, raw
+
+values = st.fixed_dictionaries(
+    {},
+    optional={
+        "temp_inlet": st.floats(20, 50),
+        "temp_outlet": st.floats(20, 60),
+        "temp_ambient": st.floats(-20, 35),
+        "power": st.floats(0, 4000),
+        "flow_rate": st.floats(0, 40),
+        "electric_energy": st.floats(100, 102),
+        "compressor_running": st.booleans(),
+        "defrost_active": st.booleans(),
+    },
+).filter(bool)
+event = st.tuples(st.integers(0, 3 * HOUR // 1000).map(lambda s: NOW - HOUR + s * SECOND + s % 7), values)
+METADATA = [DeviceMetadata(glycol_percent=20.0), DeviceMetadata(valid_from=NOW, carnot_fraction=0.45)]
+
+
+def built(rows: list[RollupRow]) -> list:
+    return [(row.start, row.count, row.values, row.heat_source) for row in rows]
+
+
+def one_fold(samples: list[Sample], metadata: list[DeviceMetadata]) -> dict[str, list]:
+    """Rows of every resolution as one fold over all samples gives them, closed buckets only."""
+    minutes, state = fold_range(samples, 0, FOREVER, metadata)
+    rows = [RollupRow("site1", "1m", m.start, 0, m.count, m.values, m.heat_source) for m in minutes]
+    out = {"1m": [row for row in rows if row.start + MINUTE <= state.at]}
+    for resolution, finer in (("1h", "1m"), ("1d", "1h")):
+        length = BUCKET_MS[resolution]
+        starts = sorted({row.start - row.start % length for row in out[finer]})
+        out[resolution] = [
+            compose([row for row in out[finer] if row.start - row.start % length == start], resolution, start, 0)
+            for start in starts
+            if start + length <= state.at
+        ]
+    return {resolution: built(found) for resolution, found in out.items()}
+
+
+def stored(store) -> dict[str, list]:
+    return {r: built(store.reader.rollups("site1", r, 0, FOREVER, 100_000)) for r in ("1m", "1h", "1d")}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=st.lists(event, min_size=2, max_size=40), rng=st.randoms(use_true_random=False))
+def test_any_order_split_and_doubling_gives_what_one_fold_gives_bit_for_bit(new_store, events, rng: random.Random):
+    store = new_store()
+    rows = [RawRow("site1", at, n + 1, at, "device", fields) for n, (at, fields) in enumerate(events)]
+    deliveries = rows + rng.sample(rows, len(rows) // 2)
+    deliveries.sort(key=lambda row: row.order + rng.choice([0, 0, 8]))  # doubled, and not always in order
+    known: dict[int, RawRow] = {}
+    for row in deliveries:
+        before = known.get(row.at)
+        if before is None or row.order > before.order:
+            merged = {**(before.values if before else {}), **row.values}
+            known[row.at] = RawRow("site1", row.at, row.order, row.at, "device", merged)
+    first = min(known) // MINUTE * MINUTE
+    last = max(known)
+    store.apply(DeviceRow("site1", 1, metadata=METADATA))
+    seen = 0
+    while deliveries:
+        batch, deliveries = deliveries[: (size := rng.randint(1, 9))], deliveries[size:]
+        seen = max(seen, *(row.at for row in batch))
+        start = rng.randrange(first, last + 1) // MINUTE * MINUTE
+        store.apply(*batch, Refold("site1", 100, start, start + rng.randint(1, 90) * MINUTE, seen))
+    pieces = [*range(first, last + HOLD_MS + HOUR, 41 * MINUTE)]
+    rng.shuffle(pieces)
+    for start in pieces:
+        store.apply(Refold("site1", 200, start, start + 41 * MINUTE, last))
+    samples = [Sample(at, known[at].values) for at in sorted(known)]
+    assert stored(store) == one_fold(samples, METADATA)
+
+
+def a_day(step: int = MINUTE // 2) -> list[RawRow]:
+    rng = random.Random(3)
+    rows = []
+    for n, at in enumerate(range(NOW, NOW + DAY + HOUR, step)):
+        fields = {"temp_inlet": 30 + rng.random(), "temp_outlet": 35 + rng.random(), "power": 900 * rng.random()}
+        rows.append(raw(at, n + 1, temp_ambient=4.0, compressor_running=n % 9 > 2, **fields))
+    return rows
+
+
+def test_a_refold_writes_every_closed_minute_hour_and_day(store):
+    rows = a_day()
+    store.apply(*rows, Refold("site1", 9000, NOW, NOW + DAY + HOUR, rows[-1].at))
+    found = stored(store)
+    assert found == one_fold([Sample(row.at, row.values) for row in rows], [])
+    assert [len(found[resolution]) for resolution in ("1m", "1h", "1d")] == [25 * 60 - 1, 24, 1]
+
+
+def test_a_bucket_that_the_frontier_has_not_passed_stays_open(store):
+    rows = a_day()
+    store.apply(*rows, Refold("site1", 9000, NOW, NOW + DAY, NOW + 90 * MINUTE - 1))
+    found = stored(store)
+    assert [len(found[resolution]) for resolution in ("1m", "1h", "1d")] == [89, 1, 0]
+
+
+def test_a_late_reading_changes_its_minutes_hour_and_day_and_no_other(store):
+    rows = a_day()
+    late = rows.pop(700)
+    assert late.at % MINUTE == 0
+    store.apply(*rows, Refold("site1", 9000, NOW, NOW + DAY, rows[-1].at))
+    before = stored(store)
+    store.apply(msgspec.structs.replace(late, order=9001))
+    start = late.at // MINUTE * MINUTE - HOLD_MS
+    store.apply(Refold("site1", 9002, start, start + 2 * HOLD_MS + MINUTE, rows[-1].at))
+    after = stored(store)
+    changed = {r: [a for a, b in zip(after[r], before[r], strict=True) if a != b] for r in after}
+    assert [row[0] for row in changed["1m"]] == [late.at]
+    assert [len(changed[r]) for r in ("1h", "1d")] == [1, 1]
+    everything = sorted([*rows, late], key=lambda row: row.at)
+    assert after["1m"] == one_fold([Sample(row.at, row.values) for row in everything], [])["1m"][: 24 * 60]
+
+
+def test_two_refolds_of_one_tick_both_count_in_the_hour_they_share(store):
+    rows = a_day()
+    frontier = rows[-1].at
+    store.apply(*rows)
+    for batch in ([(0, 20)], [(20, 40), (40, 60)]):
+        store.apply(*[Refold("site1", 9000, NOW + a * MINUTE, NOW + b * MINUTE, frontier) for a, b in batch])
+    assert stored(store)["1h"] == one_fold([Sample(row.at, row.values) for row in rows], [])["1h"][:1]
+
+
+def test_a_refold_of_an_unknown_device_does_nothing(store):
+    before = store.content()
+    store.apply(Refold("nobody", 1, NOW, NOW + HOUR, FOREVER))
+    assert store.content() == before
+
+
+PRESSURES = {
+    "pressure_high": 250.0,
+    "pressure_low": 60.0,
+    "temp_ambient": 7.0,
+    "temp_outlet": 35.0,
+    "temp_inlet": 30.0,
+}
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "a batch each"])
+def test_corrected_metadata_are_derived_anew_and_what_no_longer_follows_is_cleared(store, together):
+    sent = {**PRESSURES, "flow_rate": 12.0}
+    first, second = DeviceMetadata(refrigerant="R290"), DeviceMetadata(glycol_percent=25.0)
+    rows = [
+        raw(NOW + n * 10 * SECOND, n + 1, **sent, **derived_values(sent, first if n < 100 else second))
+        for n in range(120)
+    ]
+    frontier = rows[-1].at
+    batch = [
+        *rows[:100],
+        DeviceRow("site1", 100, metadata=[second]),
+        Refold("site1", 100, NOW, NOW + 20 * MINUTE, rows[99].at, rederive=True),
+        *rows[100:],
+        Refold("site1", 200, NOW, NOW + 20 * MINUTE, frontier),
+    ]
+    for items in [batch] if together else [[item] for item in batch]:
+        store.apply(*items)
+    expected = {**sent, **derived_values(sent, second)}
+    assert "t_sat_low" not in expected
+    assert [row.values for row in store.reader.readings("site1", 0, FOREVER, 1000)] == [expected] * 120
+    samples = [Sample(row.at, expected) for row in rows]
+    assert stored(store)["1m"] == one_fold(samples, [second])["1m"]
+
+
+def test_rederiving_leaves_orders_alone_so_that_a_replay_brings_no_old_value_back(store):
+    row = raw(NOW, 1, **PRESSURES, **derived_values(PRESSURES, DeviceMetadata(refrigerant="R290")))
+    store.apply(row)
+    store.apply(DeviceRow("site1", 2, metadata=[]), Refold("site1", 2, NOW, NOW + MINUTE, NOW, rederive=True))
+    before = store.content()
+    store.apply(row)
+    assert store.content() == before
+    assert "t_sat_low" not in store.reader.readings("site1", 0, FOREVER, 1)[0].values
+
+
+def test_what_retention_let_go_is_not_folded_again(store):
+    rows = a_day()
+    frontier, cutoff = rows[-1].at, NOW + 6 * HOUR
+    store.apply(*rows, Refold("site1", 9000, NOW, NOW + DAY, frontier))
+    before = stored(store)
+    store.apply(Retain("site1", 9001, cutoff, 0, 0))
+    store.apply(Refold("site1", 9002, NOW, NOW + DAY, frontier), Compose("site1", 9002, "1h", NOW))
+    assert stored(store) == before
+    found = store.reader.rollups("site1", "1m", 0, FOREVER, 5000)
+    assert min(row.start for row in found if row.order == 9002) == cutoff + HOLD_MS
+
+
+def test_an_hour_whose_minutes_retention_let_go_is_not_composed_again(store):
+    rows = a_day()
+    store.apply(*rows, Refold("site1", 9000, NOW, NOW + DAY, rows[-1].at))
+    before = stored(store)
+    store.apply(Retain("site1", 9001, 0, NOW + HOUR + MINUTE, 0))
+    store.apply(Compose("site1", 9002, "1h", NOW + HOUR), Refold("site1", 9002, NOW, NOW + 2 * HOUR, rows[-1].at))
+    after = stored(store)
+    assert (after["1h"], after["1d"]) == (before["1h"], before["1d"])
+    assert after["1m"] == before["1m"][61:]
