@@ -50,7 +50,7 @@ class Interleaver:
                 self._tick()
             if number % 101 == 50:
                 self._something_else()
-        for _ in range(40):  # a day ahead each: what was kept too long goes
+        for _ in range(20):  # two days ahead, so that retention takes the readings before midnight
             self._arrived += DAY_MS // 10
             self._tick()
         self._journal.close()
