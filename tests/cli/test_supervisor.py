@@ -1,0 +1,129 @@
+"""The supervisor with stand-ins for its processes."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.heatpump import Running, alive
+from tests.flows import wait_for
+
+pytestmark = pytest.mark.slow
+
+WELL = "import os, pathlib, time; pathlib.Path(os.environ['READY']).touch(); time.sleep(60)"
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WELL}"
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Supervised(Running):
+    def __init__(self, data: Path, **codes: str) -> None:
+        data.mkdir()
+        self.data = data
+        script = str(Path(__file__).parent / "supervised.py")
+        specs = [f"{name}={code}" for name, code in codes.items()]
+        super().__init__([sys.executable, script, str(data), *specs], data.with_suffix(".log"), PYTHONPATH=ROOT)
+
+    def status(self) -> dict[str, dict]:
+        report = json.loads((self.data / "run" / "status.json").read_text())
+        return {process["name"]: process for process in report["processes"]}
+
+
+@pytest.fixture
+def supervise(tmp_path: Path) -> Iterator:
+    started: list[Supervised] = []
+
+    def start(**codes: str) -> Supervised:
+        started.append(Supervised(tmp_path / "data", **codes))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+def test_processes_start_in_order_and_stop_in_the_opposite_one(supervise):
+    polite = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('stops', flush=True)))"
+    running = supervise(first=f"{polite}\n{WELL}", second=f"{polite}\n{WELL}")
+    running.until_it_says("^all ready$")
+    code, seconds = running.end()
+    assert code == 0 and seconds < 5
+    lines = running.said.splitlines()
+    assert lines == ["first is ready", "second is ready", "all ready", "second: stops", "first: stops"]
+    assert not (running.data / "run" / "status.json").exists()
+
+
+def test_a_killed_process_is_started_again_and_said_so(supervise):
+    running = supervise(worker=WELL, other=WELL)
+    running.until_it_says("^all ready$")
+    before = running.status()
+    assert before["worker"]["healthy"] and before["worker"]["restarts"] == 0
+    os.kill(before["worker"]["pid"], signal.SIGKILL)
+    running.until_it_says(r"^worker ended by SIGKILL; starting it again in 0\.5 s$")
+    running.until_it_says("^worker is ready again$")
+    after = running.status()
+    assert after["worker"]["restarts"] == 1 and after["worker"]["pid"] != before["worker"]["pid"]
+    assert after["other"] == before["other"]
+
+
+def test_one_that_dies_at_once_is_started_ever_more_slowly(supervise):
+    running = supervise(broken="import sys; print('no disk'); sys.exit(3)")
+    running.until_it_says(r"^broken ended with code 3; starting it again in 2 s$")
+    delays = [line.split()[-2] for line in running.said.splitlines() if "starting it again" in line]
+    assert delays == ["0.5", "1", "2"]
+    assert "broken: no disk" in running.said
+    code, seconds = running.end()
+    assert code == 0 and seconds < 5
+
+
+def test_one_that_refuses_its_configuration_ends_all_with_code_2_and_its_sentence(supervise):
+    running = supervise(worker=WELL, picky="import sys; sys.exit(print('the journal is foreign') or 2)")
+    running.until_it_says("^worker is ready$")
+    worker = running.status()["worker"]["pid"]
+    assert running.process.wait(10) == 2
+    assert "picky: the journal is foreign\npicky cannot start like this: everything stops\n" in running.said
+    assert "starting it again" not in running.said
+    assert not alive(worker)
+
+
+def test_one_that_does_not_listen_to_sigterm_is_killed_in_time(supervise):
+    running = supervise(deaf=DEAF, frozen=WELL)
+    running.until_it_says("^all ready$")
+    pids = [process["pid"] for process in running.status().values()]
+    os.kill(pids[1], signal.SIGSTOP)
+    code, seconds = running.end(signal.SIGINT)
+    assert code == 0 and seconds < 5
+    assert "deaf did not stop in 1 s and was killed" in running.said
+    assert not any(map(alive, pids))
+
+
+def test_no_process_outlives_a_killed_supervisor(supervise):
+    running = supervise(deaf=DEAF, worker=WELL)
+    running.until_it_says("^all ready$")
+    pids = [process["pid"] for process in running.status().values()]
+    running.end(signal.SIGKILL)
+    wait_for(lambda: not any(map(alive, pids)), seconds=5)
+
+
+def test_information_goes_to_the_log_alone_and_a_long_line_does_no_harm(supervise):
+    now = "2026-01-01 00:00:00,000"
+    lines = [f"{now} INFO x: all fine", f"{now} WARNING x: hot", "y" * 100_000]
+    running = supervise(talker=f"print(*{lines!r}, sep='\\n', flush=True)\n{WELL}")
+    running.until_it_says("^all ready$")
+    running.end()
+    assert "WARNING x: hot" in running.said and "all fine" not in running.said
+    log = (running.data / "logs" / "talker.log").read_text()
+    assert "all fine" in log and "hot" in log and log.count("y") >= 100_000
+
+
+def test_the_log_is_bounded(supervise):
+    flood = "for n in range(120_000): print(f'2026-01-01 00:00:00,000 INFO flood: {n:0100d}')"
+    running = supervise(flooder=f"{flood}\n{WELL}")
+    running.until_it_says("^all ready$")
+    running.end()
+    sizes = {path.name: path.stat().st_size for path in (running.data / "logs").iterdir()}
+    assert set(sizes) == {"flooder.log", "flooder.log.1"}
+    assert all(0 < size <= 5_000_000 for size in sizes.values())
