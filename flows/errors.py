@@ -8,6 +8,7 @@ HeatPumpError
   StoreError         the worker stops
     RetryableStoreError   the worker waits and tries again
     RowRefused            one of the rows can never be stored
+  FlowDown           the flow does not answer its private port
   QueryError         an answerable mistake of a client
     DeviceNotFound · NotFound   404
     BadQuery         422
@@ -53,6 +54,10 @@ class RetryableStoreError(StoreError):
 
 class RowRefused(StoreError):
     """A row that the store will never take (a number too large, a broken constraint); nothing was written."""
+
+
+class FlowDown(HeatPumpError):
+    """The flow does not answer on its private port, or takes nothing."""
 
 
 class QueryError(HeatPumpError):

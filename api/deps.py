@@ -1,0 +1,46 @@
+"""What routes are given: settings, the store's reader, the rules, the flow, the live feed, the clock."""
+
+import time
+from typing import Annotated
+
+import msgspec
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from api.flow import Flow
+from api.live import Hub, LiveFeed
+from flows.model.rules import Rule
+from flows.settings import Settings
+from flows.store.protocol import StoreReader
+
+
+class Context(msgspec.Struct):
+    """One API process.
+
+    feed : None where a store is served by itself.
+    """
+
+    settings: Settings
+    reader: StoreReader
+    rules: list[Rule]
+    flow: Flow
+    hub: Hub
+    feed: LiveFeed | None
+
+    @property
+    def online_timeout_ms(self) -> int:
+        """How long after its last reading a device counts as online. [ms]"""
+        return self.settings.online_timeout_s * 1000
+
+
+def now_ms() -> int:
+    """Read the clock. [ms since 1970, UTC]"""
+    return time.time_ns() // 1_000_000
+
+
+def _context(connection: HTTPConnection) -> Context:
+    context: Context = connection.app.state.context
+    return context
+
+
+Given = Annotated[Context, Depends(_context)]

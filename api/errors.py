@@ -1,0 +1,52 @@
+"""Our errors as answers: each mapped here, once."""
+
+import re
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.responses import JSONResponse, Response
+
+from api import answers
+from flows.errors import BadQuery, FlowDown, NotFound, StoreError
+
+_RETRY = {"Retry-After": "2"}
+_SHOULD = re.compile(r"^\w+ should ")
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Teach the app to answer our errors."""
+    app.add_exception_handler(NotFound, _not_found)
+    app.add_exception_handler(BadQuery, _bad_query)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(StoreError, _away)
+    app.add_exception_handler(FlowDown, _away)
+
+
+def _not_found(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 404)
+
+
+def _away(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 503, _RETRY)
+
+
+def _bad_query(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BadQuery)
+    return _unprocessable(error.name, error.value, error.allowed)
+
+
+def _not_valid(request: Request, error: Exception) -> Response:
+    """Name the first field that is wrong, its value and what it may be."""
+    assert isinstance(error, RequestValidationError)
+    first: dict[str, Any] = error.errors()[0]
+    where = [str(part) for part in first["loc"] if part not in ("query", "path", "body", "header")]
+    message = first["msg"].removeprefix("Value error, ")
+    allowed = message if message.startswith("must") else _SHOULD.sub("must ", message)
+    return _unprocessable(".".join(where) or "body", first.get("input"), allowed)
+
+
+def _unprocessable(field: str, value: object, allowed: str) -> Response:
+    shown = value if isinstance(value, str | int | float | bool | None) else repr(value)[:200]
+    detail = f"{field}: {shown!r} {allowed}"
+    return answers.json({"detail": detail, "field": field, "value": shown, "allowed": allowed}, 422)

@@ -1,0 +1,130 @@
+"""Live messages: one MQTT subscriber for the process, fanned out to every WebSocket, bounded for each."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import deque
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from api.messages import PIPELINE_TOPIC, translate
+from flows.settings import Settings
+
+log = logging.getLogger("heatpump.api.live")
+
+MOST_MESSAGES = 1_000
+MOST_BYTES = 4_000_000
+TOPICS = "heatpump-live/#"
+FLOW_SILENT_S = 5.0
+
+
+class Client:
+    """What one WebSocket has not been sent yet. `overflowed` is set, for good, when it reads too slowly."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[str] = deque()
+        self._bytes = 0
+        self._some = asyncio.Event()
+        self.overflowed = asyncio.Event()
+
+    def put(self, text: str) -> None:
+        """Queue a message; past the bound, drop the client and all it has not read."""
+        if len(self._waiting) >= MOST_MESSAGES or self._bytes + len(text) > MOST_BYTES:
+            self._waiting.clear()
+            self.overflowed.set()
+        if self.overflowed.is_set():
+            return
+        self._waiting.append(text)
+        self._bytes += len(text)
+        self._some.set()
+
+    async def get(self) -> str:
+        """Take the oldest message; wait for one."""
+        while not self._waiting:
+            self._some.clear()
+            await self._some.wait()
+        text = self._waiting.popleft()
+        self._bytes -= len(text)
+        return text
+
+
+class Hub:
+    """All WebSockets of this process. For the event loop's thread only."""
+
+    def __init__(self) -> None:
+        self.clients: set[Client] = set()
+
+    def publish(self, text: str) -> None:
+        """Queue a message for everyone."""
+        for client in self.clients:
+            client.put(text)
+
+
+class LiveFeed:
+    """The subscriber: a thread of paho's that hands what it hears to the event loop."""
+
+    def __init__(self, settings: Settings, hub: Hub) -> None:
+        self._settings, self._hub = settings, hub
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._subscribed = False
+        self._flow_heard = -FLOW_SILENT_S
+        # A name of its own for each process: two with the same one would throw each other out for ever.
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"heatpump-api-{secrets.token_hex(4)}")
+        password = settings.mqtt_password.get_secret_value()
+        if password:
+            self._client.username_pw_set(settings.mqtt_user, password)
+        self._client.reconnect_delay_set(1, 10)
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has us subscribed."""
+        return self._subscribed
+
+    @property
+    def flow_running(self) -> bool:
+        """Whether the flow published its counters within the last seconds."""
+        return self._subscribed and time.monotonic() - self._flow_heard < FLOW_SILENT_S
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Connect in the background, and again after every loss."""
+        self._loop = loop
+        self._client.connect_async(self._settings.mqtt_host, self._settings.mqtt_port, keepalive=20)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Leave the broker; safe to call twice."""
+        self._loop = None
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            log.warning("the broker refuses us: %s", reason)
+        else:
+            client.subscribe(TOPICS, qos=1)
+
+    def _on_subscribe(self, client: mqtt.Client, userdata: Any, mid: int, reasons: Any, properties: Any) -> None:
+        self._subscribed = not any(reason.is_failure for reason in reasons)
+
+    def _on_disconnect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._subscribed = False
+
+    def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        """Pass it on. An error that left here would end paho's thread without a word."""
+        try:
+            if message.topic == PIPELINE_TOPIC:
+                self._flow_heard = time.monotonic()
+                return
+            text = translate(message.topic, bytes(message.payload))
+            loop = self._loop
+            if text is not None and loop is not None:
+                loop.call_soon_threadsafe(self._hub.publish, text)
+        except Exception:
+            log.exception("a live message on %.200s was passed over", message.topic)

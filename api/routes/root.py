@@ -1,0 +1,48 @@
+"""root: what this is, and whether it is well."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from api import answers, schemas
+from api.deps import Given, now_ms
+from api.docs_page import CONTENT_SECURITY, render
+from api.version import VERSION
+from flows.errors import StoreError
+from flows.queries.times import iso
+
+router = APIRouter(tags=["root"])
+
+
+@router.get("/", response_model=schemas.Root)
+def root() -> Response:
+    """Say what this is."""
+    return answers.json(
+        {"name": "Heat Pump Monitor", "version": VERSION, "status": "running", "documentation": "/docs"}
+    )
+
+
+@router.get("/api/health", response_model=schemas.Health, responses={503: {"model": schemas.Health}})
+def health(given: Given) -> Response:
+    """Say whether the store answers and live messages come; 503 without a store."""
+    try:
+        given.reader.ping()
+        has_store = True
+    except StoreError:
+        has_store = False
+    has_mqtt = given.feed is not None and given.feed.connected
+    body = {
+        "status": ("healthy" if has_mqtt else "degraded") if has_store else "unhealthy",
+        "influxdb_connected": has_store,
+        "mqtt_connected": has_mqtt,
+        "timestamp": iso(now_ms()),
+        "store": "sqlite",
+        "flow_running": given.feed is not None and given.feed.flow_running,
+    }
+    return answers.json(body, 200 if has_store else 503)
+
+
+@router.get("/docs", include_in_schema=False)
+def docs(request: Request) -> Response:
+    """Show this interface on one page, without anything from elsewhere."""
+    return HTMLResponse(render(request.app.openapi()), headers={"Content-Security-Policy": CONTENT_SECURITY})

@@ -1,0 +1,233 @@
+"""Shapes of answers and bodies, for OpenAPI. Answers are encoded by msgspec and do not pass through them."""
+
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model, field_validator
+
+from api.params import Actor
+from flows.model.quantities import QUANTITIES, Quantity
+from flows.physics.refrigerant import REFRIGERANTS
+
+Instant = Annotated[str, Field(description="ISO 8601, UTC, milliseconds.", examples=["2025-01-31T12:00:00.000Z"])]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _value(quantity: Quantity) -> Any:
+    kind = bool if quantity.kind == "flag" else float
+    unit = f" [{quantity.unit}]" if quantity.unit else ""
+    return (Annotated[kind | None, Field(description=f"{quantity.label}{unit}")], None)
+
+
+Values = create_model("Values", **{quantity.name: _value(quantity) for quantity in QUANTITIES})
+
+
+class Problem(BaseModel):
+    """Why there is no answer; of 422 also which field, its value and what is allowed."""
+
+    detail: str = Field(examples=["limit: 5000 must be less than or equal to 1000"])
+    field: str | None = Field(None, examples=["limit"])
+    value: Any = Field(None, examples=[5000])
+    allowed: str | None = Field(None, examples=["must be less than or equal to 1000"])
+
+
+class Root(BaseModel):
+    """What this is."""
+
+    name: str
+    version: str
+    status: Literal["running"]
+    documentation: str
+
+
+class Health(BaseModel):
+    """healthy: store and MQTT; degraded: store only; unhealthy (503): no store."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    influxdb_connected: bool = Field(description="Whether the active store answers, whichever it is.")
+    mqtt_connected: bool = Field(description="Whether this API is subscribed at the broker.")
+    timestamp: Instant
+    store: str = Field(description="Kind of the active store.", examples=["sqlite"])
+    flow_running: bool = Field(description="Whether the flow published its counters within the last 5 s.")
+
+
+class Stats(BaseModel):
+    """Totals of the store."""
+
+    total_readings: int
+    total_alerts: int
+    devices_online: int
+    oldest_reading: Instant | None
+    newest_reading: Instant | None
+
+
+class Device(BaseModel):
+    """One line of the list of devices; name and location where they are known."""
+
+    device_id: str
+    is_online: bool
+    last_seen: Instant | None
+    name: str | None = None
+    location: str | None = None
+
+
+class Bound(BaseModel):
+    """One side of a quantity's limits, in its unit."""
+
+    alert_type: str
+    warning: float | None
+    critical: float | None
+    unit: str
+
+
+class DeviceStatus(Values):  # type: ignore[valid-type, misc]
+    """The newest value of every quantity, null where the device never sent it."""
+
+    device_id: str
+    is_online: bool
+    last_seen: Instant | None
+    measured_at: dict[str, Instant] = Field(description="Event time of each value.")
+    attributes: dict[str, str] = Field(description="What the device says of itself: rssi, version, …")
+    metadata: dict[str, Any] = Field(description="What is known of it (see PUT), as in force now.")
+    limits: dict[str, dict[Literal["low", "high"], Bound]] = Field(description="Bounds in force, by quantity.")
+
+
+class Reading(Values):  # type: ignore[valid-type, misc]
+    """One row; the fields that devices usually send are always there, null where missing."""
+
+    time: Instant
+    device_id: str
+    arrived: Instant | None = None
+    clock: Literal["device", "boot", "arrival"] | None = Field(None, description="Where `time` came from.")
+
+
+class Series(BaseModel):
+    """Values by column; of rollups {mean, min, max} of a number and the share of time of a flag."""
+
+    device_id: str
+    resolution: Literal["raw", "1m", "1h", "1d"]
+    start: Instant
+    end: Instant
+    timezone: str = Field(description="The site's; its days are those of 1d.", examples=["Europe/Berlin"])
+    readings: int
+    coverage: dict[str, float] = Field(description="By field, share of the span until now with a value. [0 … 1]")
+    gaps: list[tuple[Instant, Instant]] = Field(description="Holes of more than 900 s.")
+    units: dict[str, str]
+    heat_source: Literal["counter", "measured", "estimated"] | None = Field(
+        description="Where heat of rollups came from; of several the least certain."
+    )
+    time: list[Instant] = Field(description="Event times, or starts of buckets.")
+    values: dict[str, list[float | bool | None] | dict[Literal["mean", "min", "max"], list[float | None]]]
+
+
+class Alert(BaseModel):
+    """One alert as it stands; time: of its last transition."""
+
+    time: Instant
+    device_id: str
+    alert_type: str = Field(examples=["voltage_high"])
+    alert_level: Literal["warning", "critical"]
+    value: float | None
+    message: str
+    id: str = Field(examples=["site1/voltage_high/8192"])
+    state: Literal["raised", "escalated", "eased", "acknowledged", "cleared", "noted"]
+    since: Instant
+    cleared_at: Instant | None
+    acknowledged_by: str
+
+
+class DeadLetterLine(BaseModel):
+    """A refused message. size: of the original. [bytes]"""
+
+    id: int
+    device_id: str
+    topic: str
+    arrived: Instant
+    reason: str = Field(examples=["not_json"])
+    detail: str
+    size: int
+
+
+class DeadLetter(DeadLetterLine):
+    """A refused message with the head (16 kB) of its body."""
+
+    encoding: Literal["utf-8", "base64"]
+    payload: str
+
+
+class Refused(BaseModel):
+    """How many messages were refused in the hour from `hour` on; bodies are kept of the first 100."""
+
+    device_id: str
+    reason: str
+    hour: Instant
+    count: int
+
+
+class Outcome(BaseModel):
+    """What became of a command. pending: journaled, its effect not stored within 5 s; ask again with its id."""
+
+    id: str
+    seq: int
+    outcome: Literal["done", "refused", "pending"]
+    detail: str
+
+
+class Acknowledgement(BaseModel):
+    """Who acknowledges."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: Actor = Field("api", description="Who acknowledges, as shown later.", examples=["Anna"])
+
+
+class Thresholds(BaseModel):
+    """A device's own thresholds of one alert type, in the rule's unit; left out: the shipped one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    warning: Finite | None = Field(None, examples=[250.0])
+    critical: Finite | None = Field(None, examples=[255.0])
+
+
+class Metadata(BaseModel):
+    """What is known of a device that it does not send. It replaces the whole entry of its `valid_from`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field("", max_length=100, description="For people.", examples=["Cabin"])
+    location: str = Field("", max_length=200, description="For people.", examples=["Lillehammer"])
+    timezone: str = Field("UTC", description="IANA name; days shown are the site's.", examples=["Europe/Oslo"])
+    refrigerant: str = Field("", description=f"One of {', '.join(REFRIGERANTS)}, or empty.", examples=["R290"])
+    pressure_absolute: bool = Field(False, description="Pressures are psia, not psig.", examples=[False])
+    glycol_percent: Finite = Field(0.0, ge=0, le=30, description="Of the water loop. [%]", examples=[0.0])
+    carnot_fraction: Finite = Field(
+        0.5, gt=0, le=1, description="Share of the Carnot COP, for estimated heat. [0 … 1]", examples=[0.5]
+    )
+    spf_boundary: Literal["", "H1", "H2", "H3", "H4"] = Field(
+        "", description="What `power` covers (SEPEMO).", examples=["H3"]
+    )
+    limits: dict[str, Thresholds] = Field(
+        default_factory=dict, description="By alert type.", examples=[{"voltage_high": {"warning": 250.0}}]
+    )
+    valid_from: AwareDatetime | None = Field(
+        None,
+        description="From when on; readings since are computed again. By default: the first always, others now.",
+        examples=["2025-01-31T12:00:00Z"],
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("must be an IANA time zone, such as Europe/Berlin") from None
+        return name
+
+    @field_validator("refrigerant")
+    @classmethod
+    def _is_refrigerant(cls, name: str) -> str:
+        if name and name not in REFRIGERANTS:
+            raise ValueError(f"must be empty or one of {', '.join(REFRIGERANTS)}")
+        return name
