@@ -1,0 +1,131 @@
+"""Commands answer mistakes with one sentence and code 2, and help quickly."""
+
+import re
+import socket
+import time
+
+import pytest
+
+from tests.brokers import free_port
+from tests.cli.heatpump import heatpump
+
+pytestmark = pytest.mark.slow
+
+COMMANDS = ("up", "status", "flow", "api", "replay", "graph", "doctor", "rebuild")
+
+
+def refusal(*arguments, **settings) -> str:
+    """Run a command that must be refused; return its one sentence."""
+    done = heatpump(*arguments, **settings)
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("heatpump: ")
+    return line.removeprefix("heatpump: ")
+
+
+def test_help_lists_every_command_and_takes_no_time():
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        done = heatpump("--help")
+        times.append(time.monotonic() - began)
+    assert done.returncode == 0
+    listed = re.findall(r"^  (\w+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE)
+    assert tuple(listed) == COMMANDS
+    assert min(times) <= 0.5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself_with_examples(command):
+    done = heatpump(command, "--help")
+    assert done.returncode == 0
+    assert re.search(rf"Examples:\n\n    (\w+=\S+ )?heatpump {command}", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "sentence"),
+    [
+        ([], {}, "Missing command"),
+        (["upp"], {}, "No such command 'upp'"),
+        (["up", "--portt", "1"], {}, "No such option: --portt"),
+        (["up", "--mqtt-port", "no"], {}, "'--mqtt-port'"),
+        (["up", "--mqtt-port", "0"], {}, "--mqtt-port: 0 is not allowed"),
+        (["up", "--api-port", "65536"], {}, "--api-port: 65536 is not allowed"),
+        (["up"], {"HEATPUMP_API_PORT": "eighty"}, "HEATPUMP_API_PORT: 'eighty' is not allowed"),
+        (["up"], {"INFLUXDB_RETENTION": "a month"}, "INFLUXDB_RETENTION: 'a month' is not allowed"),
+        (["flow"], {"HEATPUMP_EPOCH_MS": "1"}, "HEATPUMP_EPOCH_MS: '1' is not allowed"),
+        (["flow"], {"HEATPUMP_GRAPH": "nowhere.toml"}, "HEATPUMP_GRAPH: 'nowhere.toml' cannot be read"),
+        (["api", "--store", "nowhere.sqlite"], {}, "--store: 'nowhere.sqlite' is no file"),
+        (["graph", "--format", "png"], {}, "'png'"),
+        (["graph", "--graph", "nowhere.toml"], {}, "'nowhere.toml' cannot be read"),
+        (["rebuild", "--data", "nowhere"], {}, "there is no data folder nowhere"),
+        (["replay"], {}, "Missing argument 'file'"),
+        (["replay", "nowhere.csv"], {}, "'nowhere.csv' cannot be read"),
+        (["up", "--lan"], {"MQTT_BROKER": "example.org"}, "--lan: 'example.org'"),
+        (["up", "--data", "/proc/heatpump"], {}, "/proc/heatpump: No such file or directory"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_it(arguments, settings, sentence):
+    assert sentence in refusal(*arguments, **settings)
+
+
+def test_a_busy_port_is_named_with_its_user_and_the_option_that_changes_it(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = refusal("up", "--data", tmp_path / "data", "--mqtt-port", port)
+    assert re.match(
+        rf"--mqtt-port: {port} is in use by \S+ \(pid \d+\); choose another with --mqtt-port or ", said
+    )
+
+
+def test_one_port_for_two_purposes_is_refused(tmp_path):
+    said = refusal("up", "--data", tmp_path / "data", "--api-port", 47113, "--mqtt-port", 47113)
+    assert said.startswith("--api-port: 47113 is the port of --mqtt-port too; choose another with --api-port")
+
+
+def test_the_graph_is_drawn_as_text_and_as_mermaid():
+    text, mermaid = heatpump("graph"), heatpump("graph", "--format", "mermaid")
+    assert text.returncode == mermaid.returncode == 0
+    assert text.stdout.startswith("journal\n") and "decode" in text.stdout and "store" in text.stdout
+    assert mermaid.stdout.startswith("flowchart LR\n") and "decode -->" in mermaid.stdout
+
+
+def test_status_of_nothing_says_so_with_code_1(tmp_path):
+    done = heatpump("status", "--data", tmp_path)
+    assert (done.returncode, done.stdout) == (1, f"nothing runs on {tmp_path}\n")
+    assert heatpump("status", "--json", "--data", tmp_path).stdout == '{"running": false, "processes": []}\n'
+
+
+def test_doctor_finds_a_folder_open_to_everyone_and_a_busy_port_with_their_remedies(tmp_path):
+    tmp_path.chmod(0o755)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = heatpump("doctor", "--data", tmp_path, MQTT_PORT=port)
+    assert done.returncode == 1
+    assert f"wrong data folder: {tmp_path} is open to everyone (755)\n      chmod 700 {tmp_path}\n" in done.stdout
+    assert re.search(
+        rf"wrong port {port}: is in use by .*\n +Stop that, or choose another port with --mqtt-port", done.stdout
+    )
+    assert done.stdout.count("wrong ") == 2
+
+
+def test_doctor_finds_nothing_wrong_with_a_new_folder(tmp_path):
+    ports = {name: free_port() for name in ("MQTT_PORT", "HEATPUMP_MQTT_WS_PORT", "HEATPUMP_API_PORT")}
+    done = heatpump("doctor", "--data", tmp_path / "new", **ports)
+    assert done.returncode == 0 and "wrong" not in done.stdout
+    assert not (tmp_path / "new").exists()
+
+
+def test_doctor_names_an_unreachable_broker_and_a_broken_store_and_journal(tmp_path):
+    (tmp_path / "store.sqlite").write_bytes(b"no database" * 1000)
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / f"{1:020}.seg").write_bytes(b"no journal" * 1000)
+    done = heatpump("doctor", "--data", tmp_path, MQTT_BROKER="127.0.0.1", MQTT_PORT=free_port())
+    assert done.returncode == 1 and done.stderr == ""
+    for subject in ("broker", "store", "journal"):
+        assert f"wrong {subject}: " in done.stdout
