@@ -186,7 +186,7 @@ class Connection:
         cut = size > MOST_BYTES
         self._owner.on_message(
             Message(
-                message._topic.decode(errors="replace"),
+                topic_text(message._topic),
                 payload[:KEPT_BYTES] if cut else payload,
                 message.qos,
                 message.retain,
@@ -196,3 +196,11 @@ class Connection:
                 size if cut else 0,
             )
         )
+
+
+def topic_text(topic: bytes) -> str:
+    """Decode a topic; where it is no UTF-8 each such byte becomes a ?, which no device id may have."""
+    try:
+        return topic.decode()
+    except UnicodeDecodeError:
+        return topic.decode("ascii", errors="replace").replace("\ufffd", "?")

@@ -36,7 +36,7 @@ BATCH_BYTES = 4_000_000
 WAIT_S = 0.2
 STOP_S = 5.0
 
-Asked = tuple[CommandRequest, "Future[int]"]
+Asked = tuple[bytes, "Future[int]"]
 
 
 class Ingest:
@@ -82,7 +82,7 @@ class Ingest:
     def submit(self, request: CommandRequest) -> "Future[int]":
         """Have a command journaled; the future gives its seq once it is durable, or JournalFull."""
         future: Future[int] = Future()
-        self._asked.put((request, future))
+        self._asked.put((msgspec.json.encode(request), future))
         self._wake()
         return future
 
@@ -150,10 +150,9 @@ class Ingest:
     def _append_commands(self, room: bool) -> list[tuple["Future[int]", int]]:
         answers = []
         while not self._asked.empty():
-            request, future = self._asked.get()
+            payload, future = self._asked.get()
             if room:
-                seq = self._journal.append(FrameKind.COMMAND, _now_ms(), payload=msgspec.json.encode(request))
-                answers.append((future, seq))
+                answers.append((future, self._journal.append(FrameKind.COMMAND, _now_ms(), payload=payload)))
             else:
                 future.set_exception(JournalFull(self._full))
         self._counts["commands"] += len(answers)

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from flows.ingest.connection import topic_text
 from flows.journal.reader import describe
 from flows.model.frame import FrameKind, Start, start_of, tick_of
 from tests.brokers import Mosquitto, Rumqttd
@@ -269,3 +270,11 @@ def test_a_broker_that_refuses_us_is_named_with_what_to_check(tmp_path, settings
     with run_ingest() as ingest:
         wait_for(lambda: "MQTT_PASSWORD" in ingest.health()["problem"], "the refusal")
     closing.stop()
+
+
+@pytest.mark.parametrize(
+    ("topic", "text"),
+    [(b"heatpump/caf\xc3\xa9/data", "heatpump/café/data"), (b"heatpump/a\xff\xff/data", "heatpump/a??/data")],
+)
+def test_a_topic_that_is_no_utf_8_names_no_device(topic, text):
+    assert topic_text(topic) == text
