@@ -23,7 +23,7 @@ STALLED_MS = 30_000
 LONGEST_MESSAGE = 65_536
 
 
-def main(settings: Settings, store_path: Path | None = None) -> int:
+def serve(settings: Settings, store_path: Path | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code. Raises ConfigError.
 
     store_path : serve this store by itself, without broker and flow.

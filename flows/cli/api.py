@@ -25,12 +25,7 @@ def api(
     die_with_parent()
     log_to_stderr()
 
-    from flows.errors import ConfigError
+    from api.serve import serve
     from flows.settings import load_settings
 
-    settings = load_settings(data=data, api_port=port)
-    if store is not None and not store.is_file():
-        raise ConfigError("--store", str(store), "is no file; `heatpump replay FILE --into PATH` makes one")
-    from api.serve import serve
-
-    return serve(settings, store or settings.store_path)
+    return serve(load_settings(data=data, api_port=port), store)
