@@ -7,6 +7,7 @@ from flows.errors import NotFound
 from flows.model.quantities import BY_NAME, ENERGY_COLUMNS, HEAT_SOURCES
 from flows.model.rollup import BUCKET_MS
 from flows.queries.fields import columns_of_rollups, refuse_rollup_columns
+from flows.queries.open_bucket import frontier
 from flows.queries.pages import PAGE_ROWS, AnyResolution, bucket_start, pages
 from flows.queries.times import LATEST_MS, iso
 from flows.store.protocol import Columns, StoredDevice, StoredReading, StoreReader
@@ -66,13 +67,15 @@ def page(
     asked = fields or [*_sent(device), *ENERGY_COLUMNS, "count"]
     columns = columns_of_rollups(asked)
     bucket = BUCKET_MS[resolution]
-    left, window = end, limit * bucket
+    left, window = min(end, (frontier(device) or 0) + 1), limit * bucket
     buckets: list[tuple[int, Row]] = []
-    while not buckets and left > start and window <= PAGE_ROWS * bucket:
-        # An empty window is a hole in history: look further back, by bounded reads.
+    while len(buckets) < limit and left > start and window <= PAGE_ROWS * bucket:
+        # Where a window has holes, look further back, by bounded reads.
         right, left = left, max(start, left - window)
+        older: list[tuple[int, Row]] = []
         for found_columns in pages(reader, device, resolution, left, right, columns, zone):
-            buckets += _rollup_rows(device.device_id, found_columns, asked)
+            older += _rollup_rows(device.device_id, found_columns, asked)
+        buckets = older + buckets
         window *= 2
     rest = left if left > start else None
     if len(buckets) > limit:
