@@ -1,7 +1,7 @@
 """Measure the embedded store: python scripts/bench_store.py [--devices 1000] [--rounds 1000].
 
-Writes `rounds` raw rows of each device (30 columns, all filled) in batches of several sizes, and minute rows of 110
-columns; then asks what the API asks. Prints a Markdown table for docs/reference/store.md.
+Writes `rounds` raw rows of each device (30 columns, all filled) in batches of several sizes, and minute rows of
+110 columns; then asks what the API asks. Prints a Markdown table for docs/reference/store.md.
 """
 
 import argparse

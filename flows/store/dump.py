@@ -46,7 +46,7 @@ def dump(path: str | Path) -> Iterator[str]:
         db = connect_reader(path, BUSY_MS)
         try:
             db.execute("BEGIN")
-            check_current(db)
+            check_current(db, path)
             devices = {
                 number: name for name, number in db.execute("SELECT device_id, device FROM device ORDER BY 1")
             }

@@ -116,7 +116,7 @@ def test_another_programs_database_is_refused(path):
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE songs (title TEXT)")
-    with pytest.raises(StoreError, match=r"another program's \(it has 'songs'\)"):
+    with pytest.raises(StoreError, match=r"another program's file \(it has 'songs'\)"):
         open_writer(path)
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
 from flows.errors import RetryableStoreError, StoreError
 
@@ -17,11 +18,12 @@ def first_tables(db: sqlite3.Connection) -> None:
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (first_tables,)
 
 
-def migrate(db: sqlite3.Connection) -> None:
+def migrate(db: sqlite3.Connection, path: Path) -> None:
     """Bring the file up to date. Raises StoreError where it is newer than this build, or no store at all."""
-    _check_ours(db)
+    _check_ours(db, path)
     db.execute("CREATE TABLE IF NOT EXISTS migration (position INTEGER PRIMARY KEY, name TEXT NOT NULL)")
-    for position, step in enumerate(MIGRATIONS[len(_applied(db)) :], start=len(_applied(db))):
+    done = len(_applied(db, path))
+    for position, step in enumerate(MIGRATIONS[done:], start=done):
         db.execute("BEGIN IMMEDIATE")
         try:
             step(db)
@@ -34,29 +36,27 @@ def migrate(db: sqlite3.Connection) -> None:
             raise
 
 
-def check_current(db: sqlite3.Connection) -> None:
+def check_current(db: sqlite3.Connection, path: Path) -> None:
     """Raise StoreError where a reader of this build cannot read the file (yet)."""
-    _check_ours(db)
+    _check_ours(db, path)
     missing = "SELECT 1 FROM sqlite_schema WHERE name = 'migration'"
-    if db.execute(missing).fetchone() is None or len(_applied(db)) < len(MIGRATIONS):
-        raise RetryableStoreError("the store is older than this build: start the flow, which updates it")
+    if db.execute(missing).fetchone() is None or len(_applied(db, path)) < len(MIGRATIONS):
+        raise RetryableStoreError(f"store {path} is older than this build: start the flow, which updates it")
 
 
-def _applied(db: sqlite3.Connection) -> list[str]:
+def _applied(db: sqlite3.Connection, path: Path) -> list[str]:
     """Name the steps the file has been through, after checking that they are ours."""
     names = [name for (name,) in db.execute("SELECT name FROM migration ORDER BY position")]
     if names != [step.__name__ for step in MIGRATIONS[: len(names)]]:
-        raise StoreError(f"the store was written by a newer build (it has {names[-1]!r}): update this one")
+        raise StoreError(f"store {path} was written by a newer build (it has {names[-1]!r}): update this one")
     return names
 
 
-def _check_ours(db: sqlite3.Connection) -> None:
+def _check_ours(db: sqlite3.Connection, path: Path) -> None:
     (found,) = db.execute("PRAGMA application_id").fetchone()
     tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE name != 'migration' LIMIT 1")]
     if found != APPLICATION_ID and tables:
-        raise StoreError(
-            f"the file is another program's (it has {tables[0]!r}): choose another path for the store"
-        )
+        raise StoreError(f"{path} is another program's file (it has {tables[0]!r}): choose another for the store")
 
 
 # In each table `ord` is the order (see ORDER_STEP) of what last changed the row: newer replaces, older is ignored.

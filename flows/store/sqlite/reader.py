@@ -221,7 +221,7 @@ class SqliteReader:
             known[1].close()
         db = connect_reader(self._path, BUSY_MS)
         try:
-            check_current(db)
+            check_current(db, self._path)
         except BaseException:
             db.close()
             raise

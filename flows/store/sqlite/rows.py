@@ -20,7 +20,6 @@ def write_raw(catalog: Catalog, rows: list[RawRow]) -> None:
     before = catalog.raw_before
     if before:
         rows = [row for row in rows if row.at >= before.get(row.device_id, 0)]
-    rows = sorted(rows, key=lambda row: row.order)
     columns = catalog.columns_for("raw", [row.values for row in rows])
     device = catalog.device
     keyed = [

@@ -57,7 +57,7 @@ class SqliteWriter:
         with speaking(path):
             self._db = connect_writer(path, busy_ms)
             try:
-                migrate(self._db)
+                migrate(self._db, path)
             except BaseException:
                 self._db.close()
                 raise
