@@ -25,7 +25,7 @@ def api(
     die_with_parent()
     log_to_stderr()
 
-    from api.serve import serve
+    from api.serve import main
     from flows.settings import load_settings
 
-    return serve(load_settings(data=data, api_port=port), store)
+    return main(load_settings(data=data, api_port=port), store)

@@ -53,9 +53,10 @@ def examine(settings: "Settings") -> Iterator[Finding]:
     yield _python()
     yield from _data(settings)
     report = read_report(settings.data)
-    if report is not None:
+    if report is None:
+        yield from _ports(settings)
+    else:
         settings = running_settings(settings, report)
-    yield from _ports(settings, report is not None)
     yield from _processes(settings, report is not None)
     yield from _journal_and_store(settings)
 
@@ -96,13 +97,13 @@ def _data(settings: "Settings") -> Iterator[Finding]:
         yield Finding("disk", f"{free} MB free")
 
 
-def _ports(settings: "Settings", running: bool) -> Iterator[Finding]:
+def _ports(settings: "Settings") -> Iterator[Finding]:
     from flows.cli.ports import Wanted, bind_problem, wanted_ports
 
     def look(port: Wanted) -> Finding:
-        problem = "" if running else bind_problem(port.host, port.number)
+        problem = bind_problem(port.host, port.number)
         remedy = f"Stop that, or choose another port with {port.option} or {port.variable}." if problem else ""
-        return Finding(f"port {port.number}", problem or ("used by us" if running else "free"), remedy)
+        return Finding(f"port {port.number}", problem or "free", remedy)
 
     yield from map(look, wanted_ports(settings))
 

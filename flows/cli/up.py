@@ -107,7 +107,7 @@ def _processes(settings: "Settings") -> "list[Process]":
 
     processes = [
         Process("flow", [*heatpump, "flow"], env, lambda: flow_problem(settings.data), grace_s=2.5),
-        Process("api", [*heatpump, "api"], env, lambda: api_problem(settings), settings.api_port),
+        Process("api", [*heatpump, "api"], env, lambda: api_problem(settings), settings.api_port, grace_s=1.5),
     ]
     if not settings.mqtt_broker:
         argv = [sys.executable, "-m", "flows.broker", str(_broker_config(settings))]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.brokers import free_port
-from tests.flows import wait_for
 
 HEATPUMP = [sys.executable, "-m", "flows.cli.app"]
 
@@ -48,17 +47,13 @@ class Running:
         """Everything so far."""
         return self._log.read_text()
 
-    def until_it_says(self, pattern: str, seconds: float = 30.0) -> re.Match[str]:
-        """Wait for a line."""
-
-        def ask() -> re.Match[str] | None:
-            found = re.search(pattern, self.said, re.MULTILINE)
-            assert found or self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.said}"
-            return found
-
-        found = wait_for(ask, seconds=seconds)
-        assert found is not None
-        return found
+    def until_it_says(self, pattern: str, seconds: float = 30.0) -> None:
+        """Wait for a line; fail with what was said instead."""
+        deadline = time.monotonic() + seconds
+        while not re.search(pattern, self.said, re.MULTILINE):
+            over = self.process.poll() is not None or time.monotonic() > deadline
+            assert not over, f"not said ({pattern}), exit code {self.process.returncode}:\n{self.said}"
+            time.sleep(0.02)
 
     def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 10.0) -> tuple[int, float]:
         """Send a signal; return the exit code and how long it took. [s]"""

@@ -56,7 +56,7 @@ def test_each_command_explains_itself_with_examples(command):
         (["up"], {"INFLUXDB_RETENTION": "a month"}, "INFLUXDB_RETENTION: 'a month' is not allowed"),
         (["flow"], {"HEATPUMP_EPOCH_MS": "1"}, "HEATPUMP_EPOCH_MS: '1' is not allowed"),
         (["flow"], {"HEATPUMP_GRAPH": "nowhere.toml"}, "HEATPUMP_GRAPH: 'nowhere.toml' cannot be read"),
-        (["api", "--store", "nowhere.sqlite"], {}, "--store: 'nowhere.sqlite' is no file"),
+        (["api", "--store", "nowhere.sqlite"], {}, "--store: 'nowhere.sqlite' is no store"),
         (["graph", "--format", "png"], {}, "'png'"),
         (["graph", "--graph", "nowhere.toml"], {}, "'nowhere.toml' cannot be read"),
         (["rebuild", "--data", "nowhere"], {}, "there is no data folder nowhere"),
