@@ -50,7 +50,7 @@ def build(
     pipe: Any = op.input("journal", flow, source)
     pieces: dict[str, list[Any]] = {name: [] for name in sinks}
     for step in graph.steps:
-        measured = meter.step(step.id, step.node.name, step.node.out)
+        measured = meter.step(step, graph.edges)
         outputs = _step(step, pipe, measured)
         for edge in graph.edges:
             if edge.step == step.id and edge.sink in pieces:

@@ -45,12 +45,18 @@ class Housekeeping:
         self._thread.join(timeout=3.0)
 
     def pipeline(self) -> dict[str, Any]:
-        """The graph's counters, the journal's state, and how far the pipeline is behind."""
-        synced, read = self._journal.synced_seq, self._meter.progress.read
+        """The graph with its counters, the journal's state, and how far the pipeline is behind.
+
+        backlog : frames that are durable and not yet read. behind_ms: how long ago the newest read one arrived,
+        0 without a backlog.
+        """
+        now, progress = time.time_ns() // 1_000_000, self._meter.progress
+        backlog = max(0, self._journal.synced_seq - progress.read)
         return {
-            "at": time.time_ns() // 1_000_000,
+            "at": now,
             "journal": self._ingest.health(),
-            "backlog": max(0, synced - read),
+            "backlog": backlog,
+            "behind_ms": max(0, now - progress.arrived) if backlog and progress.arrived else 0,
             **self._meter.read(),
         }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from flows.graph import SOURCE, Edge, Step
 from flows.model.frame import Start, Tick
 from flows.nodes.ports import Logic, Ports
 
@@ -16,11 +17,11 @@ _NOT_COUNTED = (Tick, Start)
 class StepMeter:
     """Counters of one step since the process started. rate: readings, status, alerts and commands a second."""
 
-    def __init__(self, step: str, node: str, ports: tuple[str, ...]) -> None:
-        self.step, self.node = step, node
+    def __init__(self, step: Step, sinks: dict[str, list[str]]) -> None:
+        self.step, self._sinks = step, sinks
         self.logic: Logic | None = None
         self.took = 0
-        self.gave: dict[str, int] = dict.fromkeys(ports, 0)
+        self.gave: dict[str, int] = dict.fromkeys(step.node.out, 0)
         self._seconds: deque[float] = deque(maxlen=_SAMPLES)
         self._last: tuple[float, int] = (time.monotonic(), 0)
         self._rate = 0.0
@@ -33,7 +34,11 @@ class StepMeter:
         self._seconds.append(seconds)
 
     def read(self) -> dict[str, Any]:
-        """Say what a page shows. p99_ms: of a batch; state: sizes; counts: dropped, duplicate, removed …"""
+        """Say what a page shows.
+
+        up, sinks : where it is fed from, and the sinks of each port: with `up` of the others, the graph.
+        p99_ms    : of a batch; state: sizes; counts: dropped, duplicate, fields removed by reason …
+        """
         now, (then, took) = time.monotonic(), self._last
         if now - then >= 0.9:
             self._rate = (self.took - took) / (now - then)
@@ -41,8 +46,10 @@ class StepMeter:
         ordered = sorted(self._seconds)
         p99 = ordered[int(len(ordered) * 0.99)] if ordered else 0.0
         return {
-            "step": self.step,
-            "node": self.node,
+            "step": self.step.id,
+            "node": self.step.node.name,
+            "up": self.step.up or SOURCE,
+            "sinks": self._sinks,
             "in": self.took,
             "out": dict(self.gave),
             "rate": round(self._rate, 2),
@@ -56,6 +63,7 @@ class Progress(msgspec.Struct):
     """How far the pipeline has come, in the journal's seq; written by source and store sink, read by others.
 
     read      : of the newest batch that the source gave.
+    arrived   : of that frame. [ms since 1970, UTC]
     stored    : of the newest batch that the store has.
     committed : up to here nothing is needed again, except by an older recovery copy.
     waiting   : why the store sink waits, "" while it does not.
@@ -63,6 +71,7 @@ class Progress(msgspec.Struct):
     """
 
     read: int = 0
+    arrived: int = 0
     stored: int = 0
     committed: int = 0
     waiting: str = ""
@@ -77,9 +86,13 @@ class Meter:
         self.progress = Progress()
         self.stored_rows: Counter[str] = Counter()
 
-    def step(self, step: str, node: str, ports: tuple[str, ...]) -> StepMeter:
+    def step(self, step: Step, edges: list[Edge]) -> StepMeter:
         """Add the meter of a step, in the order of the pipe."""
-        meter = StepMeter(step, node, ports)
+        sinks: dict[str, list[str]] = {}
+        for edge in edges:
+            if edge.step == step.id:
+                sinks.setdefault(edge.port, []).append(edge.sink)
+        meter = StepMeter(step, sinks)
         self.steps.append(meter)
         return meter
 

@@ -87,6 +87,7 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
                 raise StopIteration
             return []
         self._seq = self._progress.read = frames[-1].seq
+        self._progress.arrived = frames[-1].arrived
         return [(PIPE_KEY, Batch(self._seq, [self._item(frame) for frame in frames]))]
 
     def next_awake(self) -> datetime | None:
