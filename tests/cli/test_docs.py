@@ -1,0 +1,61 @@
+"""The pages of settings and commands say what the code says."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from pydantic import AliasChoices, SecretStr
+
+from flows.cli.app import COMMANDS, app
+from flows.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+CLICK = typer.main.get_command(app)
+
+
+def row(name: str) -> str:
+    """A setting as its row in settings.md."""
+    field = Settings.model_fields[name]
+    assert isinstance(field.validation_alias, AliasChoices)
+    names = " or ".join(f"`{alias}`" for alias in field.validation_alias.choices)
+    default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+    if isinstance(default, Path) and default.is_absolute():
+        default = default.relative_to(ROOT)
+    shown = "–" if default == "" else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    return f"| {names} | {shown} | {field.description} |"
+
+
+def test_the_settings_page_has_a_row_for_each_setting_and_no_other():
+    text = (REFERENCE / "settings.md").read_text()
+    listed = [line for line in text.splitlines() if line.startswith("| `")]
+    assert sorted(listed) == sorted(row(name) for name in Settings.model_fields)
+
+
+def test_each_setting_is_a_sentence():
+    for name, field in Settings.model_fields.items():
+        assert re.fullmatch(r"[A-Z].*[.](?: \[\w+\])?", field.description or ""), name
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_the_commands_page_has_each_command_with_its_options_and_examples(command):
+    text = (REFERENCE / "cli.md").read_text()
+    section = re.search(rf"^## heatpump {command.__name__}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section, f"cli.md has no section on {command.__name__}"
+    said = section.group(1)
+    summary, _, rest = inspect.cleandoc(command.__doc__).partition("\n")
+    assert summary in said
+    examples = [line.strip() for line in rest.partition("Examples:")[2].splitlines() if line.strip()]
+    assert examples
+    for example in examples:
+        assert example in said
+    options = {option for parameter in CLICK.commands[command.__name__].params for option in parameter.opts}
+    for option in options - {"--help"}:
+        assert f"`{option if option.startswith('-') else option.upper()}`" in said, option
+
+
+def test_the_commands_page_has_no_command_that_is_not():
+    text = (REFERENCE / "cli.md").read_text()
+    assert re.findall(r"^## heatpump (\w+)$", text, re.MULTILINE) == [command.__name__ for command in COMMANDS]
