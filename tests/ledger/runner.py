@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ from tests.ledger.processes import OrdinaryMosquitto, Publisher, Site, wait_unti
 
 AUTOSAVED_S = 1.5
 """Mosquitto acknowledges before it saves, at most a second later: it is killed only when that is over."""
+
+MOST_ALERTS = 500
+"""The most alerts one request gives."""
 
 Say = Callable[[str], None]
 
@@ -55,13 +59,14 @@ def run(folder: Path, options: Options, say: Say) -> Outcome:
         kills = Kills(options, site, say)
         for number, burst in enumerate(bursts(messages, options.broker_kills + 1)):
             if number:
-                publisher.wait()
+                publisher.wait_acknowledged()
                 time.sleep(AUTOSAVED_S)
                 broker.kill()
                 broker.start()
+                publisher.wait_connected(number + 1)
                 kills.note("broker")
             send(publisher, burst, options.rate, kills)
-        publisher.wait()
+        publisher.wait_acknowledged()
         published = time.monotonic()
         say("published and acknowledged; waiting until everything is stored and healed")
         settle(site, say)
@@ -139,12 +144,14 @@ def settle(site: Site, say: Say) -> None:
 def compare_rest(site: Site, expected: dict[str, Expected], first: int) -> list[str]:
     """Count through the REST API what the store file is compared for row by row."""
     found = []
+    start = datetime.fromtimestamp(first / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     for device_id, wanted in expected.items():
-        count = site.pages(f"/api/devices/{device_id}/readings?start={first}&limit=1000")
+        count = site.pages(f"/api/devices/{device_id}/readings?start={start}&limit=1000")
         if count != len(wanted.samples):
             found.append(f"{device_id}: REST gives {count} readings, expected {len(wanted.samples)}")
-        raised = sum(change.state == "raised" for changes in wanted.transitions.values() for change in changes)
-        count = site.pages(f"/api/alerts?device_id={device_id}&start={first}&limit=500")
-        if count != raised:
-            found.append(f"{device_id}: REST gives {count} alerts, expected {raised}")
+        states = [change.state for changes in wanted.transitions.values() for change in changes]
+        raised = min(states.count("raised"), MOST_ALERTS)
+        count = site.pages(f"/api/alerts?device_id={device_id}&start={start}&limit={MOST_ALERTS}")
+        if count < raised:
+            found.append(f"{device_id}: REST gives {count} alerts, expected at least {raised}")
     return found
