@@ -15,13 +15,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from flows.model.device import DEFAULT_METADATA
 from flows.model.quantities import ENERGY_COLUMNS, FLAGS, QUANTITIES, rollup_columns
-from flows.model.rollup import RollupRow
+from flows.model.rollup import Refold, RollupRow
 from flows.model.rows import RawRow
+from flows.physics.derive import derived_values
 from flows.store import open_reader, open_writer
 
 START = 1_770_000_000_000 // 86_400_000 * 86_400_000
 DAY = 86_400_000
+DOZEN = [q.name for q in QUANTITIES[:4]] + ["voltage", "current", "power", "pressure_high", "pressure_low"]
 QUANTITIES_SENT = QUANTITIES[:30]
 MINUTE_COLUMNS = [*itertools.chain(*map(rollup_columns, QUANTITIES)), *ENERGY_COLUMNS][:110]
 
@@ -40,6 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         measure(Path(folder) / "store.sqlite", options.devices, options.rounds)
+        weigh(Path(folder) / "day.sqlite")
 
 
 def measure(path: Path, devices: int, rounds: int) -> None:
@@ -101,6 +105,29 @@ def measure(path: Path, devices: int, rounds: int) -> None:
         names[7], "1h", START - 30 * DAY, START + 1, MINUTE_COLUMNS[:3], 1000))  # fmt: skip
     reader.close()
     writer.close()
+
+
+def weigh(path: Path) -> None:
+    """Say what a day of a dozen slowly moving quantities every 10 s takes on disk."""
+    rng, writer, rows = random.Random(1), open_writer(path), []
+    values = dict(zip(DOZEN, (30.0, 35.0, 5.0, 70.0, 230.0, 4.0, 900.0, 280.0, 70.0), strict=True))
+    for n in range(DAY // 10_000 + 1):
+        values = {name: round(value + rng.uniform(-0.2, 0.2), 2) for name, value in values.items()}
+        flags = {"compressor_running": n // 90 % 2 == 0, "fan_running": True, "defrost_active": False}
+        derived = derived_values(values, DEFAULT_METADATA)
+        rows.append(RawRow("site1", START + n * 10_000, n, START, "device", {**values, **flags, **derived}))
+    in_batches(writer, rows, 1000)
+    writer.close()  # carries the log into the file
+    raw_bytes = path.stat().st_size
+    writer = open_writer(path)
+    writer.apply([Refold("site1", len(rows), START, START + DAY, START + DAY)])
+    writer.close()
+    minute_bytes = path.stat().st_size - raw_bytes
+    raw_row, minute_row = raw_bytes / len(rows), minute_bytes / 1440
+    print(f"| on disk, 9 numbers, 3 flags and what derives from them | {raw_row:.0f} B a raw row, "
+          f"{minute_row:.0f} B a minute row |")  # fmt: skip
+    sites = 300 * (30 * raw_bytes + 90 * minute_bytes)
+    print(f"| 300 such sites, 30 d raw and 90 d of minutes | {sites / 1e9:.0f} GB |")
 
 
 def in_batches(writer: object, rows: list, size: int) -> float:
