@@ -53,7 +53,7 @@ def main(
     """Publish, kill, compare."""
     broker_kills = broker_kills if broker is Broker.mosquitto else 0
     options = Options(seconds, rate, devices, kills, broker_kills, broker.value, seed)
-    show_settings(options)
+    show_settings(options._asdict())
     where = folder or Path(tempfile.mkdtemp(prefix="ledger-"))
     outcome = run(where, options, lambda sentence: console.print(sentence, style="dim", highlight=False))
     show(outcome)
@@ -65,10 +65,10 @@ def main(
     raise typer.Exit(1)
 
 
-def show_settings(options: Options) -> None:
+def show_settings(options: dict[str, object]) -> None:
     """Print all that a run depends on."""
-    table = Table("setting", "value", title="Ledger: settings as shipped, versions, seed")
-    for name, value in options._asdict().items():
+    table = Table("setting", "value", title="This run, the settings as shipped, versions")
+    for name, value in options.items():
         table.add_row(name, str(value))
     for name, field in Settings.model_fields.items():
         if not name.startswith(("mqtt_", "api_", "panel", "command", "data", "lan")):
@@ -101,7 +101,7 @@ def show(outcome: Outcome) -> None:
         "alerts of devices compared": counts["events"],
         "differences": len(outcome.verdict.differences),
         **{f"kill -9 of {name}": count for name, count in killed.items()},
-        "published in [s]": f"{outcome.publishing_s:.1f}",
+        "published and acknowledged in [s]": f"{outcome.publishing_s:.1f}",
         "all stored and healed after [s]": f"{outcome.settling_s:.1f}",
     }
     for name, value in rows.items():
