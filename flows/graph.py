@@ -81,7 +81,8 @@ def load_graph(path: Path) -> Graph:
     file = _File(path)
     unknown = set(file.tables) - {"step", "sink"}
     if unknown:
-        raise file.error(sorted(unknown)[0], "", sorted(unknown)[0], "is no part of a graph; [step.*] and [sink.*] are")
+        name = min(unknown)
+        raise file.error(name, "", name, "is no part of a graph; [step.*] and [sink.*] are")
     steps = _steps(file)
     edges = _edges(file, steps)
     ordered = _ordered(file, steps)
@@ -95,7 +96,8 @@ def _steps(file: _File) -> dict[str, Step]:
         section = f"step.{name}"
         node = nodes.get(body.get("node"))
         if node is None:
-            raise file.error(section, "node", body.get("node"), f"is no node; there are {', '.join(sorted(nodes))}")
+            known = ", ".join(sorted(nodes))
+            raise file.error(section, "node", body.get("node"), f"is no node; there are {known}")
         up = body.get("up")
         if not isinstance(up, str):
             raise file.error(
@@ -149,7 +151,8 @@ def _ordered(file: _File, steps: dict[str, Step]) -> list[Step]:
     while above in below:
         if len(below[above]) > 1:
             fork = below[above][1]
-            raise file.error(f"step.{fork.id}", "up", fork.up or SOURCE, "already feeds another step: there is one pipe")
+            allowed = "already feeds another step: there is one pipe"
+            raise file.error(f"step.{fork.id}", "up", fork.up or SOURCE, allowed)
         ordered += below.pop(above)
         above = ordered[-1].id
     if below:

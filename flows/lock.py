@@ -19,7 +19,8 @@ def locked(path: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise StartRefused(
-                f"the data folder {path.parent} is in use by process {holder}: stop it, or choose another with --data"
+                f"the data folder {path.parent} is in use by process {holder}: stop it, "
+                "or choose another with --data"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -4,6 +4,7 @@ import logging
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -28,8 +29,8 @@ from flows.rebuild import allowed_from
 from flows.settings import DAY_MS, Settings
 from flows.sinks.live import LiveSink
 from flows.sinks.mqtt import MqttPublisher
-from flows.sinks.store import StoreSink
-from flows.sources.journal import JournalSource
+from flows.sinks.store import StorePartition, StoreSink
+from flows.sources.journal import JournalPartition, JournalSource
 from flows.store import open_writer
 from flows.store.protocol import Fence
 
@@ -55,15 +56,16 @@ def run(settings: Settings) -> int:
         publisher = MqttPublisher(settings, f"{settings.mqtt_client_id}-live")
         keeper = Housekeeping(settings, journal, ingest, meter, publisher)
         base = fence.base if fence else 0
-        source = JournalSource(
-            partial(JournalReader, journal), info.journal_id, base, settings.batch_frames, meter.progress, follow=True
-        )
+        read = partial(JournalReader, journal)
+        source = _source(read, info.journal_id, base, settings.batch_frames, meter, follow=True)
         store = _store_sink(graph, settings.store_path, info.journal_id, base, meter)
         ingest.pipeline, ingest.extra_health = keeper.pipeline, keeper.health
         ingest.start()
         keeper.start()
         try:
-            return _run(graph, source, {"store": store, "live": LiveSink(publisher)}, meter, folder, settings.epoch_ms)
+            return _run(
+                graph, source, {"store": store, "live": LiveSink(publisher)}, meter, folder, settings.epoch_ms
+            )
         finally:
             keeper.stop()
             ingest.stop()
@@ -94,9 +96,8 @@ def run_journal(
     with tempfile.TemporaryDirectory() as scratch:
         folder = recovery_folder or Path(scratch) / "recovery"
         recovery.prepare(folder, folder.with_name(f"{folder.name}-copies"), graph, fence, info)
-        source = JournalSource(
-            partial(JournalReader, journal_folder), info.journal_id, base, batch_frames, meter.progress, follow=False
-        )
+        read = partial(JournalReader, journal_folder)
+        source = _source(read, info.journal_id, base, batch_frames, meter, follow=False)
         store = _store_sink(graph, store_path, info.journal_id, base, meter)
         return _run(graph, source, {"store": store}, meter, folder, epoch_ms)
 
@@ -168,7 +169,16 @@ def _start(settings: Settings, graph: Graph) -> Start:
     )
 
 
+def _source(
+    read: Callable[[int], JournalReader], journal_id: str, base: int, batch_frames: int, meter: Meter, follow: bool
+) -> JournalSource:
+    def open_after(seq: int) -> JournalPartition:
+        return JournalPartition(read, journal_id, base, batch_frames, meter.progress, follow, seq)
+
+    return JournalSource(open_after)
+
+
 def _store_sink(graph: Graph, path: Path, journal_id: str, base: int, meter: Meter) -> StoreSink:
     ports = [edge.name for edge in graph.edges_to("store")]
     refused = path.with_name("refused.jsonl")
-    return StoreSink(partial(open_writer, path), ports, journal_id, base, meter, refused)
+    return StoreSink(partial(StorePartition, partial(open_writer, path), ports, journal_id, base, meter, refused))

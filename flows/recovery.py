@@ -109,7 +109,12 @@ def check_steps(saved: Saved, graph: Graph) -> None:
 
 
 def prepare(
-    folder: Path, copies: Path, graph: Graph, fence: Fence | None, journal: JournalInfo, anew: Position | None = None
+    folder: Path,
+    copies: Path,
+    graph: Graph,
+    fence: Fence | None,
+    journal: JournalInfo,
+    anew: Position | None = None,
 ) -> None:
     """Apply the start rules: leave in `folder` the state to resume from, or nothing to begin with.
 

@@ -27,7 +27,12 @@ class Publisher(Protocol):
 
 def reading_message(reading: Reading) -> bytes:
     """Encode a reading: flat fields, `time`, `device_id`, and `data` as the device sent it."""
-    body = {"time": iso(reading.at), "device_id": reading.device_id, **reading.values, "data": msgspec.Raw(reading.raw)}
+    body = {
+        "time": iso(reading.at),
+        "device_id": reading.device_id,
+        **reading.values,
+        "data": msgspec.Raw(reading.raw),
+    }
     return msgspec.json.encode(body)
 
 

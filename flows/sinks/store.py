@@ -27,23 +27,10 @@ LONGEST_WAIT_S = 5.0
 
 
 class StoreSink(FixedPartitionedSink[Piece, None]):
-    """Writes rows through a StoreWriter.
+    """Tells Bytewax that there is one store. open_partition: opens it, once Bytewax runs."""
 
-    ports       : names of the wired ports, in the order in which a batch's pieces are applied.
-    journal_id, base : see Fence.
-    refused     : file for what even a dead letter could not keep.
-    """
-
-    def __init__(
-        self,
-        open_writer: Callable[[], StoreWriter],
-        ports: list[str],
-        journal_id: str,
-        base: int,
-        meter: Meter,
-        refused: Path,
-    ) -> None:
-        self._args = (open_writer, ports, journal_id, base, meter, refused)
+    def __init__(self, open_partition: Callable[[], "StorePartition"]) -> None:
+        self._open = open_partition
 
     def list_parts(self) -> list[str]:
         """There is one store."""
@@ -51,11 +38,16 @@ class StoreSink(FixedPartitionedSink[Piece, None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "StorePartition":
         """Open the store."""
-        return StorePartition(*self._args)
+        return self._open()
 
 
 class StorePartition(StatefulSinkPartition[Piece, None]):
-    """The open store."""
+    """Writes rows through a StoreWriter.
+
+    ports            : names of the wired ports, in the order in which a batch's pieces are applied.
+    journal_id, base : see Fence.
+    refused          : file for what even a dead letter could not keep.
+    """
 
     def __init__(
         self,

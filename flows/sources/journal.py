@@ -26,24 +26,10 @@ Saved = tuple[str, int]
 
 
 class JournalSource(FixedPartitionedSource[tuple[str, Batch], Saved]):
-    """Reads one journal.
+    """Tells Bytewax that there is one journal. open_after: opens it behind a seq, once Bytewax runs."""
 
-    open_reader  : makes a reader that begins after a seq.
-    base         : added to every seq, see Fence.
-    batch_frames : most frames in a batch.
-    follow       : wait at the end for more, until progress.stop; else end there.
-    """
-
-    def __init__(
-        self,
-        open_reader: Callable[[int], JournalReader],
-        journal_id: str,
-        base: int,
-        batch_frames: int,
-        progress: Progress,
-        follow: bool,
-    ) -> None:
-        self._args = (open_reader, journal_id, base, batch_frames, progress, follow)
+    def __init__(self, open_after: Callable[[int], "JournalPartition"]) -> None:
+        self._open_after = open_after
 
     def list_parts(self) -> list[str]:
         """There is one journal."""
@@ -51,11 +37,17 @@ class JournalSource(FixedPartitionedSource[tuple[str, Batch], Saved]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: Saved | None) -> "JournalPartition":
         """Begin after the last frame of the last committed epoch."""
-        return JournalPartition(*self._args, after=resume_state[1] if resume_state else 0)
+        return self._open_after(resume_state[1] if resume_state else 0)
 
 
 class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
-    """The open journal."""
+    """Reads one journal.
+
+    open_reader  : makes a reader that begins after a seq.
+    base         : added to every seq, see Fence.
+    batch_frames : most frames in a batch.
+    follow       : wait at the end for more, until progress.stop; else end there.
+    """
 
     def __init__(
         self,
