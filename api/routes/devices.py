@@ -51,7 +51,7 @@ def check_limits(given: Context, metadata: schemas.Metadata) -> None:
     for alert_type, own in metadata.limits.items():
         rule = rules.get(alert_type)
         if rule is None:
-            raise BadQuery(f"limits.{alert_type}"[:80], own.model_dump(), f"must be of one of {', '.join(rules)}")
+            raise BadQuery(f"limits.{alert_type}"[:80], own.model_dump(), f"must be one of {', '.join(rules)}")
         merged = rule.overridden(Bounds(own.warning, own.critical))
         if merged.warning is None or merged.critical is None:
             continue
