@@ -145,8 +145,8 @@ def _open_journal(settings: Settings, fence: Fence | None) -> Journal:
     folder = settings.data / "journal"
     if fence is not None and not any(folder.glob("*.seg")):
         raise StartRefused(
-            f"the journal in {folder} is gone, but the store was fed from it up to frame {fence.seq}: put it back, or "
-            "run `heatpump rebuild` to go on with a new one"
+            f"the journal in {folder} is gone, but the store was fed from it up to frame {fence.seq}: "
+            "put it back, or run `heatpump rebuild` to go on with a new one"
         )
     return Journal.open(
         folder,

@@ -2,10 +2,10 @@
 
 Journal, recovery state and store can each be lost, restored or rolled back alone. At start:
 
-  store at or ahead of recovery          replay from recovery: the normal crash
-  recovery lost or ahead of the store    newest copy at or before the fence, else the journal's beginning, then replay
-  nothing reaches back to the fence      refuse, name the hours, offer `heatpump rebuild`
-  a foreign journal                      refuse
+  store at or ahead of recovery        replay from recovery: the normal crash
+  recovery lost or ahead of the store  newest copy at or before the fence, else the journal's beginning; replay
+  nothing reaches back to the fence    refuse, name the hours, offer `heatpump rebuild`
+  a foreign journal                    refuse
 """
 
 import logging
@@ -129,8 +129,8 @@ def prepare(
     stored = fence.seq if fence else 0
     if fence is not None and stored > journal.last_seq:
         raise StartRefused(
-            f"the store has frames up to {stored}, the journal ends at {journal.last_seq}: an older journal was put "
-            "in place; put the right one back, or run `heatpump rebuild` to go on with this one"
+            f"the store has frames up to {stored}, the journal ends at {journal.last_seq}: an older journal "
+            "was put in place; put the right one back, or run `heatpump rebuild` to go on with this one"
         )
     saved = read_saved(folder)
     if saved is not None:
@@ -153,9 +153,9 @@ def prepare(
 def _reachable(seq: int, journal: JournalInfo) -> None:
     if journal.first_seq > seq + 1:
         raise StartRefused(
-            f"the frames {seq + 1} to {journal.first_seq - 1} are needed and no longer in the journal, which begins "
-            f"{_clock(journal.first_arrived)}: what arrived before that and is not stored would be missing. Restore "
-            "an older recovery copy or journal, or run `heatpump rebuild` to go on without those hours"
+            f"the frames {seq + 1} to {journal.first_seq - 1} are needed and no longer in the journal, which "
+            f"begins {_clock(journal.first_arrived)}: what arrived before that and is not stored would be missing. "
+            "Restore an older recovery copy or journal, or run `heatpump rebuild` to go on without those hours"
         )
 
 
