@@ -5,23 +5,36 @@ from itertools import pairwise
 from flows.model.rollup import HOLD_MS
 
 Gap = tuple[int, int]
+Column = list[float | None]
 
 
-def raw_coverage(time: list[int], values: list[float | None], end: int, span_ms: int) -> float:
-    """Share of a span in which a value is held: from each sample to the next, at most 900 s after it was sent.
+def raw_coverage(time: list[int], values: dict[str, Column], end: int, span_ms: int) -> dict[str, float]:
+    """By field, share of a span in which a value is held: from sample to sample, at most 900 s after it was sent.
 
     time : event times of the device's samples, ascending. [ms]
     end  : of the span, where the last value stops counting. [ms]
     """
-    sent: list[int] = [at for at, value in zip(time, values, strict=True) if value is not None]
-    if not sent or span_ms <= 0:
-        return 0.0
+    if not time or span_ms <= 0:
+        return dict.fromkeys(values, 0.0)
     last = min(end, time[-1])
-    held = sum(min(after - at, HOLD_MS) for at, after in pairwise(sent)) + min(max(last - sent[-1], 0), HOLD_MS)
-    return min(held / span_ms, 1.0)
+    always = _held_ms(time, last)
+    return {name: min(_ms(time, column, last, always) / span_ms, 1.0) for name, column in values.items()}
 
 
-def rollup_coverage(coverage: list[float | None], lengths: list[int], span_ms: int) -> float:
+def _ms(time: list[int], column: Column, last: int, always: int) -> int:
+    if None not in column:
+        return always
+    return _held_ms([at for at, value in zip(time, column, strict=True) if value is not None], last)
+
+
+def _held_ms(sent: list[int], last: int) -> int:
+    if not sent:
+        return 0
+    held = sum(after - at if after - at < HOLD_MS else HOLD_MS for at, after in pairwise(sent))
+    return held + min(max(last - sent[-1], 0), HOLD_MS)
+
+
+def rollup_coverage(coverage: Column, lengths: list[int], span_ms: int) -> float:
     """Share of a span that buckets cover. lengths: of the buckets. [ms]"""
     if span_ms <= 0:
         return 0.0

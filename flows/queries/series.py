@@ -18,7 +18,7 @@ from flows.queries.fields import (
 )
 from flows.queries.pages import AnyResolution, bucket_end, bucket_start, pages
 from flows.queries.resolution import choose
-from flows.queries.times import iso
+from flows.queries.times import iso, iso_all
 from flows.store.protocol import Columns, StoredDevice, StoreReader
 
 USUAL_POINTS = 2_000
@@ -104,7 +104,7 @@ def series(reader: StoreReader, span: Span, max_points: int, now: int) -> Series
         gaps=[(iso(left), iso(right)) for left, right in _gaps(span, rows, lengths, known_until)],
         units={field: unit_of(field) for field in span.fields},
         heat_source=_heat_source(rows.values.get("heat_source", [])),
-        time=[iso(at) for at in rows.time],
+        time=iso_all(rows.time),
         values={field: _values(span, rows, field) for field in span.fields},
     )
 
@@ -115,7 +115,7 @@ def table(reader: StoreReader, span: Span) -> Iterator[list[list[object]]]:
     yield [["time", *names]]
     for page in _read(reader, span):
         held = zip(*(page.values[name] for name in names), strict=True) if names else ((),) * len(page.time)
-        yield [[iso(at), *values] for at, values in zip(page.time, held, strict=True)]
+        yield [[at, *values] for at, values in zip(iso_all(page.time), held, strict=True)]
 
 
 def _read(reader: StoreReader, span: Span) -> Iterator[Columns]:
@@ -153,12 +153,16 @@ def _readings(span: Span, rows: Columns) -> int:
 
 
 def _coverage(span: Span, rows: Columns, lengths: list[int], until: int) -> dict[str, float]:
-    covered = {}
-    for field in span.fields:
-        if span.resolution == "raw":
-            covered[field] = raw_coverage(rows.time, rows.values[field], until, until - span.start)
-        elif (column := coverage_column(field)) is not None:
-            covered[field] = rollup_coverage(rows.values[column], lengths, until - span.start)
+    span_ms = until - span.start
+    if span.resolution == "raw":
+        covered = raw_coverage(rows.time, rows.values, until, span_ms)
+    else:
+        columns = {field: coverage_column(field) for field in span.fields}
+        covered = {
+            field: rollup_coverage(rows.values[column], lengths, span_ms)
+            for field, column in columns.items()
+            if column
+        }
     return {field: round(share, 6) for field, share in covered.items()}
 
 
