@@ -12,7 +12,7 @@ LATEST_MS = 253_402_300_799_999
 
 def iso(ms: int) -> str:
     """Format an instant. ms: [ms since 1970, UTC]."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:-6]}.{ms % 1000:03d}Z"
 
 
 def iso_all(times: list[int]) -> list[str]:
