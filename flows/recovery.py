@@ -154,8 +154,8 @@ def _reachable(seq: int, journal: JournalInfo) -> None:
     if journal.first_seq > seq + 1:
         raise StartRefused(
             f"the frames {seq + 1} to {journal.first_seq - 1} are needed and no longer in the journal, which "
-            f"begins {_clock(journal.first_arrived)}: what arrived before that and is not stored would be missing. "
-            "Restore an older recovery copy or journal, or run `heatpump rebuild` to go on without those hours"
+            f"begins {_clock(journal.first_arrived)}: what arrived before that and is not stored would be "
+            "missing. Restore an older recovery copy or journal, or run `heatpump rebuild` to go on without them"
         )
 
 

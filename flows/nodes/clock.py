@@ -1,8 +1,9 @@
 """clock: give every reading its event time (contract §1, Time).
 
 In     Reading, Tick, Start
-Out    dated  Reading with `at` and `clock`, in order; the other kinds as they came
-       dead   DeadLetter older_than_retention, empty
+Out    dated     Reading with `at` and `clock`, in order; the other kinds as they came
+       dead      DeadLetter older_than_retention, empty
+       repeated  Reading that the device sent before: acknowledged again, otherwise done with
 State  per device: its boot (start, newest uptime), readings that wait for it to be dated, the
        newest time given by arrival, the numbers of its newest readings; shared: the raw retention
 
@@ -154,6 +155,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
         state = self.state_of(reading.device_id)
         if self._is_repeated(state, reading):
             self.counts["duplicate"] += 1
+            out["repeated"].append(reading)
             return
         at = unix_time(reading)
         if at is not None:
@@ -248,4 +250,4 @@ class Clock(Keyed[DeviceClock, _Shared]):
         out["dated"].append(reading)
 
 
-NODE = Node("clock", Params, Clock, out=("dated", "dead"), version=1)
+NODE = Node("clock", Params, Clock, out=("dated", "dead", "repeated"), version=1)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -36,6 +37,11 @@ def reading_message(reading: Reading) -> bytes:
     return msgspec.json.encode(body)
 
 
+def acknowledgement(reading: Reading) -> bytes:
+    """Tell a device that numbers its readings which one the journal has; what came here is synced."""
+    return msgspec.json.encode({"boot_id": reading.boot_id, "seq": reading.number})
+
+
 def transition_message(change: Transition) -> bytes:
     """Encode a transition: its fields, and `time`."""
     return msgspec.json.encode({"time": iso(change.at), **msgspec.to_builtins(change)})
@@ -62,34 +68,45 @@ class LiveSink(FixedPartitionedSink[Piece, None]):
 
 
 class LivePartition(StatefulSinkPartition[Piece, None]):
-    """Knows when it last published each device: an edge of the system, so it may read the clock."""
+    """Knows when it last published each device: an edge of the system, so it may read the clock.
+
+    What must wait for its second is kept, the newest of each device, and goes out with a later batch: there is one
+    at least every second, the tick's.
+    """
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._last: dict[str, tuple[int, int]] = {}
+        self._readings: dict[str, Reading] = {}
+        self._numbered: dict[str, Reading] = {}
+        self._sent_at: dict[str, int] = {}
 
     def write_batch(self, values: list[Piece]) -> None:
         """Publish what is fresh."""
         now = time.time_ns() // 1_000_000
-        newest: dict[str, Reading] = {}
         for item in (item for piece in values for item in piece.items):
             if now - item.arrived > FRESH_MS:
                 continue
-            if isinstance(item, Reading):
-                known = newest.get(item.device_id)
-                if known is None or item.at >= known.at:
-                    newest[item.device_id] = item
-            else:
+            if isinstance(item, Transition):
                 self._publisher.publish(f"heatpump-live/{item.device_id}/alert", transition_message(item), 1)
-        for device_id, reading in newest.items():
-            self._reading(device_id, reading, now)
+                continue
+            if item.number is not None:
+                self._numbered[item.device_id] = item
+            dated = item.at > 0  # a repeated one is not
+            if dated and item.at >= self._readings.get(item.device_id, item).at:
+                self._readings[item.device_id] = item
+        self._send(self._readings, "reading", reading_message, now)
+        self._send(self._numbered, "ack", acknowledgement, now)
 
-    def _reading(self, device_id: str, reading: Reading, now: int) -> None:
-        published, at = self._last.get(device_id, (0, -1))
-        if now - published < BETWEEN_MS or reading.at <= at:
-            return
-        if self._publisher.publish(f"heatpump-live/{device_id}/reading", reading_message(reading), 0):
-            self._last[device_id] = (now, reading.at)
+    def _send(self, waiting: dict[str, Reading], name: str, message: Callable[[Reading], bytes], now: int) -> None:
+        for device_id, reading in list(waiting.items()):
+            topic = f"heatpump-live/{device_id}/{name}"
+            if now - reading.arrived > FRESH_MS:
+                del waiting[device_id]
+            elif now - self._sent_at.get(topic, 0) >= BETWEEN_MS and self._publisher.publish(
+                topic, message(reading), 0
+            ):
+                self._sent_at[topic] = now
+                del waiting[device_id]
 
     def snapshot(self) -> Any:
         """Nothing to recover: an edge."""

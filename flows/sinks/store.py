@@ -17,7 +17,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from flows.build import Piece
 from flows.errors import RetryableStoreError, RowRefused, StoreError
 from flows.meter import Meter
-from flows.model.dead_letter import DeadLetter
+from flows.model.dead_letter import KEPT_BYTES, DeadLetter
 from flows.model.rows import StoreItem
 from flows.store.protocol import Fence, StoreWriter
 
@@ -113,7 +113,10 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
         data = msgspec.json.encode(item)
         order = getattr(item, "order", 0)
         device_id = getattr(item, "device_id", "")
-        self._apply([DeadLetter(order, device_id, "", 0, "store_refused", why, data[:16_384], len(data))])
+        letter = DeadLetter(
+            order, device_id, "", self._progress.arrived, "store_refused", why, data[:KEPT_BYTES], len(data)
+        )
+        self._apply([letter])
 
     def _patiently(self, write: Callable[[], Any]) -> None:
         """Try until the store takes it. Raises StoreError when asked to stop: the journal has it all."""

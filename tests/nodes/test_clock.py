@@ -155,6 +155,7 @@ def test_a_number_seen_in_the_same_boot_is_a_duplicate_and_in_another_is_not(run
     ]
     out = run_node(NODE, items, restart_every=1)
     assert [value for value, _, _ in dated(out)] == [1.0, 2.0]
+    assert [reading.order for reading in out.repeated] == [2 * ORDER_STEP]
 
 
 def test_the_power_on_value_is_dropped_in_the_first_reading_of_a_boot_only_and_never_for_the_compressor(

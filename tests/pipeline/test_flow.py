@@ -34,7 +34,9 @@ def device(mosquitto):
 
 def test_a_published_reading_is_stored_with_what_follows_from_it(flow, device):
     flow.start()
-    device.send({"temperature": {"inlet": 30, "outlet": 35}, "hydraulic": {"flow": 12}, "electrical": {"power": 900}})
+    device.send(
+        {"temperature": {"inlet": 30, "outlet": 35}, "hydraulic": {"flow": 12}, "electrical": {"power": 900}}
+    )
     wait_for(flow.readings, lambda count: count == 1)
     stored = flow.read(lambda reader: reader.readings("site1", 0, 2**43, 10))[0]
     assert stored.values["delta_t"] == 5.0 and stored.clock == "arrival"
@@ -68,7 +70,13 @@ def test_dirty_input_becomes_dead_letters_and_the_next_good_reading_arrives(flow
     letters = wait_for(
         lambda: flow.read(lambda reader: reader.dead_letters(None, None, None, 50)), lambda found: len(found) == 5
     )
-    assert sorted(letter.reason for letter in letters) == ["bad_topic", "empty", "not_json", "not_json", "too_large"]
+    assert sorted(letter.reason for letter in letters) == [
+        "bad_topic",
+        "empty",
+        "not_json",
+        "not_json",
+        "too_large",
+    ]
     (large,) = [letter for letter in letters if letter.reason == "too_large"]
     assert (large.size, len(large.body)) == (300_000, 16_384)
     sums = flow.ask("/pipeline")["conservation"]
@@ -91,7 +99,11 @@ def test_of_a_flood_of_dead_letters_a_hundred_bodies_are_kept_and_all_are_counte
 def test_two_flows_on_one_folder_the_second_says_who_has_it(flow):
     flow.start()
     second = subprocess.run(
-        [sys.executable, "-m", "flows.cli.app", "flow"], env=flow._environment, capture_output=True, text=True, timeout=20
+        [sys.executable, "-m", "flows.cli.app", "flow"],
+        env=flow._environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
     )
     assert second.returncode == 2
     assert f"in use by process {flow.process.pid}" in second.stderr and "Traceback" not in second.stderr
@@ -194,11 +206,17 @@ def test_live_readings_and_transitions_are_published_while_fresh(flow, device, m
         flow.start()
         wait_for(lambda: [topic for topic, _ in heard if topic == "heatpump-live/pipeline"])
         device.send({"timestamp": time.time_ns() // 1_000_000, "electrical": {"voltage": 251, "nested": 1}})
-        wait_for(lambda: {topic for topic, _ in heard} >= {"heatpump-live/site1/reading", "heatpump-live/site1/alert"})
+        wait_for(
+            lambda: {topic for topic, _ in heard} >= {"heatpump-live/site1/reading", "heatpump-live/site1/alert"}
+        )
         bodies = dict(heard)
         assert bodies["heatpump-live/site1/reading"]["voltage"] == 251.0
         assert bodies["heatpump-live/site1/reading"]["data"]["electrical"] == {"voltage": 251, "nested": 1}
         assert bodies["heatpump-live/site1/alert"]["alert_type"] == "voltage_high"
+        for _ in range(2):
+            heard.clear()
+            device.send({"boot_id": "b", "seq": 7, "electrical": {"voltage": 230}})
+            wait_for(lambda: ("heatpump-live/site1/ack", {"boot_id": "b", "seq": 7}) in heard)
     finally:
         listener.disconnect()
         listener.loop_stop()

@@ -51,7 +51,9 @@ def test_any_order_any_doubling_and_any_batch_size_give_one_batch_over_the_raw_r
         assert as_built(reader.rollups("site1", "1m", 0, NOW + 9 * HOUR, 1000)) == as_built(expected)
         hours = {row.start - row.start % HOUR for row in expected}
         closed = [hour for hour in sorted(hours) if hour + HOUR <= raw[-1].at]
-        composed = [compose([r for r in expected if r.start // HOUR == hour // HOUR], "1h", hour, 0) for hour in closed]
+        composed = [
+            compose([r for r in expected if r.start // HOUR == hour // HOUR], "1h", hour, 0) for hour in closed
+        ]
         assert as_built(reader.rollups("site1", "1h", 0, NOW + 9 * HOUR, 1000)) == as_built(composed)
 
 

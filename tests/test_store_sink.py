@@ -1,0 +1,62 @@
+"""The store sink on a real store: what can never be stored is kept all the same, and holds nothing else up."""
+
+from contextlib import closing
+
+import msgspec
+import pytest
+
+from flows.build import Piece
+from flows.meter import Meter
+from flows.model.dead_letter import DeadLetter
+from flows.model.rows import RawRow
+from flows.sinks.store import StorePartition
+from flows.store import open_reader, open_writer
+
+NOW = 1_770_000_000_000
+
+
+@pytest.fixture
+def sink(tmp_path):
+    path, meter = tmp_path / "store.sqlite", Meter()
+    meter.progress.arrived = NOW
+    sink = StorePartition(
+        lambda: open_writer(path), ["a.rows", "b.dead"], "id", 0, meter, tmp_path / "refused.jsonl"
+    )
+    yield sink
+    sink.close()
+
+
+def row(order, at):
+    return RawRow("site1", at, order, NOW, "device", {"power": float(order)})
+
+
+def test_a_batch_is_written_when_the_piece_of_every_port_is_there(sink, tmp_path):
+    sink.write_batch([Piece(5, "a.rows", [row(1, NOW)])])
+    with closing(open_reader(tmp_path / "store.sqlite")) as reader:
+        assert reader.stats().total_readings == 0
+        sink.write_batch([Piece(5, "b.dead", [])])
+        assert reader.stats().total_readings == 1
+    sink.snapshot()
+    with closing(open_writer(tmp_path / "store.sqlite")) as writer:
+        fence = writer.fence()
+    assert (fence.journal_id, fence.seq) == ("id", 5)
+
+
+def test_a_row_the_store_refuses_becomes_a_dead_letter_and_the_others_are_stored(sink, tmp_path):
+    rows = [row(n, NOW + n) for n in range(1, 10)]
+    rows[4] = row(5, -1)
+    sink.write_batch([Piece(1, "a.rows", rows), Piece(1, "b.dead", [])])
+    with closing(open_reader(tmp_path / "store.sqlite")) as reader:
+        assert reader.stats().total_readings == 8
+        (letter,) = reader.dead_letters(None, None, None, 10)
+    assert (letter.reason, letter.device_id, letter.arrived) == ("store_refused", "site1", NOW)
+    assert msgspec.json.decode(letter.body)["values"] == {"power": 5.0}
+
+
+def test_a_dead_letter_the_store_refuses_goes_to_a_file(sink, tmp_path):
+    letter = DeadLetter(2**70, "site1", "t", NOW, "empty", "nothing in it", b"{}", 2)
+    sink.write_batch([Piece(1, "a.rows", [row(1, NOW)]), Piece(1, "b.dead", [letter])])
+    (line,) = (tmp_path / "refused.jsonl").read_bytes().splitlines()
+    assert msgspec.json.decode(line)["item"]["reason"] == "empty"
+    with closing(open_reader(tmp_path / "store.sqlite")) as reader:
+        assert reader.stats().total_readings == 1
