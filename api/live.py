@@ -19,6 +19,8 @@ MOST_MESSAGES = 1_000
 MOST_BYTES = 4_000_000
 TOPICS = "heatpump-live/#"
 FLOW_SILENT_S = 5.0
+CONNECT_S = 2.0
+"""A connection under way cannot be broken off, and the process must end within 5 s. [s]"""
 
 
 class Client:
@@ -77,6 +79,7 @@ class LiveFeed:
         if password:
             self._client.username_pw_set(settings.mqtt_user, password)
         self._client.reconnect_delay_set(1, 10)
+        self._client.connect_timeout = CONNECT_S
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
@@ -122,9 +125,11 @@ class LiveFeed:
             if message.topic == PIPELINE_TOPIC:
                 self._flow_heard = time.monotonic()
                 return
-            text = translate(message.topic, bytes(message.payload))
             loop = self._loop
-            if text is not None and loop is not None:
+            if loop is None or not self._hub.clients:
+                return
+            text = translate(message.topic, bytes(message.payload))
+            if text is not None:
                 loop.call_soon_threadsafe(self._hub.publish, text)
         except Exception:
             log.exception("a live message on %.200s was passed over", message.topic)

@@ -1,9 +1,9 @@
 """Measure reading over HTTP: python scripts/bench_query.py [--devices 1000] [--requests 200] [--keep FOLDER].
 
 Builds a store of synthetic rows through the flow's own writer: for every device an hour of readings and minutes
-and a day of hours (so that one device's rows lie among all the others'), and for ten of them 24 h of readings every
-10 s (8 640), 24 h of minutes and 90 d of hours and days. Then serves it as `heatpump api` does, in a process of its
-own, and asks each of the ten in turn, over one connection. Prints a Markdown table for docs/benchmarks.md.
+and a day of hours (so that one device's rows lie among all the others'), and for ten of them 24 h of readings
+every 10 s (8 640), 24 h of minutes and 90 d of hours and days. Then serves it as `heatpump api` does, in a process
+of its own, and asks each of the ten in turn, over one connection. Prints a Markdown table for docs/benchmarks.md.
 """
 
 import argparse

@@ -10,7 +10,7 @@ from flows.model.device import metadata_at
 from flows.model.quantities import HEAT_SOURCES
 from flows.model.rollup import BUCKET_MS, RollupRow
 from flows.physics.fold import compose
-from flows.queries.open_bucket import finer_rows, open_row, open_start
+from flows.queries.open_bucket import finer_rows, frontier, open_row, open_start
 from flows.store.protocol import Columns, StoredDevice, StoreReader
 
 AnyResolution = Literal["raw", "1m", "1h", "1d"]
@@ -107,7 +107,13 @@ def _site_days(
     reader: StoreReader, device: StoredDevice, start: int, end: int, columns: list[str], zone: ZoneInfo
 ) -> Iterator[Columns]:
     """Compose the site's days of UTC hours; an hour that midnight cuts is split by its minutes."""
-    day = bucket_start(start, "1d", zone)
+    newest = frontier(device)
+    if newest is None:
+        return
+    # From the first hour to the newest reading, however long a span was asked for.
+    first_hour = reader.rollup_columns(device.device_id, "1h", start - start % HOUR_MS, end, [], 1).time
+    oldest = first_hour[0] if first_hour else newest
+    day, end = bucket_start(max(start, oldest), "1d", zone), min(end, newest + 1)
     day = day if day >= start else bucket_end(day, "1d", zone)
     while day < end:
         days = [day]

@@ -23,7 +23,6 @@ from flows.store.protocol import Columns, StoredDevice, StoreReader
 
 USUAL_POINTS = 2_000
 MOST_POINTS = 20_000
-MOST_SITE_DAYS = 3_660
 
 Numbers = list[float | None]
 
@@ -83,8 +82,6 @@ def plan(
         return Span(device, resolution, start, end, fields, fields, zone)
     start = bucket_start(start, resolution, zone)
     end = bucket_end(bucket_start(end - 1, resolution, zone), resolution, zone)
-    if resolution == "1d" and (end - start) / 86_400_000 > MOST_SITE_DAYS:
-        raise BadQuery("start", iso(start), f"is more than {MOST_SITE_DAYS} days before the end")
     return Span(device, resolution, start, end, fields, columns_of_rollups(fields), zone)
 
 

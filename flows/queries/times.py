@@ -6,8 +6,8 @@ from flows.errors import BadQuery
 
 HOUR_MS = 3_600_000
 
-LATEST_MS = 253_402_300_799_999
-"""9999-12-31T23:59:59.999Z. [ms]"""
+LATEST_MS = 7_258_118_399_999
+"""2199-12-31T23:59:59.999Z: stores and calendars go further, so a day more overflows nothing. [ms]"""
 
 
 def iso(ms: int) -> str:
@@ -45,5 +45,5 @@ def instant(name: str, text: str) -> int:
     except (OverflowError, ValueError):
         ms = -1
     if not 0 <= ms <= LATEST_MS:
-        raise BadQuery(name, text, "must be between 1970 and 9999")
+        raise BadQuery(name, text, "must be between 1970 and 2199")
     return ms

@@ -186,6 +186,14 @@ def test_the_sites_days_add_up_to_the_hours_they_are_made_of(path):
     assert days.readings == 2 * DAY // (5 * MINUTE) + 12
 
 
+def test_all_of_time_may_be_asked_in_days(path):
+    fill(path, range(NOON - 2 * DAY, NOON + HOUR, 5 * MINUTE))
+    for zone in (UTC, ZoneInfo("Asia/Kathmandu"), ZoneInfo("America/New_York")):
+        answer = ask(path, 0, NOON + 50_000 * DAY, None, "count", zone=zone, now=NOON + HOUR)
+        assert (answer.resolution, len(answer.time)) == ("1d", 3)
+        assert answer.readings == 2 * DAY // (5 * MINUTE) + 12
+
+
 def test_where_minutes_are_gone_a_cut_hour_belongs_to_the_day_it_starts_in(path):
     from flows.model.rows import Retain
     from flows.store import open_writer
