@@ -159,7 +159,7 @@ class Publisher:
 
     def wait_acknowledged(self) -> None:
         """Wait until the broker has acknowledged everything."""
-        wait_until("everything is acknowledged", lambda: self.acknowledged == self.sent)
+        wait_until("everything is acknowledged", lambda: self.acknowledged == self.sent, 300)
 
     def wait_connected(self, connection: int) -> None:
         """Wait for the n-th connection."""
