@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import struct
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,20 @@ def api_problem(settings: Settings) -> str:
     return "" if health.get("status") == "healthy" else f"is {health.get('status')}"
 
 
-def mqtt_password(settings: Settings) -> str:
-    """Choose the password for MQTT: the setting, else the one that `up --lan` generated."""
-    return settings.mqtt_password.get_secret_value() or _first_line(settings.data / "secrets" / "mqtt-password")
+def own_broker_problem(settings: Settings) -> str:
+    """Log in to the broker that `up` started, with the login it asks for."""
+    user, password = "", ""
+    try:
+        tables = tomllib.loads(broker_config(settings).read_text())
+        ((user, password),) = tables["v4"]["1"]["connections"].get("auth", {"": ""}).items()
+    except FileNotFoundError:
+        pass
+    return broker_problem("127.0.0.1", settings.mqtt_port, user, password)
+
+
+def broker_config(settings: Settings) -> Path:
+    """Where `up` writes its broker's configuration."""
+    return settings.data / "run" / "broker.toml"
 
 
 def _first_line(path: Path) -> str:

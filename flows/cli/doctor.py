@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -57,7 +57,7 @@ def examine(settings: "Settings") -> Iterator[Finding]:
         yield from _ports(settings)
     else:
         settings = running_settings(settings, report)
-    yield from _processes(settings, report is not None)
+    yield from _processes(settings, report)
     yield from _journal_and_store(settings)
 
 
@@ -108,23 +108,21 @@ def _ports(settings: "Settings") -> Iterator[Finding]:
     yield from map(look, wanted_ports(settings))
 
 
-def _processes(settings: "Settings", running: bool) -> Iterator[Finding]:
-    from flows.cli.checks import api_problem, broker_problem, flow_problem, mqtt_password
+def _processes(settings: "Settings", report: dict[str, Any] | None) -> Iterator[Finding]:
+    from flows.cli.checks import broker_problem
+    from flows.cli.status import problem_of
 
-    if running or settings.mqtt_broker:
-        problem = broker_problem(
-            settings.mqtt_host, settings.mqtt_port, settings.mqtt_user, mqtt_password(settings)
-        )
-        where = f"answers at {settings.mqtt_host}:{settings.mqtt_port}"
+    if settings.mqtt_broker:
+        password = settings.mqtt_password.get_secret_value()
+        problem = broker_problem(settings.mqtt_broker, settings.mqtt_port, settings.mqtt_user, password)
         remedy = "Is it running? MQTT_BROKER, MQTT_PORT, MQTT_USER and MQTT_PASSWORD say where and as whom."
+        where = f"answers at {settings.mqtt_broker}:{settings.mqtt_port}"
         yield Finding("broker", problem or where, remedy if problem else "")
-    if not running:
+    if report is None:
         yield Finding("processes", "nothing runs; `heatpump up` starts it")
         return
-    for name, problem in (
-        ("flow", flow_problem(settings.data)),
-        ("api", api_problem(settings)),
-    ):
+    for process in report["processes"]:
+        name, problem = process["name"], problem_of(process, settings)
         remedy = f"See {settings.data / 'logs' / name}.log." if problem else ""
         yield Finding(name, problem or "healthy", remedy)
 

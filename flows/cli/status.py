@@ -33,7 +33,7 @@ def status(
         return 1
     settings = running_settings(settings, report)
     for process in report["processes"]:
-        process["problem"] = "has ended" if process["pid"] is None else _problem(process["name"], settings)
+        process["problem"] = problem_of(process, settings)
         process["healthy"] = not process["problem"]
     if as_json:
         typer.echo(json.dumps({"running": True, **report}))
@@ -63,12 +63,15 @@ def running_settings(settings: "Settings", report: dict[str, Any]) -> "Settings"
     return settings.model_copy(update=changed)
 
 
-def _problem(name: str, settings: "Settings") -> str:
-    from flows.cli.checks import api_problem, broker_problem, flow_problem, mqtt_password
+def problem_of(process: dict[str, Any], settings: "Settings") -> str:
+    """Ask a process of the report how it is; "" if it is well."""
+    from flows.cli.checks import api_problem, flow_problem, own_broker_problem
 
-    if name == "broker":
-        return broker_problem("127.0.0.1", settings.mqtt_port, settings.mqtt_user, mqtt_password(settings))
-    return api_problem(settings) if name == "api" else flow_problem(settings.data)
+    if process["pid"] is None:
+        return "has ended"
+    if process["name"] == "broker":
+        return own_broker_problem(settings)
+    return api_problem(settings) if process["name"] == "api" else flow_problem(settings.data)
 
 
 def _print(report: dict[str, Any]) -> None:

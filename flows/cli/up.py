@@ -86,40 +86,39 @@ def _with_password(settings: "Settings") -> "Settings":
 
 def _processes(settings: "Settings") -> "list[Process]":
     """Say what to run, in the order of starting."""
-    from flows.cli.checks import api_problem, broker_problem, flow_problem
-    from flows.cli.ports import LOOPBACK
+    from flows.cli.checks import api_problem, flow_problem, own_broker_problem
     from flows.supervisor import Process
 
-    password = settings.mqtt_password.get_secret_value()
     env = {
         "HEATPUMP_DATA": str(settings.data),
         "MQTT_BROKER": settings.mqtt_broker,
         "MQTT_PORT": str(settings.mqtt_port),
         "MQTT_USER": settings.mqtt_user,
-        "MQTT_PASSWORD": password,
+        "MQTT_PASSWORD": settings.mqtt_password.get_secret_value(),
         "HEATPUMP_API_PORT": str(settings.api_port),
         "PYTHONUNBUFFERED": "1",
     }
     heatpump = [sys.executable, "-m", "flows.cli.app"]
-
-    def broker() -> str:
-        return broker_problem(LOOPBACK, settings.mqtt_port, settings.mqtt_user, password)
 
     processes = [
         Process("flow", [*heatpump, "flow"], env, lambda: flow_problem(settings.data), grace_s=2.5),
         Process("api", [*heatpump, "api"], env, lambda: api_problem(settings), settings.api_port, grace_s=1.5),
     ]
     if not settings.mqtt_broker:
-        argv = [sys.executable, "-m", "flows.broker", str(_broker_config(settings))]
-        processes.insert(0, Process("broker", argv, env, broker, settings.mqtt_port, grace_s=0.5))
+        argv = [sys.executable, "-m", "flows.broker", str(_write_broker_config(settings))]
+        broker = Process(
+            "broker", argv, env, lambda: own_broker_problem(settings), settings.mqtt_port, grace_s=0.5
+        )
+        processes.insert(0, broker)
     return processes
 
 
-def _broker_config(settings: "Settings") -> Path:
+def _write_broker_config(settings: "Settings") -> Path:
     from flows.broker import rumqttd_config
+    from flows.cli.checks import broker_config
     from flows.cli.ports import ANYWHERE, LOOPBACK
 
-    path = settings.data / "run" / "broker.toml"
+    path = broker_config(settings)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = rumqttd_config(
         ANYWHERE if settings.lan else LOOPBACK,
