@@ -1,5 +1,7 @@
 """device: the register, its commands, and retention by days."""
 
+import pytest
+
 from flows.model.command import Command
 from flows.model.device import Forgotten, MetadataChanged
 from flows.model.frame import Start, Tick
@@ -58,9 +60,22 @@ def test_a_new_name_alone_recomputes_nothing(run_node):
     assert change.recompute_from is None
 
 
-def test_wrong_metadata_are_refused_with_the_field(run_node):
-    (row,) = run_node(NODE, [command(1, "device_put", device_id="site1", glycol_percent="much")]).rows
-    assert row.outcome == "refused" and "glycol_percent" in row.detail
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("glycol_percent", "much"),
+        ("glycol_percent", 31),
+        ("carnot_fraction", 0),
+        ("refrigerant", "R999"),
+        ("timezone", "Mars/Olympus"),
+        ("timezone", "../etc/passwd"),
+        ("valid_from", "yesterday"),
+        ("limits", {"current": {"warning": "x"}}),
+    ],
+)
+def test_wrong_metadata_are_refused_with_the_field(run_node, field, value):
+    (row,) = run_node(NODE, [command(1, "device_put", device_id="site1", **{field: value})]).rows
+    assert row.outcome == "refused" and field in row.detail
 
 
 def test_a_forgotten_device_is_deleted_everywhere_and_an_unknown_one_refused(run_node, a_reading):
