@@ -201,7 +201,7 @@ class Register(Keyed[DeviceState, _Shared]):
 
 
 def check_metadata(entry: DeviceMetadata) -> None:
-    """Refuse what nothing could compute with. Raises ValueError naming the field, the value and what is allowed."""
+    """Refuse what nothing could compute with. Raises ValueError with the field, the value and what is allowed."""
     if entry.refrigerant and entry.refrigerant not in REFRIGERANTS:
         raise ValueError(f"refrigerant {entry.refrigerant!r:.40} is none of {', '.join(REFRIGERANTS)}")
     if not 0.0 <= entry.glycol_percent <= 30.0:
