@@ -10,6 +10,8 @@ import json
 import logging
 import sys
 
+from flows.child import die_with_parent
+
 SEGMENT_BYTES = 8 << 20
 QUEUE_BYTES = 256 << 20
 OTHER_QUEUE_BYTES = 16 << 20
@@ -66,6 +68,7 @@ def main() -> None:
     """Run the broker of a configuration file until a signal ends it."""
     from iotcore.iotcore import IotCoreBroker
 
+    die_with_parent()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # rumqttd reports each packet as an error span; only its real failures end the process, and those say so.
     logging.getLogger("rumqttd").setLevel(logging.CRITICAL)

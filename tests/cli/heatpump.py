@@ -62,11 +62,15 @@ class Running:
         code = self.process.wait(seconds)
         return code, time.monotonic() - began
 
-    def kill(self) -> None:
-        """Clean up after a test."""
+    def clean_up(self) -> None:
+        """Leave nothing behind after a test."""
         if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(5)
+            self.process.terminate()
+            try:
+                self.process.wait(6)
+            finally:
+                self.process.kill()
+                self.process.wait(5)
 
 
 class Up(Running):

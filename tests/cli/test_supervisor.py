@@ -42,7 +42,7 @@ def supervise(tmp_path: Path) -> Iterator:
 
     yield start
     for one in started:
-        one.kill()
+        one.clean_up()
 
 
 def test_processes_start_in_order_and_stop_in_the_opposite_one(supervise):

@@ -35,7 +35,7 @@ def up(tmp_path: Path) -> Iterator:
 
     yield start
     for one in started:
-        one.kill()
+        one.clean_up()
 
 
 def status(running: Up) -> dict[str, dict[str, Any]]:
@@ -114,6 +114,14 @@ def test_status_tells_of_each_process_and_sigterm_ends_all_within_5_s(up):
     assert code == 0 and seconds < 5
     assert not any(alive(process["pid"]) for process in processes.values())
     assert heatpump("status", "--data", running.data).returncode == 1
+
+
+def test_nothing_outlives_a_killed_up(up):
+    running = up()
+    running.until_ready()
+    pids = [process["pid"] for process in status(running).values()]
+    running.end(signal.SIGKILL)
+    wait_for(lambda: not any(map(alive, pids)), seconds=5)
 
 
 def test_every_killed_process_comes_back_and_readings_are_stored_again(up):
