@@ -59,7 +59,11 @@ class Flow:
         """Start without waiting."""
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli.app", "flow"], env=self._environment, stdout=log, stderr=log, text=True
+                [sys.executable, "-m", "flows.cli.app", "flow"],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                text=True,
             )
 
     def ended(self, seconds: float = 20.0) -> int:
@@ -76,7 +80,7 @@ class Flow:
             self.process.kill()
             self.process.wait(5)
         if self.log.exists():
-            print(self.log.read_text()[-5000:])  # pytest shows it where a test failed
+            print(self.log.read_text()[-5000:])  # noqa: T201 (pytest shows it where a test failed)
 
     def stop(self) -> int:
         self.signal(signal.SIGTERM)

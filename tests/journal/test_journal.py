@@ -13,6 +13,7 @@ from flows.journal.retention import frame_at, trim
 from flows.journal.segments import HEADER_BYTES
 from flows.journal.writer import Journal
 from flows.model.frame import FrameKind
+from tests.effort import examples
 
 MESSAGE = FrameKind.MESSAGE
 
@@ -170,7 +171,7 @@ def test_an_opening_without_writing_leaves_no_empty_segments_behind(folder):
     assert len(segments(folder)) == 2
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
 def test_any_truncation_leaves_a_prefix_and_no_number_is_given_twice(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("cut")
@@ -209,7 +210,7 @@ def test_a_segment_that_a_crash_left_half_begun_does_no_harm(folder):
     assert seqs(read_all(folder)[0]) == [1, 2, 3, 4, 5]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
 def test_a_flipped_byte_loses_only_the_frame_it_touches(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("flip")

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from flows.model.reading import ORDER_STEP, Reading
 from flows.nodes.alert import NODE
+from tests.effort import examples
 from tests.oracle.alerts import Change, transitions
 from tests.oracle.readings import FIELDS, Published, values_of
 
@@ -54,7 +55,7 @@ def judged_by_the_node(sent: list[Published]) -> dict[str, list[Change]]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(published())
 def test_the_node_makes_the_oracles_transitions(sent):
     assert judged_by_the_node(sent) == transitions(sent).get("site1", {})

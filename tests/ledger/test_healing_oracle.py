@@ -16,6 +16,7 @@ from flows.model.reading import ORDER_STEP, Reading
 from flows.model.rows import DeviceRow, RawRow
 from flows.nodes.rollup import NODE
 from flows.store import open_reader, open_writer
+from tests.effort import examples
 from tests.oracle.rollups import LENGTH, differences, rows
 from tests.physics.test_fold_oracle import histories, payload_fields
 
@@ -65,7 +66,7 @@ def run(items: list[Any], batch: int, store: Path) -> int:
     return dirty
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(arrivals(), st.sampled_from([1, 2, 7, 1000]))
 def test_any_order_of_arrival_gives_the_oracles_rows(sent, batch):
     samples: dict[int, dict] = {}

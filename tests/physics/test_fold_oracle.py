@@ -14,11 +14,12 @@ from flows.model.quantities import MODES
 from flows.model.rollup import BUCKET_MS, HOLD_MS, RollupRow
 from flows.physics.fold import Fold, Minute, Sample, advance, compose, fold_range
 from tests import oracle
+from tests.effort import examples
 from tests.oracle.rollups import LENGTH, Row, Site, differences, rows
 
 NOON = 1_770_033_600_000  # 2026-02-02T12:00Z
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 temperatures = st.one_of(
     st.floats(-20, 70).map(lambda celsius: round(celsius, 1)), st.sampled_from([15.0, 30.0, 30.8])

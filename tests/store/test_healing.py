@@ -12,6 +12,7 @@ from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, RollupRow
 from flows.model.rows import DeviceRow, RawRow, Retain
 from flows.physics.derive import derived_values
 from flows.physics.fold import Sample, compose, fold_range
+from tests.effort import examples
 
 from .conftest import DAY, FOREVER, HOUR, MINUTE, NOW, SECOND, raw
 
@@ -56,7 +57,7 @@ def stored(store) -> dict[str, list]:
     return {r: built(store.reader.rollups("site1", r, 0, FOREVER, 100_000)) for r in ("1m", "1h", "1d")}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(event, min_size=2, max_size=40), rng=st.randoms(use_true_random=False))
 def test_any_order_split_and_doubling_gives_what_one_fold_gives_bit_for_bit(new_store, events, rng: random.Random):
     store = new_store()
