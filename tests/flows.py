@@ -99,6 +99,9 @@ class Flow:
             return dict(json.load(answer))
 
     def health(self) -> dict[str, Any] | None:
+        """Ask how it is; None while it does not answer. Fails if it has ended."""
+        code = self.process.poll() if self.process else None
+        assert code is None, f"the flow ended with {code}"
         try:
             return self.ask("/health")
         except (OSError, ValueError):
