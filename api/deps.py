@@ -1,6 +1,5 @@
-"""What routes are given: settings, the store's reader, the rules, the flow, the live feed, the clock."""
+"""What routes are given: settings, the store's reader, the rules, the flow, the live feed."""
 
-import time
 from typing import Annotated
 
 import msgspec
@@ -31,11 +30,6 @@ class Context(msgspec.Struct):
     def online_timeout_ms(self) -> int:
         """How long after its last reading a device counts as online. [ms]"""
         return self.settings.online_timeout_s * 1000
-
-
-def now_ms() -> int:
-    """Read the clock. [ms since 1970, UTC]"""
-    return time.time_ns() // 1_000_000
 
 
 def _context(connection: HTTPConnection) -> Context:

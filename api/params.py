@@ -5,20 +5,18 @@ from typing import Annotated, Literal
 from fastapi import Depends, Path, Query
 from pydantic import StringConstraints
 
-from api.deps import now_ms
 from flows.errors import BadQuery
+from flows.model.device import DEVICE_ID
 from flows.model.reading import FUTURE_MS
+from flows.model.times import HOUR_MS, now_ms
 from flows.queries.times import instant
-
-DEVICE_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-HOUR_MS = 3_600_000
 
 DeviceId = Annotated[str, Path(description="Id of the device, as in its MQTT topics.", examples=["site1"])]
 NewDeviceId = Annotated[
     str,
     Path(
         description="Id of the device; one that has sent nothing yet, too.",
-        pattern=DEVICE_ID,
+        pattern=f"^{DEVICE_ID.pattern}$",
         examples=["site1"],
     ),
 ]

@@ -1,15 +1,17 @@
 """devices: list, status; metadata and forgetting are commands to the flow."""
 
+import msgspec
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import answers, schemas
 from api.commands import ANSWERS, CommandId, carry_out
-from api.deps import Context, Given, now_ms
+from api.deps import Context, Given
 from api.params import DeviceId, NewDeviceId
 from flows.errors import BadQuery
-from flows.model.device import Bounds
+from flows.model.device import Bounds, DeviceMetadata, check_metadata
+from flows.model.times import now_ms
 from flows.queries import devices as queries
 
 router = APIRouter(tags=["devices"])
@@ -31,8 +33,9 @@ def status(device_id: DeviceId, given: Given) -> Response:
 @router.put("/api/devices/{device_id}", response_model=schemas.Outcome, responses=ANSWERS)
 async def put(device_id: NewDeviceId, metadata: schemas.Metadata, given: Given, key: CommandId = None) -> Response:
     """Store what is known of a device; what was computed with other values is computed again."""
-    check_limits(given, metadata)
     body = metadata.model_dump(exclude={"valid_from"})
+    check_metadata(msgspec.convert(body, DeviceMetadata))
+    check_limits(given, metadata)
     if metadata.valid_from is not None:
         body["valid_from"] = round(metadata.valid_from.timestamp() * 1000)
     return await carry_out(given, key, "api", "device_put", {**body, "device_id": device_id})

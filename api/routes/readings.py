@@ -6,13 +6,13 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api import answers, schemas
-from api.deps import Given, now_ms
+from api.deps import Given
 from api.params import DeviceId, Fields, Format, Span
+from flows.model.times import iso, now_ms
 from flows.queries import devices
 from flows.queries import readings as queries
 from flows.queries.fields import asked_fields
 from flows.queries.pages import zone_of
-from flows.queries.times import iso
 
 router = APIRouter(tags=["readings"])
 

@@ -5,11 +5,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from api import answers, schemas
-from api.deps import Given, now_ms
+from api.deps import Given
 from api.docs_page import CONTENT_SECURITY, render
 from api.version import VERSION
 from flows.errors import StoreError
-from flows.queries.times import iso
+from flows.model.times import iso, now_ms
 
 router = APIRouter(tags=["root"])
 

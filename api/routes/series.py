@@ -6,14 +6,14 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api import answers, schemas
-from api.deps import Given, now_ms
+from api.deps import Given
 from api.params import DeviceId, End, Fields, Format, Hours, Start, asked_span
+from flows.model.times import iso, now_ms
 from flows.queries import devices
 from flows.queries import series as queries
 from flows.queries.fields import asked_fields
 from flows.queries.pages import zone_of
 from flows.queries.series import MOST_POINTS, USUAL_POINTS
-from flows.queries.times import iso
 
 router = APIRouter(tags=["series"])
 

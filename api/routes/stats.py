@@ -4,7 +4,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api import answers, schemas
-from api.deps import Given, now_ms
+from api.deps import Given
+from flows.model.times import now_ms
 from flows.queries import stats as queries
 
 router = APIRouter(tags=["stats"])

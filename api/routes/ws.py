@@ -6,10 +6,10 @@ from contextlib import suppress
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from api.deps import Given, now_ms
+from api.deps import Given
 from api.live import Client
 from api.messages import Pong, text_of
-from flows.queries.times import iso
+from flows.model.times import iso, now_ms
 
 router = APIRouter()
 

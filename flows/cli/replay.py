@@ -35,7 +35,7 @@ def replay(
     from rich.progress import Progress
 
     from flows.errors import ConfigError
-    from flows.nodes.decode import DEVICE_ID
+    from flows.model.device import DEVICE_ID
     from flows.settings import load_settings
     from flows.sources.recording import survey
     from flows.sources.replay import send, shift_to_now

@@ -1,6 +1,16 @@
 """What we know of a device that it does not send: its metadata."""
 
+import re
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
 import msgspec
+
+from flows.errors import BadQuery
+
+DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+REFRIGERANTS = ("R22", "R32", "R134a", "R290", "R407C", "R410A", "R744", "R1234yf")
+"""As CoolProp names them."""
+MOST_GLYCOL_PERCENT = 30.0
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -16,7 +26,7 @@ class DeviceMetadata(msgspec.Struct, frozen=True):
     valid_from       : readings at or after it are computed with this. [ms since 1970, UTC]
     name, location   : for people.
     timezone         : IANA name; days and months are the site's.
-    refrigerant      : CoolProp name, or "" where unknown: then nothing is derived from pressures.
+    refrigerant      : one of REFRIGERANTS, or "" where unknown: then nothing is derived from pressures.
     pressure_absolute: pressures are psia, not psig.
     glycol_percent   : of the water loop. [%, 0 … 30]
     carnot_fraction  : η for estimated heat, share of the Carnot COP reached. [0 … 1]
@@ -37,6 +47,21 @@ class DeviceMetadata(msgspec.Struct, frozen=True):
 
 
 DEFAULT_METADATA = DeviceMetadata()
+
+
+def check_metadata(entry: DeviceMetadata) -> None:
+    """Refuse what nothing could compute with. Raises BadQuery."""
+    if entry.refrigerant and entry.refrigerant not in REFRIGERANTS:
+        raise BadQuery("refrigerant", entry.refrigerant[:40], f"must be empty or one of {', '.join(REFRIGERANTS)}")
+    if not 0.0 <= entry.glycol_percent <= MOST_GLYCOL_PERCENT:
+        raise BadQuery("glycol_percent", entry.glycol_percent, f"must be 0 … {MOST_GLYCOL_PERCENT:g}")
+    if not 0.0 < entry.carnot_fraction <= 1.0:
+        raise BadQuery("carnot_fraction", entry.carnot_fraction, "must be greater than 0 and at most 1")
+    try:
+        ZoneInfo(entry.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        allowed = "must be an IANA time zone, such as Europe/Berlin"
+        raise BadQuery("timezone", entry.timezone[:40], allowed) from None
 
 
 def metadata_at(history: list[DeviceMetadata], at: int) -> DeviceMetadata:

@@ -10,19 +10,18 @@ State  ids of the newest commands, so that a repeated one has one effect
 
 import json
 import math
-import re
 from typing import Any
 
 import msgspec
 
 from flows.model.command import Command, refused
 from flows.model.dead_letter import KEPT_BYTES, DeadLetter
+from flows.model.device import DEVICE_ID
 from flows.model.frame import Frame
 from flows.model.quantities import QUANTITIES
 from flows.model.reading import EARLIEST_MS, FUTURE_MS, ORDER_STEP, DeviceAlert, Reading, Status
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 
-DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MAX_READINGS = 5_000
 MAX_STATUS_CHARS = 1_000
 KNOWN_COMMANDS = ("alert_ack", "device_put", "device_forget")

@@ -10,26 +10,26 @@ A device's commands follow its messages in the pipe, so a correction takes effec
 """
 
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from flows.errors import BadQuery
 from flows.model.command import Command, done, refused
 from flows.model.device import (
+    DEVICE_ID,
     DeviceMetadata,
     Forgotten,
     MetadataChanged,
+    check_metadata,
     metadata_at,
     with_metadata,
 )
 from flows.model.frame import Start, Tick
 from flows.model.reading import ORDER_STEP, Reading, Status
 from flows.model.rows import DeviceRow, Forget, Retain
-from flows.nodes.decode import DEVICE_ID
+from flows.model.times import DAY_MS
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
-from flows.physics.refrigerant import REFRIGERANTS
 
-DAY_MS = 86_400_000
 MOST_DAYS_A_DAY = 2
 """A server clock that jumps ahead must not empty the store."""
 
@@ -185,7 +185,7 @@ class Register(Keyed[DeviceState, _Shared]):
         try:
             entry = msgspec.convert(body, DeviceMetadata)
             check_metadata(entry)
-        except (msgspec.ValidationError, ValueError) as error:
+        except (msgspec.ValidationError, BadQuery) as error:
             rows.append(refused(command, f"metadata: {error}"))
             return
         order = command.seq * ORDER_STEP
@@ -198,20 +198,6 @@ class Register(Keyed[DeviceState, _Shared]):
         rows.append(done(command, f"metadata of {device_id} stored"))
         recompute = entry.valid_from if computes_otherwise(before, entry) else None
         passed.append(MetadataChanged(device_id, order, state.metadata, recompute))
-
-
-def check_metadata(entry: DeviceMetadata) -> None:
-    """Refuse what nothing could compute with. Raises ValueError with the field, the value and what is allowed."""
-    if entry.refrigerant and entry.refrigerant not in REFRIGERANTS:
-        raise ValueError(f"refrigerant {entry.refrigerant!r:.40} is none of {', '.join(REFRIGERANTS)}")
-    if not 0.0 <= entry.glycol_percent <= 30.0:
-        raise ValueError(f"glycol_percent {entry.glycol_percent} is not within 0 … 30")
-    if not 0.0 < entry.carnot_fraction <= 1.0:
-        raise ValueError(f"carnot_fraction {entry.carnot_fraction} is not within 0 … 1")
-    try:
-        ZoneInfo(entry.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"timezone {entry.timezone!r:.40} is no IANA name such as Europe/Berlin") from None
 
 
 def computes_otherwise(before: DeviceMetadata, after: DeviceMetadata) -> bool:

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 PA_PER_PSI = 6894.757293168
 ATMOSPHERE_PSI = 14.695949
 
-REFRIGERANTS = ("R22", "R32", "R134a", "R290", "R407C", "R410A", "R744", "R1234yf")
 _GRID_POINTS = 2000
 
 
@@ -33,7 +32,7 @@ def dew_temperature(psia: float, refrigerant: str) -> float | None:
     """Temperature at which the vapour condenses at a pressure. [°C]
 
     psia        : absolute pressure. [psi]
-    refrigerant : one of REFRIGERANTS.
+    refrigerant : one of device.REFRIGERANTS.
     None outside −60 °C … the critical point. Interpolated in ln p over 2 000 points, within 2 mK of CoolProp.
     """
     if psia <= 0.0:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from flows.queries.times import iso
+from flows.model.times import iso
 from flows.store.protocol import StoredAlert, StoreReader
 
 

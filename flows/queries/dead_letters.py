@@ -5,7 +5,7 @@ import base64
 import msgspec
 
 from flows.errors import NotFound
-from flows.queries.times import iso
+from flows.model.times import iso
 from flows.store.protocol import StoredDeadLetter, StoreReader
 
 
@@ -21,16 +21,9 @@ class DeadLetterLine(msgspec.Struct, frozen=True):
     size: int
 
 
-class DeadLetterAnswer(msgspec.Struct, frozen=True):
+class DeadLetterAnswer(DeadLetterLine, frozen=True):
     """One refused message with the head of its body. encoding: utf-8, or base64 where the bytes are no text."""
 
-    id: int
-    device_id: str
-    topic: str
-    arrived: str
-    reason: str
-    detail: str
-    size: int
     encoding: str
     payload: str
 

@@ -8,7 +8,7 @@ from flows.errors import DeviceNotFound
 from flows.model.device import DeviceMetadata, metadata_at
 from flows.model.quantities import BY_NAME, QUANTITIES
 from flows.model.rules import Rule
-from flows.queries.times import iso
+from flows.model.times import iso
 from flows.store.protocol import StoredDevice, StoreReader
 
 Answer = dict[str, object]

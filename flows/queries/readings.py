@@ -6,10 +6,11 @@ from zoneinfo import ZoneInfo
 from flows.errors import NotFound
 from flows.model.quantities import BY_NAME, ENERGY_COLUMNS, HEAT_SOURCES
 from flows.model.rollup import BUCKET_MS
+from flows.model.times import iso
 from flows.queries.fields import columns_of_rollups, refuse_rollup_columns
 from flows.queries.open_bucket import frontier
 from flows.queries.pages import PAGE_ROWS, AnyResolution, bucket_start, pages
-from flows.queries.times import LATEST_MS, iso
+from flows.queries.times import LATEST_MS
 from flows.store.protocol import Columns, StoredDevice, StoredReading, StoreReader
 
 Row = dict[str, object]

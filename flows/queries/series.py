@@ -8,6 +8,7 @@ import msgspec
 
 from flows.errors import BadQuery
 from flows.model.quantities import BY_NAME, HEAT_SOURCES
+from flows.model.times import iso
 from flows.queries.completeness import Gap, gaps, raw_coverage, rollup_coverage
 from flows.queries.fields import (
     any_in_rollups_only,
@@ -18,7 +19,7 @@ from flows.queries.fields import (
 )
 from flows.queries.pages import AnyResolution, bucket_end, bucket_start, pages
 from flows.queries.resolution import choose
-from flows.queries.times import iso, iso_all
+from flows.queries.times import iso_all
 from flows.store.protocol import Columns, StoredDevice, StoreReader
 
 USUAL_POINTS = 2_000

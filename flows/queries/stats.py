@@ -2,8 +2,8 @@
 
 import msgspec
 
+from flows.model.times import iso
 from flows.queries.devices import is_online
-from flows.queries.times import iso
 from flows.store.protocol import StoreReader
 
 

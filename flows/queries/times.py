@@ -1,18 +1,12 @@
-"""Instants as clients write and read them: ISO 8601, UTC, milliseconds."""
+"""Instants as clients write them, and many at once as they read them: ISO 8601, UTC, milliseconds."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from flows.errors import BadQuery
-
-HOUR_MS = 3_600_000
+from flows.model.times import HOUR_MS, iso
 
 LATEST_MS = 7_258_118_399_999
 """2199-12-31T23:59:59.999Z: stores and calendars go further, so a day more overflows nothing. [ms]"""
-
-
-def iso(ms: int) -> str:
-    """Format an instant. ms: [ms since 1970, UTC]."""
-    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:-6]}.{ms % 1000:03d}Z"
 
 
 def iso_all(times: list[int]) -> list[str]:

@@ -1,9 +1,7 @@
-"""live: what is fresh, to `heatpump-live/…` (contract §2). At least once, never from replay, never waited for."""
+"""live: what is fresh, to `heatpump-live/…` (docs/reference/mqtt.md). At least once, never from replay."""
 
 import logging
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -12,6 +10,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from flows.build import Piece
 from flows.model.alert import Transition
 from flows.model.reading import Reading
+from flows.model.times import iso, now_ms
 
 log = logging.getLogger("heatpump.live")
 
@@ -47,11 +46,6 @@ def transition_message(change: Transition) -> bytes:
     return msgspec.json.encode({"time": iso(change.at), **msgspec.to_builtins(change)})
 
 
-def iso(ms: int) -> str:
-    """Format an instant, ISO 8601 UTC with milliseconds."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 class LiveSink(FixedPartitionedSink[Piece, None]):
     """Publishes fresh readings and transitions."""
 
@@ -82,7 +76,7 @@ class LivePartition(StatefulSinkPartition[Piece, None]):
 
     def write_batch(self, values: list[Piece]) -> None:
         """Publish what is fresh."""
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         for item in (item for piece in values for item in piece.items):
             if now - item.arrived > FRESH_MS:
                 continue

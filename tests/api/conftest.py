@@ -11,12 +11,12 @@ import pytest
 import uvicorn
 
 from api.app import create_app
-from api.deps import now_ms
 from api.serve import config, listening
 from flows.model.alert import Transition
 from flows.model.dead_letter import DeadLetter
 from flows.model.device import Bounds, DeviceMetadata
 from flows.model.rows import DeviceRow
+from flows.model.times import now_ms
 from flows.settings import Settings, load_settings
 from flows.store import open_reader, open_writer
 from tests.filled import fill, ordinary

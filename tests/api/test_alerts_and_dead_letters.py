@@ -2,7 +2,7 @@
 
 import base64
 
-from flows.queries.times import iso
+from flows.model.times import iso
 
 MINUTE, HOUR = 60_000, 3_600_000
 

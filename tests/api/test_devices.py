@@ -1,7 +1,8 @@
-"""Root, health, stats, devices and their status: contract §4."""
+"""Root, health, stats, devices and their status: docs/reference/api.md."""
 
 from flows.model.quantities import QUANTITIES
-from flows.queries.times import instant, iso
+from flows.model.times import iso
+from flows.queries.times import instant
 
 
 def test_the_root_says_what_this_is(api):

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from flows.queries.times import iso
+from flows.model.times import iso
 
 DAY = 86_400_000
 

@@ -7,7 +7,8 @@ from flows.model.device import Forgotten, MetadataChanged
 from flows.model.frame import Start, Tick
 from flows.model.reading import ORDER_STEP, Status
 from flows.model.rows import DeviceRow, Forget, Retain
-from flows.nodes.device import DAY_MS, NODE
+from flows.model.times import DAY_MS
+from flows.nodes.device import NODE
 
 from .conftest import NOW
 

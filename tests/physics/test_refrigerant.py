@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.physics.refrigerant import ATMOSPHERE_PSI, PA_PER_PSI, REFRIGERANTS, absolute_psi, dew_temperature
+from flows.model.device import REFRIGERANTS
+from flows.physics.refrigerant import ATMOSPHERE_PSI, PA_PER_PSI, absolute_psi, dew_temperature
 
 NISTIR_7350 = Path(__file__).parents[1] / "data" / "nistir-7350" / "nistir7350_appendixD_nofault_selected.csv"
 

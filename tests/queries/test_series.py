@@ -8,9 +8,10 @@ import pytest
 from flows.errors import BadQuery
 from flows.model.device import DeviceMetadata
 from flows.model.rollup import BUCKET_MS
+from flows.model.times import iso
 from flows.queries.fields import asked_fields
 from flows.queries.series import Series, plan, series, table
-from flows.queries.times import instant, iso
+from flows.queries.times import instant
 from flows.store import open_reader
 from flows.store.protocol import StoreReader
 from tests.filled import Values, fill, ordinary

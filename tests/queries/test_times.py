@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.errors import BadQuery
-from flows.queries.times import LATEST_MS, instant, iso, iso_all
+from flows.model.times import iso
+from flows.queries.times import LATEST_MS, instant, iso_all
 
 INSTANTS = st.integers(0, LATEST_MS)
 
