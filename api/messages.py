@@ -1,4 +1,4 @@
-"""What a WebSocket client is told (contract §4), made from what the flow publishes (contract §2)."""
+"""What a WebSocket client is told (docs/reference/api.md), made from what the flow publishes (mqtt.md there)."""
 
 import msgspec
 
@@ -29,7 +29,7 @@ class SensorData(msgspec.Struct, tag_field="type", tag="sensor_data"):
 
 
 class Alert(msgspec.Struct, tag_field="type", tag="alert"):
-    """A transition of an alert; id and state are additions to the contract's fields."""
+    """A transition of an alert; id names the alert, state the kind of transition."""
 
     device_id: str
     alert_type: str

@@ -1,1 +1,1 @@
-"""The pipeline: MQTT to journal to node graph to store. docs/explanation/architecture.md draws it."""
+"""The pipeline: MQTT to journal to node graph to store. docs/explanation/delivery.md tells how."""

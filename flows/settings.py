@@ -102,7 +102,7 @@ class Settings(BaseSettings):
         ge=5,
         le=86_400,
         validation_alias=_named("HEATPUMP_OFFLINE_TICKS"),
-        description="Journaled seconds of silence after which a device counts as offline. [s]",
+        description="Journaled seconds without a reading after which a device counts as offline. [s]",
     )
     epoch_ms: int = Field(
         5_000,

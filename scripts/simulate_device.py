@@ -165,7 +165,7 @@ class HeatPump:
         return STANDBY_W + max(self.output, 1500.0) / (0.45 * (self.condensing + 273.0) / lift)
 
     def reading(self, device_id: str, at_s: float) -> dict[str, Any]:
-        """Measure everything at `at_s`, in the form of the data contract. [s since 1970]"""
+        """Measure everything at `at_s`, in the form of docs/reference/mqtt.md. [s since 1970]"""
         self.advance(at_s)
         noise = self.random.gauss
         voltage = round(self.voltage + noise(0.0, 0.2), 1)

@@ -131,7 +131,7 @@ class Connection:
         self._client.loop_write()
 
     def ping(self) -> None:
-        """Ask the broker whether it is there; paho does so by itself only after silence."""
+        """Ask the broker whether it is there; paho does so by itself only when nothing else was sent."""
         self._client._send_pingreq()
 
     @property

@@ -1,4 +1,4 @@
-"""What was refused, and why: kept with its original, never lost in silence."""
+"""What was refused, and why: kept with its original, never lost unseen."""
 
 import msgspec
 

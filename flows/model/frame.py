@@ -44,7 +44,7 @@ class Frame(msgspec.Struct, frozen=True):
 class Tick(msgspec.Struct, frozen=True):
     """A journaled second: one in which ingest was subscribed throughout.
 
-    n       : how many there have been, this one included; silence is counted in these.
+    n       : how many there have been, this one included; how long no reading came is counted in these.
     arrived : server time. [ms since 1970, UTC]
     """
 

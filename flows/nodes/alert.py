@@ -1,4 +1,4 @@
-"""alert: judge readings by threshold rules, ticks by silence; keep what devices raise themselves.
+"""alert: judge readings by threshold rules, ticks by who sent none; keep what devices raise themselves.
 
 In     Reading, Status, DeviceAlert, Tick, Start, Command alert_ack, MetadataChanged, Forgotten
 Out    items        the same, but for the command
@@ -177,7 +177,7 @@ class Alerts(Keyed[AlertMemory, _Shared]):
         elif running is True and state.settled_from is None:
             state.settled_from = reading.at + SETTLE_MS
 
-    # ---- silence
+    # ---- no reading for too long
 
     def _tick(self, tick: Tick, changes: list[Transition]) -> None:
         shared = self.shared
@@ -194,7 +194,7 @@ class Alerts(Keyed[AlertMemory, _Shared]):
                     self._offline(device_id, "no reading for too long", cause, changes)
 
     def _watch(self, device_id: str, state: AlertMemory) -> None:
-        """Look at a device again when it may have been silent for too long."""
+        """Look at a device again when it may have sent no reading for too long."""
         if state.heard >= 0 and OFFLINE not in state.open:
             due = max(state.heard + self.shared.offline_ticks, self.shared.tick + 1)
             self._due.setdefault(due, []).append(device_id)

@@ -1,4 +1,4 @@
-"""clock: give every reading its event time (contract §1, Time).
+"""clock: give every reading its event time (docs/reference/mqtt.md, Time).
 
 In     Reading, Tick, Start
 Out    dated     Reading with `at` and `clock`, in order; the other kinds as they came

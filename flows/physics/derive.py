@@ -1,4 +1,4 @@
-"""Quantities that follow from one message alone (contract §7)."""
+"""Quantities that follow from one message alone (docs/reference/quantities.md)."""
 
 from flows.model.device import DeviceMetadata
 from flows.model.quantities import QUANTITIES

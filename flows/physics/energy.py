@@ -1,7 +1,7 @@
 """What a heat pump is doing, and how counters turn into energy."""
 
 RUNNING_POWER_W = 150.0
-"""From here on a machine that sends no compressor flag counts as running (domain.md §2, E1)."""
+"""From here on a machine that sends no compressor flag counts as running (emoncms: myheatpump_process.php)."""
 
 COOLING_ABOVE_C = 15.0
 """Heat is taken from the water for cooling only when it is this warm outdoors; below, it is a defrost's end."""

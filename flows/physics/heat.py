@@ -3,16 +3,17 @@
 from bisect import bisect_right
 
 WATER_CP = 4186.0
-"""Heat capacity of water, contract §7. [J/(kg K)]"""
+"""Heat capacity of water. [J/(kg K)]"""
 
 _GLYCOL_PERCENT = (0.0, 10.0, 15.0, 20.0, 25.0, 30.0)
 _GLYCOL_CP = (WATER_CP, 4120.0, 4100.0, 4070.0, 3980.0, 3900.0)
 
 
 def heat_capacity(glycol_percent: float) -> float:
-    """Heat capacity of a water-glycol mixture, linear between the points of domain.md §2. [J/(kg K)]
+    """Heat capacity of a water-glycol mixture, linear between the points of ECODAN_Bridge.ino. [J/(kg K)]
 
     glycol_percent : 0 … 30; outside, the nearest end. [%]
+    Source: F1p/Mitsubishi-CN105, whose points these are, but for water's.
     """
     percent = min(max(glycol_percent, 0.0), 30.0)
     right = min(bisect_right(_GLYCOL_PERCENT, percent), len(_GLYCOL_PERCENT) - 1)

@@ -1,4 +1,7 @@
-"""Carnot's limit, and heat estimated from it where no flow is measured (domain.md §2, sources E1 and E2)."""
+"""Carnot's limit, and heat estimated from it where no flow is measured.
+
+Sources: emoncms/app myheatpump_process.php, emoncms/postprocess carnot_cop_simulator.php (there +4 K and −6 K).
+"""
 
 CONDENSER_OFFSET_K = 2.0
 EVAPORATOR_OFFSET_K = 6.0

@@ -26,7 +26,7 @@ Payload = dict[str, Any]
 
 
 class Sent(NamedTuple):
-    """One reading: event time [ms since 1970, UTC] and its payload in the contract's form, without timestamp."""
+    """One reading: event time [ms since 1970, UTC] and its payload (docs/reference/mqtt.md), without timestamp."""
 
     at: int
     payload: Payload

@@ -1,4 +1,4 @@
-"""clock: the time rules of contract §1, and that no order or restart changes what they give."""
+"""clock: the time rules of docs/reference/mqtt.md, and that no order or restart changes what they give."""
 
 from hypothesis import given
 from hypothesis import strategies as st

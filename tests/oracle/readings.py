@@ -1,4 +1,4 @@
-"""What was published, read by contract §1, §2 and §7: the raw rows that must be stored."""
+"""What was published, read by docs/reference/mqtt.md and quantities.md: the raw rows that must be stored."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Journal, recovery state and store can each be lost, restored or rolled back alone (architecture, decision 2)."""
+"""Journal, recovery state and store can each be lost, restored or rolled back alone (docs/explanation/delivery.md)."""
 
 import shutil
 from contextlib import closing
