@@ -157,7 +157,7 @@ def _read_command(body: bytes) -> CommandRequest:
         request = msgspec.json.decode(body, type=CommandRequest)
     except msgspec.ValidationError as error:
         raise _Refused(422, f"{error}; a command has the texts id, by, name and the object body") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise _Refused(400, f"the body is not JSON: {error}") from None
     for name in ("id", "by", "name"):
         if not 0 < len(getattr(request, name)) <= MOST_CHARS:

@@ -1,5 +1,6 @@
 """What devices say: readings, status and the alerts they raise themselves."""
 
+import math
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,17 @@ EARLIEST_MS = 1_577_836_800_000
 
 FUTURE_MS = 300_000
 """How far ahead of its arrival a reading may be dated. [ms]"""
+
+
+def finite(value: object) -> float | None:
+    """Read a number as a float; None for anything else, NaN, infinity and what no float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 class Reading(msgspec.Struct):

@@ -3,23 +3,24 @@
 In     Frame (messages), Tick, Command, Start
 Out    items  Reading, Status, DeviceAlert, and the other kinds as they came
        dead   DeadLetter bad_topic, bad_device_id, too_large, not_json, not_an_object, empty, device_mismatch,
-              too_many_readings, bad_status, bad_alert
+              too_many_readings, bad_status, bad_alert, internal (a mistake of ours that the message met)
        rows   CommandOutcome of a command nobody knows
 State  ids of the newest commands, so that a repeated one has one effect
 """
 
 import json
-import math
+import logging
 from typing import Any
 
 import msgspec
 
+from flows.model.alert import Level
 from flows.model.command import Command, refused
 from flows.model.dead_letter import KEPT_BYTES, DeadLetter
 from flows.model.device import DEVICE_ID
 from flows.model.frame import Frame
 from flows.model.quantities import QUANTITIES
-from flows.model.reading import EARLIEST_MS, FUTURE_MS, ORDER_STEP, DeviceAlert, Reading, Status
+from flows.model.reading import EARLIEST_MS, FUTURE_MS, ORDER_STEP, DeviceAlert, Reading, Status, finite
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 
 MAX_READINGS = 5_000
@@ -27,7 +28,10 @@ MAX_STATUS_CHARS = 1_000
 KNOWN_COMMANDS = ("alert_ack", "device_put", "device_forget")
 _REMEMBERED_COMMANDS = 1_000
 _ONLINE = {"true": True, "1": True, "online": True, "false": False, "0": False, "offline": False}
-_LEVELS = {"warning", "critical"}
+_LEVELS: tuple[Level, ...] = ("warning", "critical")
+_LEVEL_NAMES = ("voltage", "compressor_temp", "pressure_high", "pressure_low", "current")
+
+log = logging.getLogger("heatpump.decode")
 
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _decode = msgspec.json.Decoder().decode
@@ -63,7 +67,7 @@ def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame) -> Readi
     """
     try:
         payload = _object(_decode(raw))
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         payload = _object(_parse_leniently(raw))
         raw = msgspec.json.encode(payload)
     if not payload:
@@ -75,14 +79,16 @@ def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame) -> Readi
     _collect(payload, _PATHS, values)
     invalid, levels = payload.get("valid"), payload.get("alerts")
     boot_id, number = payload.get("boot_id"), payload.get("seq")
-    version = payload.get("version", payload.get("firmware_version"))
+    version = payload.get("version")
+    if version is None:
+        version = payload.get("firmware_version")
     return Reading(
         device_id,
         order,
         frame.arrived,
         values,
-        timestamp=_timestamp(payload.get("timestamp")),
-        boot_id=str(boot_id)[:64] if isinstance(boot_id, str | int) else None,
+        timestamp=finite(payload.get("timestamp")),
+        boot_id=f"{boot_id}"[:64] if isinstance(boot_id, str) or finite(boot_id) is not None else None,
         number=number if type(number) is int and 0 <= number < 2**53 else None,
         version=version[:64] if isinstance(version, str) else None,
         levels=_levels(levels) if isinstance(levels, dict) else {},
@@ -99,13 +105,23 @@ def _object(payload: Any) -> dict[str, Any]:
 
 
 def _parse_leniently(raw: bytes) -> Any:
-    """Read JSON with NaN, Infinity and 1e999 in it: those fields are dropped, the others survive."""
+    """Read JSON with NaN, Infinity, 1e999 or half a surrogate pair in it: that becomes null or �."""
     try:
-        return json.loads(raw)
+        return _cleaned(json.loads(raw))
     except RecursionError:
         raise Refused("not_json", "the JSON is nested too deeply") from None
     except ValueError as error:
         raise Refused("not_json", f"not JSON: {str(error)[:120]}") from None
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_cleaned(key): _cleaned(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(inner) for inner in value]
+    return value if value is None or isinstance(value, bool) or finite(value) is not None else None
 
 
 def _collect(payload: dict[str, Any], paths: dict[str, Any], values: dict[str, Any]) -> None:
@@ -119,37 +135,26 @@ def _collect(payload: dict[str, Any], paths: dict[str, Any], values: dict[str, A
             _collect(value, path, values)
 
 
-def _timestamp(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value
-
-
 def _levels(levels: dict[str, Any]) -> dict[str, int]:
-    return {
-        name[:32]: int(level)
-        for name, level in list(levels.items())[:16]
-        if isinstance(level, int | float) and level in (0, 1, 2)
-    }
+    found = ((name, levels.get(name)) for name in _LEVEL_NAMES)
+    return {name: int(level) for name, level in found if isinstance(level, int | float) and level in (0, 1, 2)}
 
 
 def parse_readings(frame: Frame, device_id: str) -> list[tuple[int, bytes]]:
     """Split a data message into its readings: (order, JSON bytes) each, oldest first.
 
-    Raises Refused: too_large, not_json, empty, too_many_readings.
+    Raises Refused: not_json, empty, too_many_readings.
     """
     payload, first = frame.payload, frame.seq * ORDER_STEP
-    if frame.original_bytes:
-        raise Refused("too_large", f"{frame.original_bytes} bytes; the most a message may have is 256 kB")
     if not payload.lstrip()[:1] == b"[":
         return [(first, payload)]
     try:
         parts = [bytes(part) for part in _elements.decode(payload)]
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         array = _parse_leniently(payload)
         if not isinstance(array, list):
             raise Refused("not_json", "not a JSON array") from None
-        parts = [json.dumps(part).encode() for part in array[: MAX_READINGS + 1]]
+        parts = [msgspec.json.encode(part) for part in array[: MAX_READINGS + 1]]
     if not parts:
         raise Refused("empty", "the array has no readings")
     if len(parts) > MAX_READINGS:
@@ -177,12 +182,12 @@ def parse_status(frame: Frame, device_id: str, name: str) -> Status:
 def parse_alert(frame: Frame, device_id: str) -> DeviceAlert:
     """Read an alert that a device raised itself. Raises Refused: not_json, not_an_object, bad_alert."""
     body = _object(_parse_leniently(frame.payload))
-    alert_type, level, value = body.get("type"), body.get("level"), body.get("value")
+    alert_type, level, value, message = (body.get(key) for key in ("type", "level", "value", "message"))
     if not isinstance(alert_type, str) or not 0 < len(alert_type) <= 64:
         raise Refused("bad_alert", f"type is {alert_type!r:.60}; a text of 1 to 64 characters is needed")
     if level not in _LEVELS:
         raise Refused("bad_alert", f"level is {level!r:.60}; warning or critical is allowed")
-    sent = _timestamp(body.get("timestamp"))
+    sent = finite(body.get("timestamp"))
     plausible = sent is not None and EARLIEST_MS <= sent <= frame.arrived + FUTURE_MS
     return DeviceAlert(
         device_id,
@@ -191,8 +196,8 @@ def parse_alert(frame: Frame, device_id: str) -> DeviceAlert:
         int(sent) if sent is not None and plausible else frame.arrived,
         alert_type,
         level,
-        float(value) if isinstance(value, int | float) and math.isfinite(value) else None,
-        str(body.get("message") or "")[:500],
+        finite(value),
+        message[:500] if isinstance(message, str) else "",
     )
 
 
@@ -236,24 +241,26 @@ class Decode(Keyed[_None, _Shared]):
                 raise Refused("bad_topic", "the topic is none of heatpump/{id}/data, status/…, alerts")
             if not DEVICE_ID.fullmatch(device_id):
                 raise Refused("bad_device_id", "a device id is 1 to 64 letters, digits, _ . -")
+            if frame.original_bytes:
+                raise Refused("too_large", f"{frame.original_bytes} bytes; a message may have 256 kB at most")
             if kind == "data":
                 self._data(frame, device_id, passed, dead)
             elif kind == "alerts":
                 passed.append(parse_alert(frame, device_id))
             else:
                 passed.append(parse_status(frame, device_id, detail))
-        except Refused as why:
+        except Exception as error:
             if kind == "data":
                 self.counts.update(("received", "dead readings"))
             known = device_id if DEVICE_ID.fullmatch(device_id) else ""
-            dead.append(_letter(frame, known, frame.seq * ORDER_STEP, why, frame.payload))
+            dead.append(_letter(frame, known, frame.seq * ORDER_STEP, _why(error), frame.payload))
 
     def _data(self, frame: Frame, device_id: str, passed: list[Any], dead: list[DeadLetter]) -> None:
         for order, raw in parse_readings(frame, device_id):
             try:
                 passed.append(parse_reading(raw, device_id, order, frame))
-            except Refused as why:
-                dead.append(_letter(frame, device_id, order, why, raw))
+            except Exception as error:
+                dead.append(_letter(frame, device_id, order, _why(error), raw))
                 self.counts["dead readings"] += 1
             self.counts["received"] += 1
 
@@ -269,6 +276,14 @@ class Decode(Keyed[_None, _Shared]):
             passed.append(command)
         else:
             rows.append(refused(command, f"no command is called {command.name!r:.60}"))
+
+
+def _why(error: Exception) -> Refused:
+    """Name the reason; a mistake of ours costs one message, never the flow."""
+    if isinstance(error, Refused):
+        return error
+    log.error("decode met what it should have refused: %s", error, exc_info=error)
+    return Refused("internal", f"{type(error).__name__}: {str(error)[:200]}")
 
 
 def _letter(frame: Frame, device_id: str, order: int, why: Refused, raw: bytes) -> DeadLetter:

@@ -6,7 +6,6 @@ Out    ok    Reading, implausible fields removed; the other kinds as they came
 State  none
 """
 
-import math
 from collections import Counter
 from typing import Any
 
@@ -15,7 +14,7 @@ import msgspec
 from flows.errors import ConfigError
 from flows.model.dead_letter import KEPT_BYTES, DeadLetter
 from flows.model.quantities import BY_NAME, COUNTERS, FLAGS, QUANTITIES
-from flows.model.reading import Reading, Value
+from flows.model.reading import Reading, Value, finite
 from flows.nodes.ports import Node, Ports, Snapshot, Stateless
 
 SENTINELS = frozenset((-127.0, 32767.0, 65535.0))
@@ -59,7 +58,7 @@ def check(reading: Reading, spans: dict[str, tuple[float, float]], removed: Coun
                 removed["wrong type"] += 1
         elif isinstance(value, bool) or not isinstance(value, int | float):
             removed["wrong type"] += 1
-        elif not math.isfinite(value):
+        elif finite(value) is None:
             removed["not finite"] += 1
         elif value in SENTINELS and name not in COUNTERS:
             removed["sentinel"] += 1

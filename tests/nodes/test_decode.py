@@ -100,6 +100,9 @@ def test_nan_and_infinity_cost_their_field_and_the_rest_survives(run_node, a_mes
         ("heatpump/site1/alerts", b'{"type":"x","level":"bad"}', "bad_alert"),
         ("heatpump/site1/alerts", b'{"level":"warning"}', "bad_alert"),
         ("heatpump/site1/alerts", b"nonsense", "not_json"),
+        ("heatpump/site1/alerts", b'{"type":"x","level":[]}', "bad_alert"),
+        ("heatpump/site1/alerts", b'{"type":"x","level":{}}', "bad_alert"),
+        ("heatpump/site1/data", b'{"a":"\xff","electrical":{"voltage":230}}', "not_json"),
     ],
 )
 def test_what_cannot_be_read_is_a_dead_letter_and_the_next_good_reading_arrives(
@@ -111,6 +114,49 @@ def test_what_cannot_be_read_is_a_dead_letter_and_the_next_good_reading_arrives(
     letter = out.dead[0]
     assert letter.topic == topic and payload.startswith(letter.payload) and letter.size == len(payload)
     assert [item.order for item in out.items] == [2 * ORDER_STEP]
+
+
+HUGE = b"9" * 4000
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"x":"\\ud800","electrical":{"voltage":230}}',
+        b'{"\\ud800":1,"electrical":{"voltage":230},"version":"\\udfff"}',
+        b'[{"x":"\\ud800","electrical":{"voltage":230}}]',
+        b'{"timestamp":' + HUGE + b',"electrical":{"voltage":230}}',
+        b'{"temperature":{"inlet":' + HUGE + b'},"electrical":{"voltage":230},"boot_id":' + HUGE + b"}",
+        b'{"timestamp":1e308,"seq":1e308,"electrical":{"voltage":230}}',
+    ],
+)
+def test_half_surrogates_and_numbers_no_float_can_hold_cost_their_field_only(run_node, a_message, payload):
+    (reading,) = run_node(NODE, [a_message(payload)]).items
+    assert reading.values["voltage"] == 230
+    assert msgspec.json.decode(reading.raw)
+
+
+def test_an_alert_with_a_huge_value_or_half_a_surrogate_is_kept_without_them(run_node, a_message):
+    body = b'{"type":"x","level":"warning","value":' + HUGE + b',"timestamp":' + HUGE + b',"message":"a\\ud800"}'
+    (alert,) = run_node(NODE, [a_message(body, topic="heatpump/site1/alerts")]).items
+    assert (alert.value, alert.at, alert.message) == (None, NOW, "a?")
+
+
+def test_only_the_levels_that_firmware_knows_are_taken(run_node, a_message):
+    payload = '{"electrical":{"voltage":230},"alerts":{"offline":2,"voltage":1,"n17":1,"current":"x"}}'
+    (reading,) = run_node(NODE, [a_message(payload)]).items
+    assert reading.levels == {"voltage": 1}
+
+
+def test_the_version_is_found_under_either_name(run_node, a_message):
+    payload = '{"version":null,"firmware_version":"F1","electrical":{"voltage":230}}'
+    assert run_node(NODE, [a_message(payload)]).items[0].version == "F1"
+
+
+@pytest.mark.parametrize("topic", ["status/x", "alerts", "data"])
+def test_a_message_that_ingest_cut_is_too_large_on_any_topic(run_node, a_message, topic):
+    (letter,) = run_node(NODE, [a_message(b"x" * 99, topic=f"heatpump/site1/{topic}", original_bytes=10**6)]).dead
+    assert (letter.reason, letter.size) == ("too_large", 10**6)
 
 
 def test_an_oversized_message_is_a_dead_letter_that_keeps_its_head_and_size(run_node, a_message):
