@@ -1,4 +1,4 @@
-"""The commands of README and how-to pages run as written, against one running system."""
+"""The commands of README, how-to pages and the MQTT reference run as written, against one running system."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from tests.brokers import free_port
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("docs")]
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "docs/reference/mqtt.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
 
 ENDLESS = ("scripts/simulate_device.py", "heatpump api")
 """Commands that run until they are stopped: `timeout` does that after a few seconds, and says 124."""
@@ -66,7 +66,7 @@ class System:
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         command = command.replace(":8000/", f":{self.api}/")
-        command = command.replace("mosquitto_pub ", f"mosquitto_pub -p {self.mqtt} ")
+        command = re.sub(r"mosquitto_(pub|sub) ", rf"mosquitto_\1 -p {self.mqtt} ", command)
         command = command.replace("simulate_device.py ", f"simulate_device.py --port {self.mqtt} ")
         command = command.replace("--into day.sqlite", f"--into {self.folder}/day.sqlite")
         command = command.replace("--store day.sqlite", f"--store {self.folder}/day.sqlite --port {free_port()}")

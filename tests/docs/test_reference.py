@@ -1,5 +1,6 @@
 """The reference pages say what the code says, and no link leads nowhere."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from flows.model.rules import load_rules
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+POSITION_OF_REASON = {"Refused": 0, "dead_reading": 1, "DeadLetter": 4}
+"""Calls that give a dead letter its reason, and which argument is the word."""
 
 
 def test_every_quantity_has_its_row():
@@ -26,6 +29,23 @@ def test_every_shipped_rule_has_its_row_with_its_thresholds():
         for threshold in (rule.warning, rule.critical):
             assert f"{'≥' if rule.direction == 'high' else '≤'} {threshold:g} " in row
         assert f"{rule.clear_by:g} " in row
+
+
+def test_every_reason_of_a_dead_letter_or_a_dropped_value_has_its_row():
+    text = (ROOT / "docs/reference/mqtt.md").read_text()
+    reasons = set()
+    for path in sorted((ROOT / "flows").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            position = POSITION_OF_REASON.get(node.func.id) if _is_plain_call(node) else None
+            if position is not None and isinstance(node.args[position], ast.Constant):
+                reasons.add(node.args[position].value)
+    assert {"empty", "not_json", "older_than_retention", "store_refused"} <= reasons
+    reasons |= set(re.findall(r'removed\["(.+?)"\]', (ROOT / "flows/nodes/validate.py").read_text()))
+    assert not [reason for reason in reasons if f"| `{reason}` |" not in text]
+
+
+def _is_plain_call(node):
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
