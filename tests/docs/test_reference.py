@@ -1,7 +1,10 @@
 """The reference pages say what the code says, and no link leads nowhere."""
 
 import ast
+import json
 import re
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,13 @@ def test_every_reason_of_a_dead_letter_or_a_dropped_value_has_its_row():
     assert {"empty", "not_json", "older_than_retention", "store_refused"} <= reasons
     reasons |= set(re.findall(r'removed\["(.+?)"\]', (ROOT / "flows/nodes/validate.py").read_text()))
     assert not [reason for reason in reasons if f"| `{reason}` |" not in text]
+
+
+def test_the_full_reading_of_the_mqtt_page_holds_every_quantity_that_can_be_sent():
+    (full,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/reference/mqtt.md").read_text(), re.DOTALL)
+    for quantity in QUANTITIES:
+        if quantity.path:
+            assert reduce(getitem, quantity.path, json.loads(full)) is not None, quantity.name
 
 
 def _is_plain_call(node):
