@@ -11,13 +11,14 @@ Rules, each in one function below: Unix time if plausible; uptime from the boot'
 """
 
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
 from flows.model.dead_letter import DeadLetter
 from flows.model.device import Forgotten
 from flows.model.frame import Start, Tick
-from flows.model.reading import EARLIEST_MS, FUTURE_MS, Reading
+from flows.model.reading import EARLIEST_MS, FUTURE_MS, ORDER_STEP, Reading
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 from flows.nodes.validate import dead_reading
 
@@ -29,6 +30,12 @@ DRIFT_MS = 2_000
 
 DRIFT_WINDOW_MS = 3_600_000
 """A clock that runs slow is seen as the smallest delay of a whole window. [ms]"""
+
+JUMP_MS = 60_000
+"""An uptime this far ahead of its arrival moves the boot's start only if the next reading says the same."""
+
+FIRST_JUMP_MS = 86_400_000
+"""The same before the start is fixed, when a buffered burst may take steps of hours."""
 
 POWER_ON_C = 85.0
 """What a DS18B20 says before its first conversion."""
@@ -47,6 +54,7 @@ class Boot(msgspec.Struct):
     low      : smallest (arrival − uptime) since low_from. [ms since 1970, UTC]
     low_from : arrival at which the present drift window began. [ms since 1970, UTC]
     boot_id  : as sent, or None.
+    doubtful : where the newest reading that was far ahead of its arrival would put the start, or None.
     """
 
     start: int
@@ -55,13 +63,14 @@ class Boot(msgspec.Struct):
     low: int
     low_from: int
     boot_id: str | None
+    doubtful: int | None = None
 
 
 class DeviceClock(msgspec.Struct):
     """What is remembered of one device's clock.
 
     arrival_at : newest event time given by arrival. [ms since 1970, UTC]
-    numbers    : its newest readings' own numbers, oldest first, of boot `numbers_of`.
+    numbers    : its newest readings' own numbers and what they said (CRC), oldest first, of boot `numbers_of`.
     boot_id    : of its newest reading.
     seen       : it has sent a reading.
     """
@@ -69,7 +78,7 @@ class DeviceClock(msgspec.Struct):
     boot: Boot | None = None
     pending: list[Reading] = []
     arrival_at: int = 0
-    numbers: dict[int, None] = {}
+    numbers: dict[int, int] = {}
     numbers_of: str | None = None
     boot_id: str | None = None
     seen: bool = False
@@ -95,7 +104,7 @@ def unix_time(reading: Reading) -> int | None:
 def uptime(reading: Reading) -> int | None:
     """Rule 2: the timestamp as milliseconds since boot, None where it cannot be."""
     sent = reading.timestamp
-    return int(sent) if sent is not None and 0 <= sent < LONGEST_UPTIME_MS else None
+    return int(sent) if sent is not None and 0 < sent < LONGEST_UPTIME_MS else None
 
 
 def is_reboot(boot: Boot, reading: Reading, up: int) -> bool:
@@ -103,6 +112,16 @@ def is_reboot(boot: Boot, reading: Reading, up: int) -> bool:
     if reading.boot_id is not None and boot.boot_id is not None:
         return reading.boot_id != boot.boot_id
     return up < boot.uptime and reading.arrived - up > boot.start + boot.uptime
+
+
+def is_absurd(boot: Boot, reading: Reading, up: int) -> bool:
+    """Tell an uptime that one reading alone claims, and that would carry all later ones into the past."""
+    start, before = reading.arrived - up, boot.doubtful
+    if start >= boot.start - (JUMP_MS if boot.dated else FIRST_JUMP_MS):
+        boot.doubtful = None
+        return False
+    boot.doubtful = start
+    return before is None or abs(start - before) > DRIFT_MS
 
 
 def follow(boot: Boot, reading: Reading, up: int) -> None:
@@ -138,7 +157,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
                 self._reading(item, out)
                 continue
             if kind is Tick:
-                self._release_waiting(out)
+                self._release_waiting(out, item.seq * ORDER_STEP)
             elif kind is Start:
                 self.shared.raw_retention_ms = item.raw_retention_ms
             elif kind is Forgotten:
@@ -169,18 +188,27 @@ class Clock(Keyed[DeviceClock, _Shared]):
             self._uptime(state, reading, up, out)
         else:
             self._power_on(state, reading, first=self._is_first(state, reading))
-            state.arrival_at = max(reading.arrived, state.arrival_at + 1)
-            self._emit(reading, state.arrival_at, "arrival", out)
+            self._arrival(state, reading, out)
+
+    def _arrival(self, state: DeviceClock, reading: Reading, out: Ports) -> None:
+        """Rule 3; two in one millisecond are 1 ms apart."""
+        state.arrival_at = max(reading.arrived, state.arrival_at + 1)
+        self._emit(reading, state.arrival_at, "arrival", out)
 
     def _is_repeated(self, state: DeviceClock, reading: Reading) -> bool:
-        """Recognise a reading by the number its device gave it, among the newest of the same boot."""
+        """Recognise a reading by the number its device gave it, among the newest of the same boot.
+
+        It must say the same, too: a short counter begins anew long before the boot ends.
+        """
         if reading.number is None:
             return False
         if state.numbers_of != reading.boot_id:
             state.numbers, state.numbers_of = {}, reading.boot_id
-        if reading.number in state.numbers and reading.boot_id is not None:
+        content = crc32(reading.raw)
+        if reading.boot_id is not None and state.numbers.get(reading.number) == content:
             return True
-        state.numbers[reading.number] = None
+        state.numbers.pop(reading.number, None)
+        state.numbers[reading.number] = content
         if len(state.numbers) > _NUMBERS_KEPT:
             del state.numbers[next(iter(state.numbers))]
         return False
@@ -198,9 +226,12 @@ class Clock(Keyed[DeviceClock, _Shared]):
         self._power_on(state, reading, first)
         state.seen, state.boot_id = True, reading.boot_id or state.boot_id
         if boot is None or first:
-            self._release(reading.device_id, state, out)
+            self._release(reading.device_id, state, out, reading.order)
             start = reading.arrived - up
             boot = state.boot = Boot(start, up, False, start, reading.arrived, reading.boot_id)
+        elif is_absurd(boot, reading, up):
+            self._arrival(state, reading, out)
+            return
         follow(boot, reading, up)
         if boot.dated:
             self._date(boot, reading, up, out)
@@ -208,14 +239,19 @@ class Clock(Keyed[DeviceClock, _Shared]):
         state.pending.append(reading)
         self.shared.waiting[reading.device_id] = None
         if len(state.pending) >= _MOST_PENDING:
-            self._release(reading.device_id, state, out)
+            self._release(reading.device_id, state, out, reading.order)
 
-    def _release_waiting(self, out: Ports) -> None:
+    def _release_waiting(self, out: Ports, order: int) -> None:
         for device_id in list(self.shared.waiting):
-            self._release(device_id, self.state_of(device_id), out)
+            self._release(device_id, self.state_of(device_id), out, order)
 
-    def _release(self, device_id: str, state: DeviceClock, out: Ports) -> None:
-        """Fix the start of the boot and date what waited for it."""
+    def _release(self, device_id: str, state: DeviceClock, out: Ports, order: int) -> None:
+        """Fix the start of the boot and date what waited for it.
+
+        order : of what released them; a dead letter among them is as new as that, or the store would take it for
+                one that it has counted already.
+        """
+        refused = len(out["dead"])
         pending, state.pending = state.pending, []
         self.shared.waiting.pop(device_id, None)
         if state.boot is None:
@@ -223,6 +259,10 @@ class Clock(Keyed[DeviceClock, _Shared]):
         state.boot.dated = True
         for reading in pending:
             self._date(state.boot, reading, uptime(reading) or 0, out)
+        for index, letter in enumerate(out["dead"][refused:]):
+            out["dead"][refused + index] = msgspec.structs.replace(
+                letter, order=order + min(index, ORDER_STEP - 1)
+            )
 
     def _date(self, boot: Boot, reading: Reading, up: int, out: Ports) -> None:
         self._emit(reading, boot.start + up, "boot", out)

@@ -45,7 +45,7 @@ def test_no_timestamp_gives_the_arrival_and_two_in_one_millisecond_are_one_apart
 
 
 def test_a_timestamp_between_ten_years_and_2020_or_negative_gives_the_arrival(run_node, a_reading):
-    for sent in (-1, 946_684_800_000, 1_577_836_799_999):
+    for sent in (-1, 0, 946_684_800_000, 1_577_836_799_999):
         assert dated(run_node(NODE, [a_reading(temp_inlet=1.0, timestamp=sent)])) == [(1.0, 0, "arrival")]
 
 
@@ -156,6 +156,53 @@ def test_a_number_seen_in_the_same_boot_is_a_duplicate_and_in_another_is_not(run
     out = run_node(NODE, items, restart_every=1)
     assert [value for value, _, _ in dated(out)] == [1.0, 2.0]
     assert [reading.order for reading in out.repeated] == [2 * ORDER_STEP]
+
+
+def test_one_absurd_uptime_harms_no_other_reading_before_or_after_the_boot_is_dated(run_node, a_reading):
+    for absurd in (1_795_550_434, 300_000_000_000):
+        items = [
+            a_reading(seq=1, temp_inlet=1.0, timestamp=10_000),
+            a_reading(seq=2, temp_inlet=2.0, arrived=NOW + 100, timestamp=absurd),
+            Tick(3, 1, NOW + 500),
+            a_reading(seq=4, temp_inlet=3.0, arrived=NOW + 10_000, timestamp=20_000),
+            a_reading(seq=5, temp_inlet=4.0, arrived=NOW + 20_000, timestamp=absurd),
+            a_reading(seq=6, temp_inlet=5.0, arrived=NOW + 30_000, timestamp=40_000),
+        ]
+        at = {value: (at, clock) for value, at, clock in dated(run_node(NODE, items, restart_every=1))}
+        assert at == {
+            1.0: (0, "boot"),
+            2.0: (100, "arrival"),
+            3.0: (10_000, "boot"),
+            4.0: (20_000, "arrival"),
+            5.0: (30_000, "boot"),
+        }
+
+
+def test_a_boot_dated_by_a_delayed_reading_is_set_right_by_the_second_live_one(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, timestamp=10_000),
+        Tick(2, 1, NOW),
+        *(
+            a_reading(seq=3 + n, temp_inlet=2.0 + n, arrived=NOW + n * 10_000, timestamp=3_610_000 + n * 10_000)
+            for n in range(1, 4)
+        ),
+    ]
+    assert dated(run_node(NODE, items)) == [
+        (1.0, 0, "boot"), (3.0, 10_000, "arrival"), (4.0, 20_000, "boot"), (5.0, 30_000, "boot"),
+    ]  # fmt: skip
+
+
+def test_a_short_counter_that_begins_anew_is_no_duplicate(run_node, a_reading):
+    items = [
+        a_reading(seq=n, temp_inlet=float(n), number=n % 8, boot_id="a", timestamp=NOW + n, raw=b"%d" % n)
+        for n in range(30)
+    ]
+    assert len(dated(run_node(NODE, items))) == 30
+
+
+def test_a_dead_letter_of_a_reading_that_waited_is_as_new_as_what_released_it(run_node, a_reading):
+    out = run_node(NODE, [a_reading(seq=1, temp_inlet=85.0, timestamp=10_000), Tick(9, 1, NOW)])
+    assert [(letter.reason, letter.order) for letter in out.dead] == [("empty", 9 * ORDER_STEP)]
 
 
 def test_the_power_on_value_is_dropped_in_the_first_reading_of_a_boot_only_and_never_for_the_compressor(
