@@ -14,6 +14,7 @@ from api.errors import add_handlers
 from api.flow import Flow
 from api.guard import Guard, origins_of, token_for
 from api.live import Hub, LiveFeed
+from api.openapi import DescribedApp
 from api.routes import alerts, dead_letters, devices, pipeline, readings, root, series, stats, ws
 from api.version import VERSION
 from flows.model.rules import load_rules
@@ -36,7 +37,7 @@ def create_app(settings: Settings, reader: StoreReader, live: bool = True) -> Fa
     """
     hub = Hub()
     feed = LiveFeed(settings, hub) if live else None
-    context = Context(settings, reader, load_rules(RULES), Flow(settings.data), hub, feed)
+    context = Context(settings, reader, load_rules(RULES), Flow(settings.data if live else None), hub, feed)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -47,7 +48,7 @@ def create_app(settings: Settings, reader: StoreReader, live: bool = True) -> Fa
             feed.stop()
         context.flow.close()
 
-    app = FastAPI(
+    app = DescribedApp(
         title="Heat Pump Monitor",
         version=VERSION,
         description=_ABOUT,

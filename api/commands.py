@@ -18,9 +18,10 @@ PATIENCE_S = 5.0
 """How long a command's effect is waited for before the answer is 202. [s]"""
 
 ANSWERS: answers.Documented = {
+    200: {"description": "Done, and its effect stored."},
     202: {"model": schemas.Outcome, "description": "Journaled; its effect was not stored within 5 s."},
     409: {"model": schemas.Outcome, "description": "Refused, and why."},
-    503: {"model": schemas.Problem, "description": "The flow is down: nothing was done."},
+    503: {"model": schemas.Problem, "description": "The flow is down: nothing was done. Or the store is away."},
 }
 
 CommandId = Annotated[

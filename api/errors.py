@@ -40,9 +40,16 @@ def _not_valid(request: Request, error: Exception) -> Response:
     """Name the first field that is wrong, its value and what it may be."""
     assert isinstance(error, RequestValidationError)
     first: dict[str, Any] = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return _unprocessable("body", None, f"must be JSON ({first['ctx']['error']})")
+    if isinstance(first.get("input"), bytes):
+        return _unprocessable("Content-Type", request.headers.get("content-type"), "must be application/json")
+    if first["type"] in ("model_attributes_type", "dict_type"):
+        first["msg"] = "must be a JSON object"
+    elif first["type"] == "missing":
+        first["msg"] = "is required"
     where = [str(part) for part in first["loc"] if part not in ("query", "path", "body", "header")]
-    message = first["msg"].removeprefix("Value error, ")
-    allowed = message if message.startswith("must") else _SHOULD.sub("must ", message)
+    allowed = _SHOULD.sub("must ", first["msg"])
     return _unprocessable(".".join(where) or "body", first.get("input"), allowed)
 
 

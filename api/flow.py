@@ -15,8 +15,9 @@ ANSWER_S = 6.0
 class Flow:
     """Finds the flow by what it wrote into the data folder; it may come and go."""
 
-    def __init__(self, data: Path) -> None:
-        self._note, self._token = data / "run" / "flow.json", data / "secrets" / "command-token"
+    def __init__(self, data: Path | None) -> None:
+        """Look in a data folder; None where a store is served by itself."""
+        self._data = data
         self._client = httpx.Client(timeout=ANSWER_S, trust_env=False, verify=False)  # loopback: no proxy, no TLS
 
     def pipeline(self) -> bytes:
@@ -33,11 +34,14 @@ class Flow:
         self._client.close()
 
     def _ask(self, method: str, path: str, body: bytes) -> httpx.Response:
+        if self._data is None:
+            raise FlowDown("a store is served by itself here, without a flow; leave out --store to have one")
+        note = self._data / "run" / "flow.json"
         try:
-            port = int(json.loads(self._note.read_text())["command_port"])
-            token = self._token.read_text().strip()
+            port = int(json.loads(note.read_text())["command_port"])
+            token = (self._data / "secrets" / "command-token").read_text().strip()
         except (OSError, ValueError, KeyError, TypeError):
-            raise FlowDown(f"the flow is not running: {self._note} names no port; start `heatpump flow`") from None
+            raise FlowDown(f"the flow is not running: {note} names no port; start `heatpump flow`") from None
         try:
             answer = self._client.request(
                 method,

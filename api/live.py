@@ -10,6 +10,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from api.health import Counters, decode, problems
 from api.messages import PIPELINE_TOPIC, translate
 from flows.settings import Settings
 
@@ -73,6 +74,7 @@ class LiveFeed:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._subscribed = False
         self._flow_heard = -FLOW_SILENT_S
+        self._counters = Counters()
         # A name of its own for each process: two with the same one would throw each other out for ever.
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"heatpump-api-{secrets.token_hex(4)}")
         password = settings.mqtt_password.get_secret_value()
@@ -94,6 +96,15 @@ class LiveFeed:
     def flow_running(self) -> bool:
         """Whether the flow published its counters within the last seconds."""
         return self._subscribed and time.monotonic() - self._flow_heard < FLOW_SILENT_S
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with broker or flow, as far as it was heard."""
+        if not self._subscribed:
+            return ["the API is not subscribed at the broker; what the flow does is not known"]
+        if not self.flow_running:
+            return [f"the flow has not been heard for {FLOW_SILENT_S:.0f} s; see `heatpump status`"]
+        return problems(self._counters)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Connect in the background, and again after every loss."""
@@ -123,6 +134,7 @@ class LiveFeed:
         """Pass it on. An error that left here would end paho's thread without a word."""
         try:
             if message.topic == PIPELINE_TOPIC:
+                self._counters = decode(message.payload)
                 self._flow_heard = time.monotonic()
                 return
             loop = self._loop

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from api.params import Actor
 from flows.model.device import MOST_GLYCOL_PERCENT, REFRIGERANTS
@@ -48,6 +49,9 @@ class Health(BaseModel):
     timestamp: Instant
     store: str = Field(description="Kind of the active store.", examples=["sqlite"])
     flow_running: bool = Field(description="Whether the flow published its counters within the last 5 s.")
+    problems: list[str] = Field(
+        description="What is wrong, in words, with store, broker, flow, pipeline or journal.", examples=[[]]
+    )
 
 
 class Stats(BaseModel):
@@ -172,27 +176,41 @@ class Outcome(BaseModel):
     detail: str
 
 
-class Acknowledgement(BaseModel):
-    """Who acknowledges."""
+class Body(BaseModel):
+    """What a client sends: a field that is not known is refused with those that are."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_known_fields(cls, given: Any) -> Any:
+        unknown = given.keys() - cls.model_fields.keys() if isinstance(given, dict) else ()
+        why = PydanticCustomError(
+            "unknown_field", "is no field here; there are {fields}", {"fields": ", ".join(cls.model_fields)}
+        )
+        if unknown:
+            raise ValidationError.from_exception_data(
+                cls.__name__,
+                [InitErrorDetails(type=why, loc=(name,), input=given[name]) for name in sorted(unknown)],
+            )
+        return given
+
+
+class Acknowledgement(Body):
+    """Who acknowledges."""
 
     by: Actor = Field("api", description="Who acknowledges, as shown later.", examples=["Anna"])
 
 
-class Thresholds(BaseModel):
+class Thresholds(Body):
     """A device's own thresholds of one alert type, in the rule's unit; left out: the shipped one."""
-
-    model_config = ConfigDict(extra="forbid")
 
     warning: Finite | None = Field(None, examples=[250.0])
     critical: Finite | None = Field(None, examples=[255.0])
 
 
-class Metadata(BaseModel):
+class Metadata(Body):
     """What is known of a device that it does not send. It replaces the whole entry of its `valid_from`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str = Field("", max_length=100, description="For people.", examples=["Cabin"])
     location: str = Field("", max_length=200, description="For people.", examples=["Lillehammer"])

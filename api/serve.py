@@ -1,5 +1,6 @@
 """serve: the API as a process."""
 
+import errno
 import logging
 import signal
 import socket
@@ -30,6 +31,7 @@ def main(settings: Settings, store_path: Path | None = None) -> int:
     """
     if store_path is not None and not store_path.is_file():
         raise ConfigError("--store", str(store_path), "is no store; `heatpump replay FILE --into PATH` makes one")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every question to the flow
     reader = open_reader(store_path or settings.store_path)
     server = uvicorn.Server(config(create_app(settings, reader, live=store_path is None)))
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,6 +74,9 @@ def listening(host: str, port: int) -> socket.socket:
         sock.bind((host, port))
     except OSError as error:
         sock.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            allowed = f"is no address of this machine ({error.strerror}); 127.0.0.1 is, 0.0.0.0 stands for all"
+            raise ConfigError("HEATPUMP_API_HOST", host, allowed) from None
         raise ConfigError(
             "HEATPUMP_API_PORT", port, f"cannot be used on {host} ({error.strerror}); choose another by --api-port"
         ) from None

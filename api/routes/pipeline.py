@@ -14,7 +14,7 @@ router = APIRouter(tags=["pipeline"])
 @router.get(
     "/api/pipeline",
     response_model=dict[str, Any],
-    responses={503: {"model": schemas.Problem, "description": "The flow is down."}},
+    responses={503: {"model": schemas.Problem, "description": "The flow is down, or a store served by itself."}},
 )
 def pipeline(given: Given) -> Response:
     """Give nodes with their counters, the journal's state and the conservation sum."""

@@ -22,14 +22,22 @@ def root() -> Response:
     )
 
 
-@router.get("/api/health", response_model=schemas.Health, responses={503: {"model": schemas.Health}})
+@router.get(
+    "/api/health",
+    response_model=schemas.Health,
+    responses={503: {"model": schemas.Health, "description": "No store."}},
+)
 def health(given: Given) -> Response:
     """Say whether the store answers and live messages come; 503 without a store."""
+    problems = ["a store is served by itself, without broker and flow"]
+    if given.feed is not None:
+        problems = given.feed.problems
     try:
         given.reader.ping()
         has_store = True
     except StoreError:
         has_store = False
+        problems = ["the store does not answer; see `heatpump doctor`", *problems]
     has_mqtt = given.feed is not None and given.feed.connected
     body = {
         "status": ("healthy" if has_mqtt else "degraded") if has_store else "unhealthy",
@@ -38,6 +46,7 @@ def health(given: Given) -> Response:
         "timestamp": iso(now_ms()),
         "store": "sqlite",
         "flow_running": given.feed is not None and given.feed.flow_running,
+        "problems": problems,
     }
     return answers.json(body, 200 if has_store else 503)
 

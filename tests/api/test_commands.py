@@ -91,7 +91,8 @@ def test_the_pipelines_counters_are_the_flows_own(api):
 
 def test_with_everything_running_health_says_so(api):
     wait_for(lambda: api.get("/api/health").json()["flow_running"], "the flow to be heard")
-    assert api.get("/api/health").json()["status"] == "healthy"
+    health = api.get("/api/health").json()
+    assert (health["status"], health["problems"]) == ("healthy", [])
 
 
 def test_metadata_is_answered_when_it_is_stored(api):
@@ -130,16 +131,32 @@ def test_a_device_may_be_described_before_it_speaks(api):
         ({"carnot_fraction": 0}, "carnot_fraction", "must be greater than 0"),
         ({"spf_boundary": "H5"}, "spf_boundary", "must be '', 'H1'"),
         ({"valid_from": "2026-01-01T00:00:00"}, "valid_from", "must have timezone info"),
-        ({"colour": "red"}, "colour", "Extra inputs are not permitted"),
+        ({"colour": "red"}, "colour", "is no field here; there are name, location, timezone"),
+        ({"limits": {"current": {"low": 1}}}, "limits.current.low", "there are warning, critical"),
         ({"limits": {"humidity": {"warning": 1}}}, "limits.humidity", "must be one of voltage_high"),
         ({"limits": {"voltage_high": {"warning": 260}}}, "limits.voltage_high.warning", "critical, which is 250"),
         ({"limits": {"voltage_low": {"critical": 220}}}, "limits.voltage_low.warning", "critical, which is 220"),
         ({"limits": {"current": {"warning": "hot"}}}, "limits.current.warning", "must be a valid number"),
-        ([], "body", "must be a valid dictionary"),
+        ([], "body", "must be a JSON object"),
     ],
 )
 def test_metadata_that_cannot_be_is_refused_by_field(api, body, field, allowed):
     answer = api.put("/api/devices/site1", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["field"] == field
+    assert allowed in answer.json()["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "field", "allowed"),
+    [
+        (b'{"name": "Cabin"}', "text/plain", "Content-Type", "must be application/json"),
+        (b'{"name": ', "application/json", "body", "must be JSON ("),
+        (b"", "application/json", "body", "is required"),
+    ],
+)
+def test_a_body_that_is_no_json_is_refused_in_words(api, body, media, field, allowed):
+    answer = api.put("/api/devices/site1", content=body, headers={"Content-Type": media})
     assert answer.status_code == 422
     assert answer.json()["field"] == field
     assert allowed in answer.json()["allowed"]
@@ -192,7 +209,11 @@ def test_what_is_not_stored_in_time_is_answered_202_and_can_be_asked_again(api, 
     pending = api.put("/api/devices/site6", json={"name": "Late"}, headers=headers)
     assert (pending.status_code, pending.json()["outcome"]) == (202, "pending")
     assert "Idempotency-Key late-1" in pending.json()["detail"]
+    wait_for(
+        lambda: "waits for the store" in str(api.get("/api/health").json()["problems"]), "the store's trouble"
+    )
     other.close()
+    wait_for(lambda: not api.get("/api/health").json()["problems"], "the end of the trouble")
     monkeypatch.undo()
     done = api.put("/api/devices/site6", json={"name": "Late"}, headers=headers)
     assert (done.status_code, done.json()["outcome"]) == (200, "done")

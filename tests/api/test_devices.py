@@ -27,6 +27,7 @@ def test_health_without_a_broker_is_degraded(api, filled):
         "mqtt_connected": False,
         "store": "sqlite",
         "flow_running": False,
+        "problems": ["a store is served by itself, without broker and flow"],
     }
 
 

@@ -1,0 +1,46 @@
+"""What the flow's newest counters say is wrong; no paths or names, since /api/health asks no token."""
+
+import msgspec
+
+BEHIND_MS = 10_000
+
+
+class _Journal(msgspec.Struct):
+    connected: bool = True
+    full: bool = False
+    damaged_regions: int = 0
+    missing_frames: int = 0
+
+
+class _Store(msgspec.Struct):
+    waiting: str = ""
+
+
+class Counters(msgspec.Struct):
+    """As much of the flow's counters as tells whether it is well; see docs/reference/api.md, Pipeline."""
+
+    journal: _Journal = msgspec.field(default_factory=_Journal)
+    store: _Store = msgspec.field(default_factory=_Store)
+    backlog: int = 0
+    behind_ms: int = 0
+
+
+decode = msgspec.json.Decoder(Counters).decode
+
+
+def problems(counters: Counters) -> list[str]:
+    """Say what is wrong; nothing, if nothing is."""
+    journal, behind_s = counters.journal, counters.behind_ms // 1000
+    said = {
+        "the journal is full, nothing new is taken: make room on the disk or raise its limit": journal.full,
+        "the flow is not subscribed at the broker; /api/pipeline says why (journal.problem)": (
+            not journal.connected and not journal.full
+        ),
+        "what arrives waits for the store; /api/pipeline says why (store.waiting)": bool(counters.store.waiting),
+        f"the pipeline is {counters.backlog} frames behind, the newest it read came {behind_s} s ago": (
+            counters.behind_ms > BEHIND_MS
+        ),
+        f"the journal is damaged in {journal.damaged_regions} places, {journal.missing_frames} frames are missing;"
+        " docs/reference/journal.md tells what was lost": journal.damaged_regions + journal.missing_frames > 0,
+    }
+    return [sentence for sentence, holds in said.items() if holds]

@@ -1,0 +1,50 @@
+"""Health: what is wrong is said, whoever says it."""
+
+import socket
+
+import pytest
+
+from api.health import Counters, decode, problems
+from api.serve import listening
+from flows.errors import ConfigError
+
+
+def test_counters_of_a_flow_that_is_well_say_nothing():
+    assert problems(Counters()) == []
+    fresh = b'{"journal": {"connected": true, "problem": "", "full": false}, "backlog": 3, "behind_ms": 900}'
+    assert problems(decode(fresh)) == []
+
+
+@pytest.mark.parametrize(
+    ("counters", "said"),
+    [
+        (b'{"store": {"waiting": "store /home/x is locked"}}', "waits for the store"),
+        (b'{"journal": {"connected": false, "full": true}}', "the journal is full"),
+        (b'{"journal": {"connected": false}}', "not subscribed at the broker"),
+        (b'{"backlog": 900, "behind_ms": 61000}', "900 frames behind, the newest it read came 61 s ago"),
+        (b'{"journal": {"damaged_regions": 2}}', "damaged in 2 places, 0 frames are missing"),
+        (b'{"journal": {"missing_frames": 7}}', "damaged in 0 places, 7 frames are missing"),
+    ],
+)
+def test_each_trouble_is_one_sentence_without_paths(counters, said):
+    (sentence,) = problems(decode(counters))
+    assert said in sentence
+    assert "/home" not in sentence
+
+
+def test_a_store_served_by_itself_says_so(api):
+    assert "a store is served by itself" in str(api.get("/api/health").json()["problems"])
+    answer = api.get("/api/pipeline")
+    assert answer.status_code == 503
+    assert "a store is served by itself" in answer.json()["detail"]
+
+
+def test_a_host_that_is_none_is_blamed_and_not_the_port():
+    for host in ("nohost.invalid", "192.0.2.1"):
+        with pytest.raises(ConfigError, match=f"HEATPUMP_API_HOST: '{host}' is no address of this machine"):
+            listening(host, 0)
+
+
+def test_a_port_in_use_is_blamed():
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="HEATPUMP_API_PORT"):
+        listening("127.0.0.1", taken.getsockname()[1])
