@@ -18,7 +18,7 @@ import msgspec
 from flows.errors import ConfigError
 from flows.model.alert import AlertState, Level, Transition
 from flows.model.command import Command, done, refused
-from flows.model.device import Bounds, Forgotten, MetadataChanged, metadata_at
+from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged, metadata_at
 from flows.model.frame import Start, Tick
 from flows.model.quantities import BY_NAME
 from flows.model.reading import ORDER_STEP, DeviceAlert, Reading, Status
@@ -58,13 +58,16 @@ class AlertMemory(msgspec.Struct):
     at            : newest judged event time. [ms since 1970, UTC]
     settled_from  : event time from which pressures may be judged, None while they may not. [ms since 1970, UTC]
     heard         : number of the newest tick when it last sent a reading, −1 if it never did.
+    online        : its last `status/online`, None if it never sent one.
+    metadata      : history with its own limits, oldest valid_from first.
     """
 
     open: dict[str, OpenAlert] = {}
     at: int = -1
     settled_from: int | None = None
     heard: int = -1
-    limits: dict[str, Bounds] = {}
+    online: bool | None = None
+    metadata: list[DeviceMetadata] = []
 
 
 class _Shared(msgspec.Struct):
@@ -120,8 +123,7 @@ class Alerts(Keyed[AlertMemory, _Shared]):
             elif kind is Start:
                 self._limit(item.offline_ticks)
             elif kind is MetadataChanged:
-                latest = metadata_at(item.history, 2**62)
-                self.state_of(item.device_id).limits = latest.limits
+                self.state_of(item.device_id).metadata = item.history
             elif kind is Forgotten:
                 self.forget(item.device_id)
             elif kind is Command:
@@ -131,28 +133,26 @@ class Alerts(Keyed[AlertMemory, _Shared]):
 
     def sizes(self) -> dict[str, int]:
         """Count devices and open alerts."""
-        return {**super().sizes(), "open": sum(len(state.open) for state in self.devices.values())}
+        return {**super().sizes(), "open": sum(len(state.open) for state in list(self.devices.values()))}
 
     # ---- readings
 
     def _reading(self, reading: Reading, changes: list[Transition]) -> None:
         device_id = reading.device_id
         state = self.state_of(device_id)
-        first, state.heard = state.heard < 0, self.shared.tick
-        if first:
-            self._watch(device_id, state)
-        if OFFLINE in state.open:
-            self._clear(state, device_id, OFFLINE, Cause(reading.order, reading.arrived, reading.arrived), changes)
+        if not reading.retained:  # else it came from the broker's memory: no sign of life
+            self._heard(state, device_id, Cause(reading.order, reading.arrived, reading.arrived), changes)
         if reading.at <= state.at:
             return
         state.at = reading.at
         self._settle(state, reading, changes)
         settled = state.settled_from is not None and reading.at >= state.settled_from
+        limits = metadata_at(state.metadata, reading.at).limits
         for rule in self._rules:
             value = reading.values.get(rule.quantity)
             if value is None or (rule.running_only and not settled):
                 continue
-            rule = rule.overridden(state.limits.get(rule.alert_type))
+            rule = rule.overridden(limits.get(rule.alert_type))
             alert = state.open.get(rule.alert_type)
             level = rule.level(value, alert.level if alert else None)
             if level is not None or alert is not None:
@@ -178,6 +178,13 @@ class Alerts(Keyed[AlertMemory, _Shared]):
             state.settled_from = reading.at + SETTLE_MS
 
     # ---- no reading for too long
+
+    def _heard(self, state: AlertMemory, device_id: str, cause: Cause, changes: list[Transition]) -> None:
+        first, state.heard = state.heard < 0, self.shared.tick
+        if first:
+            self._watch(device_id, state)
+        if OFFLINE in state.open:
+            self._clear(state, device_id, OFFLINE, cause, changes)
 
     def _tick(self, tick: Tick, changes: list[Transition]) -> None:
         shared = self.shared
@@ -208,10 +215,14 @@ class Alerts(Keyed[AlertMemory, _Shared]):
 
     def _online(self, status: Status, changes: list[Transition]) -> None:
         device_id, cause = status.device_id, Cause(status.order, status.arrived, status.arrived)
+        known = self.devices.get(device_id)
+        if status.retained and (known is None or known.heard < 0 or known.online is status.value):
+            return  # the broker's memory of what is known, or of a device that has not spoken since we watch
         state = self.state_of(device_id)
+        state.online = status.value is True
         if status.value is False:
             if OFFLINE not in state.open:
-                self._offline(device_id, "its connection was lost", cause, changes)
+                self._offline(device_id, "it said that it is offline, or its connection was lost", cause, changes)
         elif OFFLINE in state.open and not status.retained:
             if state.heard >= 0:
                 state.heard = self.shared.tick

@@ -167,8 +167,8 @@ class Clock(Keyed[DeviceClock, _Shared]):
 
     def sizes(self) -> dict[str, int]:
         """Count devices and the readings that wait for their boot to be dated."""
-        waiting = self.shared.waiting
-        return {**super().sizes(), "pending": sum(len(self.devices[device].pending) for device in waiting)}
+        waiting = [self.devices.get(device_id) for device_id in list(self.shared.waiting)]
+        return {**super().sizes(), "pending": sum(len(state.pending) for state in waiting if state)}
 
     def _reading(self, reading: Reading, out: Ports) -> None:
         state = self.state_of(reading.device_id)

@@ -54,7 +54,7 @@ class DeviceState(msgspec.Struct):
 class _Shared(msgspec.Struct):
     """Retentions [ms]; retained: day up to which raw rows were let go [ms]; work: devices still to go through.
 
-    spoke: devices with a reading since the last tick.
+    spoke: devices with a reading since the last tick. forgotten: devices that have not spoken since they were.
     """
 
     raw_retention_ms: int = 30 * DAY_MS
@@ -63,6 +63,7 @@ class _Shared(msgspec.Struct):
     retained: int = 0
     work: list[str] = []
     spoke: dict[str, None] = {}
+    forgotten: dict[str, None] = {}
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +81,9 @@ class Register(Keyed[DeviceState, _Shared]):
         passed, rows = out["items"], out["rows"]
         for item in items:
             kind = type(item)
+            if kind in (Reading, Status) and self._is_forgotten(item):
+                self.counts["dropped" if kind is Reading else "forgotten status"] += 1
+                continue
             if kind is Reading:
                 self._reading(item, rows)
             elif kind is Status:
@@ -95,14 +99,23 @@ class Register(Keyed[DeviceState, _Shared]):
                 continue
             passed.append(item)
 
+    def _is_forgotten(self, item: Reading | Status) -> bool:
+        """Tell what the broker remembers of a forgotten device from the device coming back."""
+        forgotten = self.shared.forgotten
+        if item.device_id in forgotten and not item.retained:
+            del forgotten[item.device_id]
+        return item.device_id in forgotten
+
     def _reading(self, reading: Reading, rows: list[Any]) -> None:
         known = reading.device_id in self.devices
         state = self.state_of(reading.device_id)
-        state.last_seen, state.order = reading.arrived, reading.order
-        if known:
+        if not reading.retained:  # else it came from the broker's memory: the device did not speak just now
+            state.last_seen, state.order = reading.arrived, reading.order
+        if not known:
+            seen = None if reading.retained else reading.arrived
+            rows.append(DeviceRow(reading.device_id, reading.order, last_seen=seen))
+        elif not reading.retained:
             self.shared.spoke[reading.device_id] = None
-        else:
-            rows.append(DeviceRow(reading.device_id, reading.order, last_seen=reading.arrived))
         if reading.version is not None:
             self._attribute(reading, "version", reading.version, rows)
 
@@ -172,6 +185,7 @@ class Register(Keyed[DeviceState, _Shared]):
             return
         self.forget(device_id)
         self.shared.spoke.pop(device_id, None)
+        self.shared.forgotten[device_id] = None
         order = command.seq * ORDER_STEP
         rows.extend((Forget(device_id, order), done(command, f"forgot {device_id}")))
         passed.append(Forgotten(device_id, order))

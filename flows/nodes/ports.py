@@ -31,7 +31,7 @@ class Logic(Protocol):
         """Return the state to recover from, None of a stateless node."""
 
     def sizes(self) -> dict[str, int]:
-        """Say how large the state is: devices, dirty, pending …"""
+        """Say how large the state is: devices, dirty, pending … Other threads ask, while the state changes."""
 
 
 class Node(msgspec.Struct, frozen=True):

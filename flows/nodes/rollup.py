@@ -37,14 +37,15 @@ class RollupState(msgspec.Struct):
     """What is remembered of one device.
 
     dirty   : disjoint spans, oldest first.
-    spoilt  : a late reading changed the open minute: it is refolded once closed.
+    spoilt  : minutes that begin before it are refolded once closed: what is held is not what the raw rows say, or
+              a late reading changed the open minute. [ms since 1970, UTC]
     order   : of its newest reading.
     since   : event time of its oldest reading. [ms since 1970, UTC]
     """
 
     fold: Fold = msgspec.field(default_factory=Fold)
     dirty: list[Span] = []
-    spoilt: bool = False
+    spoilt: int = 0
     metadata: list[DeviceMetadata] = []
     order: int = 0
     since: int = 0
@@ -88,8 +89,9 @@ class Rollup(Keyed[RollupState, _Shared]):
         out["items"].extend(items)
 
     def sizes(self) -> dict[str, int]:
-        """Count devices, dirty minutes and spoilt open minutes."""
-        spans = [span for device in self.shared.dirty for span in self.devices[device].dirty]
+        """Count devices and dirty minutes."""
+        dirty = [self.devices.get(device_id) for device_id in list(self.shared.dirty)]
+        spans = [span for state in dirty if state for span in list(state.dirty)]
         return {**super().sizes(), "dirty": sum(span.end - span.start for span in spans) // MINUTE_MS}
 
     def _reading(self, reading: Reading, rows: list[Any]) -> None:
@@ -117,8 +119,7 @@ class Rollup(Keyed[RollupState, _Shared]):
             rows.append(_latest(device_id, state))
 
     def _closed(self, state: RollupState, device_id: str, minute: Minute, order: int, rows: list[Any]) -> None:
-        if state.spoilt:
-            state.spoilt = False
+        if minute.start < state.spoilt:
             self._dirty(state, device_id, Span(minute.start, minute.start + MINUTE_MS, False))
         else:
             rows.append(
@@ -143,12 +144,14 @@ class Rollup(Keyed[RollupState, _Shared]):
     def _late(self, state: RollupState, device_id: str, sample: Sample) -> None:
         """Mark what a late sample can change: nothing is held longer than HOLD_MS, before or after it."""
         fold = state.fold
-        hold_late(fold, sample)
+        if hold_late(fold, sample):
+            # Merged with a stored row, its derived values may differ from those now held.
+            state.spoilt = max(state.spoilt, sample.at + HOLD_MS)
         start = (sample.at - HOLD_MS) // MINUTE_MS * MINUTE_MS
         end = (sample.at + HOLD_MS) // MINUTE_MS * MINUTE_MS + MINUTE_MS
         open_minute = fold.minute
         if end > open_minute:
-            state.spoilt, end = True, open_minute
+            state.spoilt, end = max(state.spoilt, open_minute + MINUTE_MS), open_minute
         if start < end:
             self._dirty(state, device_id, Span(start, end, False))
 
@@ -157,7 +160,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         state.metadata = change.history
         if change.recompute_from is None or state.fold.at < 0:
             return
-        state.spoilt = True
+        state.spoilt = max(state.spoilt, state.fold.at + HOLD_MS)  # what is held was derived as before
         start = max(change.recompute_from, state.since) // MINUTE_MS * MINUTE_MS
         if start < state.fold.minute + MINUTE_MS:
             self._dirty(state, change.device_id, Span(start, state.fold.minute + MINUTE_MS, True))

@@ -180,6 +180,26 @@ def test_the_last_will_raises_at_once_and_a_live_online_clears(run_node):
     assert silent(run_node, items) == [("device_offline", "raised", 5), ("device_offline", "cleared", 7)]
 
 
+def test_what_the_broker_remembers_neither_raises_nor_clears(run_node, a_reading):
+    offline, remembered = Status("site1", 5 * ORDER_STEP, NOW, "online", False), []
+    for order in (6, 7):
+        remembered += [
+            Status("site1", order * ORDER_STEP, NOW, "online", False, retained=True),
+            a_reading(seq=order, at=NOW + order, temp_inlet=1.0, retained=True),
+        ]
+    assert silent(run_node, remembered) == []
+    assert silent(run_node, [offline, *remembered]) == [("device_offline", "raised", 5)]
+    back = a_reading(seq=8, at=NOW + 8, temp_inlet=1.0)
+    assert silent(run_node, [offline, back, *remembered])[1:] == [("device_offline", "cleared", 8)]
+
+
+def test_limits_count_from_the_day_they_are_valid(run_node, a_reading):
+    history = [DeviceMetadata(valid_from=NOW + 1000, limits={"voltage_high": Bounds(warning=200.0)})]
+    items = [MetadataChanged("site1", 1, history, None)]
+    items += [a_reading(seq=n, at=NOW + n * 500, voltage=230.0) for n in range(1, 4)]
+    assert [c.at - NOW for c in run_node(NODE, items).transitions] == [1000]
+
+
 def acknowledge(seq, alert_id):
     return Command(seq, f"c{seq}", "me", NOW + seq, "alert_ack", {"alert_id": alert_id})
 

@@ -90,6 +90,31 @@ def test_a_forgotten_device_is_deleted_everywhere_and_an_unknown_one_refused(run
     assert [row.outcome for row in out.rows if hasattr(row, "outcome")] == ["done", "refused"]
 
 
+def test_a_forgotten_device_comes_back_by_speaking_not_by_what_the_broker_remembers(run_node, a_reading):
+    def remembered(order):
+        return [
+            a_reading(seq=order, temp_inlet=1.0, retained=True),
+            Status("site1", order * ORDER_STEP, NOW, "online", False, True),
+        ]
+
+    items = [a_reading(seq=1, temp_inlet=1.0), command(2, "device_forget", device_id="site1"), *remembered(3)]
+    out = run_node(NODE, items, restart_every=1)
+    assert len(out.items) == 2 and not [row for row in out.rows if getattr(row, "order", 0) > 2 * ORDER_STEP]
+    out = run_node(NODE, [*items, a_reading(seq=4, temp_inlet=1.0), *remembered(5)], restart_every=1)
+    assert len(out.items) == 5
+
+
+def test_a_retained_reading_is_no_sign_of_life(run_node, a_reading):
+    items = [
+        a_reading(seq=1, arrived=NOW, temp_inlet=1.0),
+        Tick(2, 1, NOW),
+        a_reading(seq=3, arrived=NOW + 9, temp_inlet=1.0, retained=True),
+        Tick(4, 2, NOW + 10),
+    ]
+    assert [row.last_seen for row in run_node(NODE, items).rows] == [NOW]
+    assert [row.last_seen for row in run_node(NODE, items[2:]).rows] == [None]
+
+
 def test_retention_moves_by_the_day_for_every_device_and_the_dead_letters(run_node, a_reading):
     items = [a_reading(seq=n, device_id=f"site{n}", temp_inlet=1.0) for n in range(1, 8)]
     ticks = [Tick(10 + n, n, NOW + n * 1000 + (DAY_MS if n else 0)) for n in range(4)]

@@ -86,12 +86,24 @@ def test_the_newest_value_of_every_quantity_is_handed_on_at_most_once_a_tick(run
 
 def test_a_correction_of_metadata_recomputes_from_its_beginning(run_node, a_reading):
     change = MetadataChanged("site1", 9, [DeviceMetadata(glycol_percent=20)], START + 600_000)
-    events = [(0, {"power": 1.0}), (1200, {"power": 1.0}), change, 1, (1270, {"power": 1.0}), 2]
-    refolds = of(Refold, run(run_node, a_reading, events).rows)
-    assert [((r.start - START) // 60_000, (r.end - START) // 60_000, r.rederive) for r in refolds] == [
+    events = [
+        (0, {"power": 1.0}),
+        (1200, {"power": 1.0}),
+        change,
+        1,
+        (1270, {"power": 1.0}),
+        2,
+        (2220, {"power": 1.0}),
+    ]
+    out = run(run_node, a_reading, [*events, 3])
+    assert [
+        ((r.start - START) // 60_000, (r.end - START) // 60_000, r.rederive) for r in of(Refold, out.rows)
+    ] == [
         (10, 21, True),
         (20, 21, False),
+        (21, 35, False),  # as long as values derived before are held
     ]
+    assert [(row.start - START) // 60_000 for row in of(RollupRow, out.rows)] == [*range(15), 35, 36]
 
 
 def test_a_forgotten_device_leaves_nothing_dirty(run_node, a_reading):
