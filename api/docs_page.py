@@ -18,7 +18,7 @@ code, pre, .path { font-family: ui-monospace, monospace; font-size: .9375rem; ov
 pre { overflow-x: auto; padding: .5rem .75rem; border: 1px solid #8886; }
 nav ul { columns: 20rem; padding-left: 1.25rem; }
 nav li { break-inside: avoid; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8883; }
 @media (max-width: 40rem) {
   table, tbody, tr, td { display: block; }
@@ -121,7 +121,8 @@ def _type(schema: dict[str, Any]) -> str:
     if "prefixItems" in schema:
         return f"[{', '.join(_type(one) for one in schema['prefixItems'])}]"
     if "items" in schema:
-        return f"list of {_type(schema['items'])}"
+        items = _type(schema["items"])
+        return f"list of ({items})" if "anyOf" in schema["items"] else f"list of {items}"
     if isinstance(schema.get("additionalProperties"), dict):
         keys = _type(schema["propertyNames"]) if "propertyNames" in schema else "name"
         return f"{{{keys}: {_type(schema['additionalProperties'])}}}"

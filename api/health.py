@@ -17,7 +17,7 @@ class _Store(msgspec.Struct):
 
 
 class Counters(msgspec.Struct):
-    """As much of the flow's counters as tells whether it is well; see docs/reference/api.md, Pipeline."""
+    """As much of the flow's counters as tells whether it is well; the rest is for /api/pipeline."""
 
     journal: _Journal = msgspec.field(default_factory=_Journal)
     store: _Store = msgspec.field(default_factory=_Store)
@@ -41,6 +41,6 @@ def problems(counters: Counters) -> list[str]:
             counters.behind_ms > BEHIND_MS
         ),
         f"the journal is damaged in {journal.damaged_regions} places, {journal.missing_frames} frames are missing;"
-        " docs/reference/journal.md tells what was lost": journal.damaged_regions + journal.missing_frames > 0,
+        " see docs/reference/journal.md": journal.damaged_regions + journal.missing_frames > 0,
     }
     return [sentence for sentence, holds in said.items() if holds]

@@ -74,6 +74,7 @@ def test_the_docs_page_shows_every_operation_and_loads_nothing_from_elsewhere(ap
         '{name: {<code>low</code>, <code>high</code>: <a href="#bound">Bound</a>}}',
         '{name: <a href="#thresholds">Thresholds</a>}',
         "list of [string, string]",
+        "list of (number or boolean or null)",
         "integer ≥\N{NO-BREAK SPACE}1, ≤\N{NO-BREAK SPACE}168",
         "string 1 … 100 characters",
         "&quot;refrigerant&quot;: &quot;R290&quot;",
