@@ -14,6 +14,7 @@ class RawRow(msgspec.Struct, frozen=True):
     """One reading as stored: merged field by field into the row of its device and time.
 
     values : payload and derived quantities.
+    summed : those of the payload quantities that are sums over phases; they never replace what was sent.
     """
 
     device_id: str
@@ -22,6 +23,7 @@ class RawRow(msgspec.Struct, frozen=True):
     arrived: int
     clock: Clock
     values: dict[str, Value]
+    summed: tuple[str, ...] = ()
 
 
 class LatestRow(msgspec.Struct, frozen=True):

@@ -46,9 +46,12 @@ class Derive(Keyed[_State, _Shared]):
             if kind is Reading:
                 state = self.devices.get(item.device_id)
                 values = item.values
-                values.update(phase_sums(values))
+                sums = phase_sums(values)
+                values.update(sums)
                 values.update(derived_values(values, metadata_at(state.metadata if state else [], item.at)))
-                rows.append(RawRow(item.device_id, item.at, item.order, item.arrived, item.clock, values))
+                rows.append(
+                    RawRow(item.device_id, item.at, item.order, item.arrived, item.clock, values, tuple(sums))
+                )
                 live.append(item)
             elif kind is MetadataChanged:
                 self.state_of(item.device_id).metadata = item.history

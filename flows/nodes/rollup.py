@@ -145,7 +145,6 @@ class Rollup(Keyed[RollupState, _Shared]):
         """Mark what a late sample can change: nothing is held longer than HOLD_MS, before or after it."""
         fold = state.fold
         if hold_late(fold, sample):
-            # Merged with a stored row, its derived values may differ from those now held.
             state.spoilt = max(state.spoilt, sample.at + HOLD_MS)
         start = (sample.at - HOLD_MS) // MINUTE_MS * MINUTE_MS
         end = (sample.at + HOLD_MS) // MINUTE_MS * MINUTE_MS + MINUTE_MS

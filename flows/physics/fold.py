@@ -18,7 +18,6 @@ from flows.model.device import DeviceMetadata, metadata_at
 from flows.model.quantities import ENERGY_COLUMNS, FLAGS, HEAT_SOURCES, NUMBERS
 from flows.model.reading import Value
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Resolution, RollupRow
-from flows.physics.derive import DERIVED
 from flows.physics.energy import WMS_PER_KWH, counter_difference, operating_mode
 from flows.physics.heat import heat_capacity, heat_power
 from flows.physics.performance import carnot_cop, estimated_heat_power
@@ -92,15 +91,16 @@ def advance(state: Fold, sample: Sample, metadata: list[DeviceMetadata]) -> list
 def hold_late(state: Fold, sample: Sample) -> bool:
     """Let a late sample's values be held where nothing newer is; the minutes it changes need a refold.
 
-    Tells whether a derived value is among them.
+    Tells whether what is held may now differ from what the raw rows say: merged into the row of its time, it may
+    give derived values that neither had. It cannot where it says all that the device says, and nothing new.
     """
-    derived = False
+    changed = len(sample.values) < len(state.held)
     for name, value in sample.values.items():
         known = state.held.get(name)
         if known is None or known[0] <= sample.at:
             state.held[name] = (sample.at, value)
-            derived = derived or name in DERIVED
-    return derived
+            changed = True
+    return changed
 
 
 def fold_range(

@@ -1,5 +1,6 @@
 """Raw rows: merged by field, newest message first served, duplicates without effect."""
 
+import msgspec
 import pytest
 
 from flows.errors import RowRefused
@@ -163,3 +164,21 @@ def test_what_was_written_is_there_after_reopening(store):
 def test_an_empty_batch_is_no_mistake(store):
     store.apply()
     assert store.reader.devices() == []
+
+
+def test_of_two_readings_of_one_time_the_derived_values_follow_from_both(store):
+    first = {"temp_inlet": 45.0, "temp_outlet": 50.0, "delta_t": 5.0, "power": 500.0}
+    second = {"temp_inlet": 40.0, "phase1_power": 100.0, "power": 100.0}
+    store.apply(raw(NOW, 1, **first))
+    store.apply(msgspec.structs.replace(raw(NOW, 2, **second), summed=("power",)))
+    (row,) = store.reader.readings("site1", 0, NOW + 1, 10)
+    assert row.values == {
+        "temp_inlet": 40.0, "temp_outlet": 50.0, "delta_t": 10.0, "phase1_power": 100.0, "power": 500.0,
+    }  # fmt: skip
+
+
+def test_an_identical_reading_changes_nothing_not_even_when_it_arrived(store):
+    store.apply(raw(NOW, 1, power=1.0))
+    before = store.reader.readings("site1", 0, NOW + 1, 10)
+    store.apply(msgspec.structs.replace(raw(NOW, 2, power=1.0), arrived=NOW + 99))
+    assert store.reader.readings("site1", 0, NOW + 1, 10) == before

@@ -7,7 +7,7 @@ from flows.model.rollup import Compose, RollupRow
 from flows.physics.fold import compose
 from flows.store.protocol import Columns
 
-from .conftest import DAY, FOREVER, HOUR, MINUTE, NOW, minute
+from .conftest import DAY, FOREVER, HOUR, MINUTE, NOW, minute, raw
 
 
 def test_a_rollup_comes_back_as_it_was_written(store):
@@ -97,3 +97,24 @@ def test_a_replayed_composition_changes_nothing(store):
     store.apply(*batch)
     assert store.content() == before
     assert store.reader.rollups("site1", "1d", NOW, NOW + DAY, 1)[0].count == 360
+
+
+def test_a_day_that_closes_and_heals_in_one_batch_has_all_its_hours(store):
+    from flows.model.rollup import Compose, Refold
+
+    day, hour = 86_400_000, 3_600_000
+    start = NOW // day * day
+    rows = [raw(start + n * 600_000, n + 1, power=float(n)) for n in range(145)]
+    store.apply(*rows[:-6], Refold("site1", 1000, start, start + 23 * hour, start + 23 * hour))
+    minutes = Refold("site1", 2000, start + 23 * hour, start + day, start + day)
+    heal = Refold("site1", 3000, start, start + hour, start + day)
+    store.apply(
+        *rows[-6:],
+        minutes,
+        Compose("site1", 1999, "1h", start + 23 * hour),
+        Compose("site1", 1999, "1d", start),
+        heal,
+    )
+    (whole,) = store.reader.rollups("site1", "1d", start, start + day, 10)
+    hours = store.reader.rollups("site1", "1h", start, start + day, 100)
+    assert len(hours) == 24 and whole.count == sum(row.count for row in hours) == 144

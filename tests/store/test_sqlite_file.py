@@ -126,7 +126,7 @@ def test_another_programs_database_is_refused(path):
 def test_a_file_that_is_no_database_is_refused_with_what_to_do(path, head):
     path.parent.mkdir()
     path.write_bytes(head)
-    with pytest.raises(StoreError, match=r"is damaged .*rebuild"):
+    with pytest.raises(StoreError, match=r"is damaged .*put a copy in its place"):
         open_writer(path)
     with closing(open_reader(path)) as reader, pytest.raises(StoreError, match="is damaged"):
         reader.ping()

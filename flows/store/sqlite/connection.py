@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.errors import RetryableStoreError, RowRefused, StoreError
+from flows.errors import RetryableStoreError, RowRefused, StoreDamaged, StoreError
 
 CHECKPOINT_PAGES = 4_000
 """Size of the write-ahead log at which it is carried into the database. [pages of 4 KiB]"""
@@ -96,5 +96,5 @@ def _ours(path: Path, error: sqlite3.Error) -> StoreError:
     if code & 0xFF in _RETRYABLE:
         return RetryableStoreError(f"store {path} {_RETRYABLE[code & 0xFF]} ({error})")
     if code & 0xFF in _DAMAGED:
-        return StoreError(f"store {path} is damaged ({error}): put a copy in its place, or run `heatpump rebuild`")
+        return StoreDamaged(f"store {path} is damaged ({error}): put a copy in its place, or begin a new one")
     return StoreError(f"store {path}: {error}")

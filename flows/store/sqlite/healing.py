@@ -1,33 +1,52 @@
 """Minutes folded again from raw rows, hours and days composed again of finer rows: flows.physics.fold, on rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
 import msgspec
 
-from flows.model.device import DeviceMetadata, metadata_at
+from flows.model.device import DeviceMetadata
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, Resolution, RollupRow
-from flows.physics.derive import DERIVED, derived_values, payload_values
 from flows.physics.fold import MINUTE_MS, Sample, compose, fold_range
 from flows.store.sqlite.catalog import Catalog
-from flows.store.sqlite.rowreading import sample_of, select_rollups, select_span, values_of
+from flows.store.sqlite.deriving import metadata_of, rederive
+from flows.store.sqlite.rowreading import sample_of, select_rollups, select_span
 from flows.store.sqlite.rows import write_rollups
-from flows.store.sqlite.schema import END_OF_TIME, at_of
+from flows.store.sqlite.schema import END_OF_TIME
 
+Coarser = Literal["1h", "1d"]
+COARSER: tuple[Coarser, ...] = ("1h", "1d")
 FINER: dict[Resolution, Resolution] = {"1h": "1m", "1d": "1h"}
-_metadata_decoder = msgspec.json.Decoder(list[DeviceMetadata])
 
 
-def refold(catalog: Catalog, requests: list[Refold]) -> None:
-    """Compute minutes anew, then the closed hours and days that hold them."""
+def heal(catalog: Catalog, requests: list[Refold | Compose]) -> None:
+    """Compute minutes anew, then every hour that holds one or has just closed, then every such day.
+
+    All hours come before any day, and each once, with the newest order: a day composed before one of its hours
+    would keep the older sum, since its order is then too new for the later request.
+    """
+    healed = _refold(catalog, [request for request in requests if isinstance(request, Refold)])
+    closed = [request for request in requests if isinstance(request, Compose)]
+    for resolution in COARSER:
+        wanted = [*_touched(healed, resolution), *(each for each in closed if each.resolution == resolution)]
+        newest: dict[tuple[str, int], Compose] = {}
+        for request in sorted(wanted, key=lambda each: each.order):
+            newest[request.device_id, request.start] = request
+        _recompose(catalog, newest.values())
+
+
+def _refold(catalog: Catalog, requests: list[Refold]) -> list[Refold]:
+    """Compute minutes anew; returns what was computed."""
     minutes: list[RollupRow] = []
     healed: list[Refold] = []
     for request in requests:
         device = catalog.known_device(request.device_id)
         if device is None:
             continue
-        metadata = _metadata(catalog, device)
+        metadata = metadata_of(catalog, device)
         if request.rederive:
-            _rederive(catalog, device, request, metadata)
+            span = select_span(catalog.db, "raw", ("key",), device, request.start, request.end)
+            rederive(catalog, [key for (key,) in span.fetchall()])
         # What retention has let go is not folded again: a good rollup never gives way to crumbs.
         first = catalog.raw_before.get(request.device_id, -HOLD_MS) + HOLD_MS + MINUTE_MS - 1
         start = max(request.start, first - first % MINUTE_MS)
@@ -35,12 +54,11 @@ def refold(catalog: Catalog, requests: list[Refold]) -> None:
             request = msgspec.structs.replace(request, start=start)
             minutes += _minutes(catalog, device, request, metadata)
             healed.append(request)
-    write_rollups(catalog, minutes)
-    recompose(catalog, _touched(healed, "1h"))
-    recompose(catalog, _touched(healed, "1d"))
+    write_rollups(catalog, minutes, from_store=True)
+    return healed
 
 
-def recompose(catalog: Catalog, requests: Iterable[Compose]) -> None:
+def _recompose(catalog: Catalog, requests: Iterable[Compose]) -> None:
     """Compose hours of minutes, days of hours; hours whose minutes retention has let go stay as they are."""
     rows: list[RollupRow] = []
     for request in requests:
@@ -57,7 +75,7 @@ def recompose(catalog: Catalog, requests: Iterable[Compose]) -> None:
         row = compose(parts, request.resolution, request.start, request.order)
         if row is not None:
             rows.append(row)
-    write_rollups(catalog, rows)
+    write_rollups(catalog, rows, from_store=True)
 
 
 def _minutes(
@@ -81,39 +99,10 @@ def _samples(catalog: Catalog, device: int, start: int, end: int) -> list[Sample
     return [sample_of(columns, row) for row in rows]
 
 
-def _rederive(catalog: Catalog, device: int, request: Refold, metadata: list[DeviceMetadata]) -> None:
-    """Compute what raw rows derive from their own values with the metadata now in force.
-
-    Their orders stay: only a newer message may change what the device said.
-    """
-    columns = catalog.columns("raw")
-    changes = []
-    rows = select_span(catalog.db, "raw", ("key", *columns), device, request.start, request.end).fetchall()
-    for key, *stored in rows:
-        values = values_of(columns, tuple(stored))
-        derived = derived_values(payload_values(values), metadata_at(metadata, at_of(key)))
-        changes.append((key, derived))
-    catalog.columns_for("raw", [derived for _, derived in changes])
-    stale = [column for column in catalog.columns("raw") if column in DERIVED]
-    if stale:
-        catalog.db.executemany(
-            f"UPDATE raw SET {', '.join(f'{column} = ?' for column in stale)} WHERE key = ?",
-            [(*map(derived.get, stale), key) for key, derived in changes],
-        )
-
-
-def _touched(requests: list[Refold], resolution: Resolution) -> list[Compose]:
-    """Name the closed buckets in which minutes changed, once each, with the newest order."""
+def _touched(requests: list[Refold], resolution: Coarser) -> Iterator[Compose]:
+    """Name the closed buckets in which minutes changed."""
     length = BUCKET_MS[resolution]
-    found: dict[tuple[str, int], int] = {}
     for request in requests:
         for start in range(request.start - request.start % length, request.end, length):
             if start + length <= request.frontier:
-                at = (request.device_id, start)
-                found[at] = max(found.get(at, 0), request.order)
-    return [Compose(device_id, order, resolution, start) for (device_id, start), order in found.items()]  # type: ignore[arg-type]
-
-
-def _metadata(catalog: Catalog, device: int) -> list[DeviceMetadata]:
-    (text,) = catalog.db.execute("SELECT metadata FROM device WHERE device = ?", (device,)).fetchone()
-    return _metadata_decoder.decode(text) if text is not None else []
+                yield Compose(request.device_id, request.order, resolution, start)

@@ -1,5 +1,6 @@
 """Upserts of readings, rollups and devices: newer orders replace, older ones are ignored."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
@@ -8,7 +9,9 @@ from flows.errors import RowRefused
 from flows.model.quantities import HEAT_SOURCES
 from flows.model.rollup import RollupRow
 from flows.model.rows import DeviceRow, LatestRow, RawRow
+from flows.physics.derive import DERIVED
 from flows.store.sqlite.catalog import Catalog
+from flows.store.sqlite.deriving import rederive
 from flows.store.sqlite.schema import CLOCKS, END_OF_TIME, ROLLUP_TABLES, key_of
 
 _CLOCK_CODES = {clock: code for code, clock in enumerate(CLOCKS)}
@@ -34,12 +37,28 @@ def write_raw(catalog: Catalog, rows: list[RawRow]) -> None:
     ]
     inserted = catalog.db.executemany(_insert_raw(columns), keyed).rowcount
     if inserted < len(keyed):
-        catalog.db.executemany(_merge_raw(columns), keyed)
+        _merge(catalog, columns, rows, keyed)
     catalog.db.execute("UPDATE tally SET readings = readings + ?", (inserted,))
 
 
-def write_rollups(catalog: Catalog, rows: list[RollupRow]) -> None:
-    """Write whole rows; minutes that retention has let go do not come back."""
+def _merge(
+    catalog: Catalog, columns: tuple[str, ...], rows: list[RawRow], keyed: Sequence[tuple[object, ...]]
+) -> None:
+    """Merge what the device sent, field by field, and derive anew what follows from the merged row."""
+    merged: set[int] = set()
+    for row, values in zip(rows, keyed, strict=True):
+        found = catalog.db.execute(_merge_raw(columns, row.summed), values).fetchone()
+        if found:
+            merged.add(found[0])
+    rederive(catalog, sorted(merged))
+
+
+def write_rollups(catalog: Catalog, rows: list[RollupRow], from_store: bool = False) -> None:
+    """Write whole rows; minutes that retention has let go do not come back.
+
+    from_store : computed from what is stored, so never poorer than a row of the same order. A row of the stream
+                 may be: after a rebuild it begins without a past.
+    """
     device, before = catalog.device, catalog.minute_before
     for resolution, table in ROLLUP_TABLES.items():
         mine = [row for row in rows if row.resolution == resolution]
@@ -58,7 +77,7 @@ def write_rollups(catalog: Catalog, rows: list[RollupRow]) -> None:
             )
             for row in mine
         ]
-        catalog.db.executemany(_upsert_rollup(table, columns), keyed)
+        catalog.db.executemany(_upsert_rollup(table, columns, ">=" if from_store else ">"), keyed)
 
 
 def write_latest(catalog: Catalog, rows: list[LatestRow]) -> None:
@@ -108,21 +127,29 @@ def _insert_raw(columns: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=8)
-def _merge_raw(columns: tuple[str, ...]) -> str:
-    merged = ", ".join(f"{column} = coalesce(excluded.{column}, {column})" for column in columns)
+def _merge_raw(columns: tuple[str, ...], summed: tuple[str, ...]) -> str:
+    """Merge a newer row that says something new; an identical one changes nothing, not even the order."""
+    merged = {
+        column: f"coalesce({column}, excluded.{column})"
+        if column in summed
+        else f"coalesce(excluded.{column}, {column})"
+        for column in columns
+        if column not in DERIVED
+    }
+    sets = ["ord = excluded.ord", "arrived = excluded.arrived", "clock = excluded.clock"]
+    sets += [f"{column} = {value}" for column, value in merged.items()]
+    news = " OR ".join(f"{column} IS NOT {value}" for column, value in merged.items()) or "0"
     return (
         _insert("raw", ("key", "ord", "arrived", "clock", *columns))
-        + " ON CONFLICT DO UPDATE SET ord = excluded.ord, arrived = excluded.arrived, clock = excluded.clock"
-        + (f", {merged}" if merged else "")
-        + " WHERE excluded.ord > ord"
+        + f" ON CONFLICT DO UPDATE SET {', '.join(sets)} WHERE excluded.ord > ord AND ({news}) RETURNING key"
     )
 
 
 @lru_cache(maxsize=24)
-def _upsert_rollup(table: str, columns: tuple[str, ...]) -> str:
+def _upsert_rollup(table: str, columns: tuple[str, ...], newer: str) -> str:
     own = ("ord", "count", "heat_source", *columns)
     replaced = ", ".join(f"{column} = excluded.{column}" for column in own)
-    return _insert(table, ("key", *own)) + f" ON CONFLICT DO UPDATE SET {replaced} WHERE excluded.ord >= ord"
+    return _insert(table, ("key", *own)) + f" ON CONFLICT DO UPDATE SET {replaced} WHERE excluded.ord {newer} ord"
 
 
 def _insert(table: str, columns: tuple[str, ...]) -> str:

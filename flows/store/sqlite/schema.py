@@ -41,6 +41,11 @@ def at_of(key: int) -> int:
     return key & ((1 << TIME_BITS) - 1)
 
 
+def device_of(key: int) -> int:
+    """Take the device's number from a key."""
+    return key >> TIME_BITS
+
+
 def type_of(table: str, column: str) -> str:
     """Name the SQL type: flags of raw rows are 0 or 1, everything else is a number."""
     return "INTEGER" if table == "raw" and column in FLAG_COLUMNS else "REAL"

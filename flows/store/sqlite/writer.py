@@ -15,7 +15,7 @@ from flows.store.protocol import Fence
 from flows.store.sqlite.catalog import Catalog
 from flows.store.sqlite.connection import LONGEST_LOG_BYTES, connect_writer, speaking
 from flows.store.sqlite.events import write_dead_letters, write_outcomes, write_transitions
-from flows.store.sqlite.healing import recompose, refold
+from flows.store.sqlite.healing import heal
 from flows.store.sqlite.leaving import forget, retain
 from flows.store.sqlite.migrations import migrate
 from flows.store.sqlite.rows import write_devices, write_latest, write_raw, write_rollups
@@ -24,25 +24,19 @@ BUSY_MS = 500
 """How long a lock of another process is waited for before the caller is told. [ms]"""
 
 
-def _compose(catalog: Catalog, requests: list[Compose]) -> None:
-    recompose(catalog, [request for request in requests if request.resolution == "1h"])
-    recompose(catalog, [request for request in requests if request.resolution == "1d"])
-
-
 STEPS: dict[type, Callable[[Catalog, list[Any]], None]] = {
     Forget: forget,
     DeviceRow: write_devices,
     RawRow: write_raw,
     LatestRow: write_latest,
     RollupRow: write_rollups,
-    Refold: refold,
-    Compose: _compose,
+    Refold: heal,
     Transition: write_transitions,
     DeadLetter: write_dead_letters,
     CommandOutcome: write_outcomes,
     Retain: retain,
 }
-"""What is done with each kind of item, in the order in which a batch is written."""
+"""What is done with each kind of item, in the order in which a batch is written; Compose goes with Refold."""
 
 _KEPT = (Forget, CommandOutcome)
 """What a Forget leaves alone."""
@@ -100,7 +94,7 @@ class SqliteWriter:
     def _write(self, catalog: Catalog, items: list[StoreItem]) -> None:
         kinds: dict[type, list[Any]] = {}
         for item in items:
-            kinds.setdefault(type(item), []).append(item)
+            kinds.setdefault(Refold if isinstance(item, Compose) else type(item), []).append(item)
         for kind, write in STEPS.items():
             mine = kinds.get(kind)
             if mine and catalog.forgotten and kind not in _KEPT:
