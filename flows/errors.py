@@ -8,11 +8,16 @@ HeatPumpError
   StoreError         the worker stops
     RetryableStoreError   the worker waits and tries again
     RowRefused            one of the rows can never be stored
+    StoreDamaged          the file is no longer what was written
   FlowDown           the flow does not answer its private port
   QueryError         an answerable mistake of a client
     DeviceNotFound · NotFound   404
     BadQuery         422
 """
+
+import re
+
+_SUBJECT = re.compile(r"^\w+ should ")
 
 
 class HeatPumpError(Exception):
@@ -56,6 +61,10 @@ class RowRefused(StoreError):
     """A row that the store will never take (a number too large, a broken constraint); nothing was written."""
 
 
+class StoreDamaged(StoreError):
+    """The store's file is no longer what was written: a copy takes its place, or a new one."""
+
+
 class FlowDown(HeatPumpError):
     """The flow does not answer on its private port, or takes nothing."""
 
@@ -85,3 +94,9 @@ class BadQuery(QueryError):
     def __init__(self, name: str, value: object, allowed: str) -> None:
         super().__init__(f"{name}: {value!r} {allowed}")
         self.name, self.value, self.allowed = name, value, allowed
+
+
+def in_our_words(message: str) -> str:
+    """Turn a sentence of Pydantic's into what we say after a value: "must be a valid integer"."""
+    message = message.removeprefix("Value error, ").partition(", unable to ")[0]
+    return _SUBJECT.sub("must ", message)

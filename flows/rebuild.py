@@ -1,7 +1,7 @@
 """`heatpump rebuild`: compute all state anew from what the journal holds, when the start rules refuse.
 
-The store keeps what it has; frames that it has already are applied again and change nothing. What is neither in
-the store nor in the journal stays missing: the report names it.
+The store keeps what it has; frames that it has already are applied again and change nothing. A damaged one is set
+aside. What is neither in the store nor in the journal stays missing: the report names it.
 """
 
 from datetime import UTC, datetime
@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 from flows import recovery
-from flows.errors import StartRefused
+from flows.errors import StartRefused, StoreDamaged
 from flows.journal.reader import describe
 from flows.journal.writer import Journal
 from flows.lock import locked
 from flows.recovery import Position
 from flows.settings import Settings
-from flows.store import open_writer
+from flows.store import check_store, open_writer
 from flows.store.protocol import Fence
 
 MARK = "rebuilt.json"
@@ -27,7 +27,8 @@ UNFENCED_FRAMES = 10_000_000
 def rebuild(settings: Settings) -> str:
     """Set recovery state aside and let the next start replay the whole journal; return a report.
 
-    A journal other than the store's is adopted: its frames count as newer than everything stored.
+    A journal other than the store's is adopted: its frames count as newer than everything stored. A damaged store
+    is set aside, and the next start makes one.
     Raises StartRefused while a flow runs or where there is nothing to rebuild from.
     """
     data = settings.data
@@ -36,6 +37,7 @@ def rebuild(settings: Settings) -> str:
     with locked(data / "lock"):
         Journal.open(data / "journal").close()
         info = describe(data / "journal")
+        aside = _set_damaged_aside(settings.store_path)
         writer = open_writer(settings.store_path)
         try:
             fence = writer.fence()
@@ -50,7 +52,8 @@ def rebuild(settings: Settings) -> str:
         recovery.set_aside(data / "recovery")
         recovery.set_aside(data / "recovery-copies")
         (data / MARK).write_bytes(msgspec.json.encode(first))
-    return _report(info.first_seq, info.last_seq, info.first_arrived, fence, adopted)
+    report = _report(info.first_seq, info.last_seq, info.first_arrived, fence, adopted)
+    return f"{report} {_kept(aside, info.first_arrived)}" if aside else report
 
 
 def allowed_from(data: Path) -> Position | None:
@@ -61,11 +64,36 @@ def allowed_from(data: Path) -> Position | None:
         return None
 
 
+def _set_damaged_aside(store: Path) -> Path | None:
+    """Move a damaged store, with its write-ahead log, into a folder of its own; None where it is sound."""
+    if not store.exists():
+        return None
+    try:
+        check_store(store)
+        open_writer(store).close()
+    except StoreDamaged:
+        aside = store.with_name(f"store-aside-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+        aside.mkdir(mode=0o700)
+        for file in sorted(store.parent.glob(f"{store.name}*"), reverse=True):  # the database last
+            file.rename(aside / file.name)
+        return aside
+    return None
+
+
+def _kept(aside: Path, first_arrived: int | None) -> str:
+    text = f"The store was damaged and is kept in {aside}"
+    return f"{text}; what arrived before {_clock(first_arrived)} is only there." if first_arrived else f"{text}."
+
+
+def _clock(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _report(first: int, last: int, first_arrived: int | None, fence: Fence | None, adopted: bool) -> str:
     text = f"The next start computes all state anew from the journal's frames {first} to {last}."
     if adopted:
         text += " The journal is another one than the store was fed from; it is adopted."
     elif fence is not None and fence.seq + 1 < first and first_arrived is not None:
-        when = f"{datetime.fromtimestamp(first_arrived / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        when = _clock(first_arrived)
         text += f" Missing for good: frames {fence.seq + 1} to {first - 1}, which arrived before {when}."
     return text

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from flows.errors import ConfigError
+from flows.errors import ConfigError, in_our_words
 
 DAY_MS = 86_400_000
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
@@ -193,4 +193,4 @@ def load_settings(**given: object) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         name = f"--{name.replace('_', '-')}" if name in given else name
-        raise ConfigError(name, first.get("input"), f"is not allowed: {first['msg']}") from None
+        raise ConfigError(name, first.get("input"), in_our_words(first["msg"])) from None

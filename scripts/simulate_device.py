@@ -224,7 +224,7 @@ def alert_level(name: str, value: float) -> int:
 class Connection:
     """The device's MQTT side: last will, online status, and what is kept while the broker is away.
 
-    refused : set, with `reason`, when the broker will not have this device.
+    refused : why the broker will not have this device, once it has said so.
     """
 
     LOGIN_REFUSED = (1, 2, 4, 5, 132, 133, 134, 135, 138)
@@ -235,6 +235,7 @@ class Connection:
         self.address = f"{args.broker}:{args.port}"
         self.stop = stop
         self.refused = ""
+        self.answered = False
         self.client = new_client("simulator-" + args.device_id)
         if args.password:
             self.client.username_pw_set(args.user or args.device_id, args.password)
@@ -276,6 +277,7 @@ class Connection:
         self.client.loop_stop()
 
     def _connected(self, client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any = None) -> None:
+        self.answered = True
         code = getattr(reason, "value", reason)
         if code in self.LOGIN_REFUSED:
             self.refused = f"the broker at {self.address} refuses this device: check --user and --password"
@@ -289,7 +291,12 @@ class Connection:
         self.acknowledged = mid
 
     def _disconnected(self, *_args: Any) -> None:
-        if not self.stop.is_set():
+        answered, self.answered = self.answered, False
+        if self.stop.is_set():
+            return
+        if not answered:
+            complain(f"the broker at {self.address} closes the connection unasked; is MQTT_PASSWORD right?")
+        else:
             complain(f"lost the broker at {self.address}; readings are kept until it is back")
 
 

@@ -13,7 +13,7 @@ from flows.cli.rebuild import rebuild
 from flows.cli.replay import replay
 from flows.cli.status import status
 from flows.cli.up import up
-from flows.errors import HeatPumpError
+from flows.errors import HeatPumpError, in_our_words
 
 COMMANDS = (up, status, flow, api, replay, graph, doctor, rebuild)
 
@@ -36,7 +36,8 @@ def main() -> None:
     try:
         code = app(prog_name="heatpump", standalone_mode=False)
     except typer.TyperException as error:
-        code = _refuse(f"{error.format_message()} (see `heatpump --help`)")
+        what, parted, why = error.format_message().partition(": ")
+        code = _refuse(f"{what}{parted}{in_our_words(why)} (see `heatpump --help`)")
     except HeatPumpError as error:
         code = _refuse(str(error))
     except OSError as error:

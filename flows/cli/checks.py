@@ -12,6 +12,8 @@ from typing import Any
 from flows.settings import Settings
 
 TIMEOUT_S = 1.0
+LARGE_BACKLOG = 10_000
+"""A backlog that does not pass within a second. [frames]"""
 
 
 def broker_problem(host: str, port: int, user: str, password: str) -> str:
@@ -30,15 +32,35 @@ def broker_problem(host: str, port: int, user: str, password: str) -> str:
     return f"ended the login at {host}:{port}: no MQTT broker, or MQTT_USER and MQTT_PASSWORD do not fit"
 
 
+def subscription_problem(data: Path) -> str:
+    """Ask the flow on its private port whether it is subscribed: all that a start waits for."""
+    try:
+        return _unsubscribed(flow_health(data))
+    except OSError as error:
+        return f"does not answer: {error.strerror or error}"
+
+
 def flow_problem(data: Path) -> str:
-    """Ask the flow on its private port whether it is subscribed."""
+    """Ask the flow for everything that is wrong with it."""
     try:
         health = flow_health(data)
     except OSError as error:
         return f"does not answer: {error.strerror or error}"
-    if health.get("connected"):
-        return ""
-    return f"is not subscribed: {health.get('problem') or 'not yet'}"
+    problems = [_unsubscribed(health)]
+    if health.get("store_waiting"):
+        problems.append(f"waits for the store: {health['store_waiting']}")
+    if health.get("damaged_regions") or health.get("missing_frames"):
+        places, frames = health["damaged_regions"], health["missing_frames"]
+        problems.append(f"met damage in the journal: {places} places, {frames} frames missing")
+    if health.get("backlog", 0) > LARGE_BACKLOG:
+        problems.append(f"is behind: {health['backlog']} frames wait in the journal")
+    return "; ".join(filter(None, problems))
+
+
+def _unsubscribed(health: dict[str, Any]) -> str:
+    if health.get("full"):
+        return f"accepts nothing: {health['problem']}"
+    return "" if health.get("connected") else f"is not subscribed: {health.get('problem') or 'not yet'}"
 
 
 def flow_health(data: Path) -> dict[str, Any]:

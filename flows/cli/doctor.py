@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -28,7 +29,8 @@ class Finding(NamedTuple):
 def doctor(data: Data = None) -> int:
     """Look for what is wrong and say what to do.
 
-    Changes nothing; may run beside `heatpump up`. Exit code 1 if something is wrong.
+    Changes nothing; may run beside `heatpump up`. Reads the whole journal: some seconds a gigabyte. Exit code 1 if
+    something is wrong.
 
     Examples:
       heatpump doctor
@@ -38,12 +40,13 @@ def doctor(data: Data = None) -> int:
     from flows.settings import load_settings
 
     settings = load_settings(data=data)
-    findings = list(examine(settings))
-    for finding in findings:
+    wrong = False
+    for finding in examine(settings):
+        wrong |= bool(finding.remedy)
         typer.echo(f"{'wrong' if finding.remedy else 'ok   '} {finding.subject}: {finding.found}")
         if finding.remedy:
             typer.echo(f"      {finding.remedy}")
-    return 1 if any(finding.remedy for finding in findings) else 0
+    return int(wrong)
 
 
 def examine(settings: "Settings") -> Iterator[Finding]:
@@ -128,7 +131,7 @@ def _processes(settings: "Settings", report: dict[str, Any] | None) -> Iterator[
 
 
 def _journal_and_store(settings: "Settings") -> Iterator[Finding]:
-    from flows.errors import JournalError, StoreError
+    from flows.errors import JournalError, StoreDamaged, StoreError
     from flows.journal.reader import describe
 
     folder = settings.data / "journal"
@@ -136,7 +139,7 @@ def _journal_and_store(settings: "Settings") -> Iterator[Finding]:
     if any(folder.glob("*.seg")):
         try:
             journal = describe(folder)
-            yield Finding("journal", f"frames {journal.first_seq} to {journal.last_seq}")
+            yield _journal(folder, journal)
         except JournalError as error:
             yield Finding("journal", str(error), "Restore the folder from a copy, or run `heatpump rebuild`.")
     yield _clock(journal)
@@ -145,10 +148,29 @@ def _journal_and_store(settings: "Settings") -> Iterator[Finding]:
         return
     try:
         yield _store(settings, journal)
+    except StoreDamaged as error:
+        yield Finding("store", str(error), "`heatpump rebuild` keeps it aside and makes one from the journal.")
     except StoreError as error:
-        yield Finding(
-            "store", str(error), "Restore it from a copy, or move it away: `heatpump rebuild` makes it anew."
-        )
+        yield Finding("store", str(error), "Until it is mended the journal keeps what arrives.")
+
+
+def _journal(folder: Path, journal: "JournalInfo") -> Finding:
+    """Read all of it, as the pipeline would."""
+    from flows.journal.reader import JournalReader
+
+    found = f"frames {journal.first_seq} to {journal.last_seq}"
+    with JournalReader(folder, 0) as reader:
+        while reader.read(10_000):
+            pass
+        damage = reader.damage
+    if not (damage.regions or damage.frames):
+        return Finding("journal", found)
+    found += f", but {damage.regions} places are damaged ({damage.size} bytes) and {damage.frames} frames missing"
+    return Finding(
+        "journal",
+        found,
+        "Check the disk. A copy of the folder may hold them; else they are lost, the rest is whole.",
+    )
 
 
 def _store(settings: "Settings", journal: "JournalInfo | None") -> Finding:

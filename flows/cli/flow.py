@@ -1,6 +1,6 @@
 """heatpump flow: the pipeline alone."""
 
-from flows.cli.options import Data, MqttPort
+from flows.cli.options import Data, MqttPort, make_private
 
 
 def flow(data: Data = None, mqtt_port: MqttPort = None) -> int:
@@ -17,7 +17,13 @@ def flow(data: Data = None, mqtt_port: MqttPort = None) -> int:
 
     die_with_parent()
     log_to_stderr()
+    from flows.errors import StoreDamaged
     from flows.main import run
     from flows.settings import load_settings
 
-    return run(load_settings(data=data, mqtt_port=mqtt_port))
+    settings = load_settings(data=data, mqtt_port=mqtt_port)
+    make_private(settings.data)
+    try:
+        return run(settings)
+    except StoreDamaged as error:
+        raise StoreDamaged(f"{error}; `heatpump rebuild` makes one from the journal") from None

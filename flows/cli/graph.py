@@ -29,7 +29,13 @@ def graph(
 
       heatpump graph --format mermaid --graph mine.toml
     """
+    from flows.errors import ConfigError
     from flows.graph import describe
     from flows.settings import load_settings
 
-    typer.echo(describe(load_settings(graph=file).graph, form.value))
+    try:
+        typer.echo(describe(load_settings(graph=file).graph, form.value))
+    except ConfigError as error:
+        if file is None or error.name != "HEATPUMP_GRAPH":
+            raise
+        raise ConfigError("--graph", error.value, error.allowed) from None

@@ -1,10 +1,26 @@
 """Options that several commands share. Without one, its setting in the environment holds."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows.errors import ConfigError
+
 Data = Annotated[Path | None, typer.Option(help="Folder that holds all state; else HEATPUMP_DATA, else ./data.")]
 MqttPort = Annotated[int | None, typer.Option(help="Port of MQTT; else MQTT_PORT, else 1883.")]
 ApiPort = Annotated[int | None, typer.Option(help="Port of the API; else HEATPUMP_API_PORT, else 8000.")]
+
+
+def make_private(data: Path) -> None:
+    """Make the data folder; what this process and its children write is for their user alone.
+
+    Raises ConfigError where there can be no such folder.
+    """
+    os.umask(0o077)
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        allowed = f"cannot be the data folder ({error.strerror}); name one that this user may make or write"
+        raise ConfigError("--data", str(data), f"{allowed}, with --data or HEATPUMP_DATA") from None

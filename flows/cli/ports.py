@@ -36,16 +36,31 @@ def check_ports(settings: Settings) -> None:
     """Refuse a port that is taken, or given twice. Raises ConfigError naming the option that changes it."""
     used: dict[int, str] = {}
     for option, variable, host, number in wanted_ports(settings):
+        if option == "--api-port" and not _is_ours(host):
+            allowed = "is no address of this machine; 127.0.0.1 is for itself alone, 0.0.0.0 for the network"
+            raise ConfigError("HEATPUMP_API_HOST", host, allowed)
         problem = f"is the port of {used[number]} too" if number in used else bind_problem(host, number)
         if problem:
             raise ConfigError(option, number, f"{problem}; choose another with {option} or {variable}")
         used[number] = option
 
 
+def _is_ours(host: str) -> bool:
+    with socket.socket(_family(host)) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def bind_problem(host: str, number: int) -> str:
     """Say why we cannot listen there, "" if we can."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
+    with socket.socket(_family(host)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, number))

@@ -9,7 +9,7 @@ def rebuild(data: Data = None) -> None:
     """Compute all state anew from the journal.
 
     For when a start was refused. The flow must not run. Recovery state is set aside, not deleted; the store keeps
-    what it has; the next start replays the whole journal. Says what stays missing.
+    what it has, a damaged one is set aside too; the next start replays the whole journal. Says what stays missing.
 
     Examples:
       heatpump rebuild

@@ -29,7 +29,11 @@ def status(
     settings = load_settings(data=data)
     report = read_report(settings.data)
     if report is None:
-        typer.echo('{"running": false, "processes": []}' if as_json else f"nothing runs on {settings.data}")
+        typer.echo(
+            '{"running": false, "processes": []}'
+            if as_json
+            else f"no `heatpump up` runs on {_shown(settings.data)}"
+        )
         return 1
     settings = running_settings(settings, report)
     for process in report["processes"]:
@@ -49,7 +53,7 @@ def read_report(data: Path) -> dict[str, Any] | None:
     try:
         report: dict[str, Any] = json.loads((data / "run" / "status.json").read_text())
         began_ms = psutil.Process(report["pid"]).create_time() * 1000
-    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+    except (FileNotFoundError, NotADirectoryError, ValueError, psutil.NoSuchProcess):
         return None
     return report if began_ms <= report["since"] + 1000 else None  # else its pid is somebody else's now
 
@@ -72,6 +76,10 @@ def problem_of(process: dict[str, Any], settings: "Settings") -> str:
     if process["name"] == "broker":
         return own_broker_problem(settings)
     return api_problem(settings) if process["name"] == "api" else flow_problem(settings.data)
+
+
+def _shown(data: Path) -> str:
+    return str(data) if data.is_absolute() else f"./{data}"
 
 
 def _print(report: dict[str, Any]) -> None:

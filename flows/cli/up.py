@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import ApiPort, Data, MqttPort
+from flows.cli.options import ApiPort, Data, MqttPort, make_private
 
 if TYPE_CHECKING:
     from flows.settings import Settings
@@ -55,7 +55,7 @@ def up(
     )
     settings = settings.model_copy(update={"data": settings.data.absolute()})
     _check_lan(settings)
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(settings.data)
     with locked(settings.data / "up.lock"):
         check_ports(settings)
         settings = _with_password(settings)
@@ -86,7 +86,7 @@ def _with_password(settings: "Settings") -> "Settings":
 
 def _processes(settings: "Settings") -> "list[Process]":
     """Say what to run, in the order of starting."""
-    from flows.cli.checks import api_problem, flow_problem, own_broker_problem
+    from flows.cli.checks import api_problem, own_broker_problem, subscription_problem
     from flows.supervisor import Process
 
     env = {
@@ -101,7 +101,7 @@ def _processes(settings: "Settings") -> "list[Process]":
     heatpump = [sys.executable, "-m", "flows.cli.app"]
 
     processes = [
-        Process("flow", [*heatpump, "flow"], env, lambda: flow_problem(settings.data), grace_s=2.5),
+        Process("flow", [*heatpump, "flow"], env, lambda: subscription_problem(settings.data), grace_s=2.5),
         Process("api", [*heatpump, "api"], env, lambda: api_problem(settings), settings.api_port, grace_s=1.5),
     ]
     if not settings.mqtt_broker:
@@ -135,6 +135,7 @@ def _write_broker_config(settings: "Settings") -> Path:
 
 def _welcome(settings: "Settings") -> None:
     """Say how to use it: what a device needs, and at the end three lines."""
+    from api.guard import is_loopback
     from flows.cli.ports import ANYWHERE, LOOPBACK
 
     if settings.lan:
@@ -148,6 +149,10 @@ def _welcome(settings: "Settings") -> None:
         ):
             _say(f"#define {name} {value}")
     host = LOOPBACK if settings.api_host == ANYWHERE else settings.api_host
+    if not is_loopback(settings.api_host):
+        given = settings.api_token.get_secret_value()
+        token = "of HEATPUMP_API_TOKEN" if given else f"in {_shown(settings.data / 'secrets' / 'api-token')}"
+        _say(f"the API asks for a token (Authorization: Bearer …): the one {token}")
     _say(f"API: http://{host}:{settings.api_port} (every route: http://{host}:{settings.api_port}/docs)")
     _say(f"curl http://{host}:{settings.api_port}/api/health")
     _say(_simulator_line(settings))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from flows.store.protocol import StoreReader, StoreWriter
+from flows.store.sqlite.checking import check
 from flows.store.sqlite.reader import SqliteReader
 from flows.store.sqlite.writer import SqliteWriter
 
@@ -15,3 +16,8 @@ def open_writer(path: str | Path) -> StoreWriter:
 def open_reader(path: str | Path) -> StoreReader:
     """Open the store for reading. It may not exist yet: then every read raises RetryableStoreError."""
     return SqliteReader(Path(path))
+
+
+def check_store(path: str | Path) -> None:
+    """Read all of a store that exists. Raises StoreDamaged, RetryableStoreError."""
+    check(Path(path))

@@ -158,14 +158,14 @@ STOPPED_S = 2.3
 
 def check_no_second_counts(pause, resume, ticks):
     pause()
-    time.sleep(0.3)  # what is under way ends
-    before, began = ticks(), time.monotonic()
+    before = len(ticks())
     time.sleep(STOPPED_S)  # the stop itself
-    assert ticks() == before
+    stopped, began = len(ticks()), time.monotonic()
+    assert stopped - before <= 1, "more than the second that was under way"
     resume()
-    wait_for(lambda: len(ticks()) > len(before) + 1, "seconds after the stop")
-    counted, passed = len(ticks()) - len(before), time.monotonic() - began
-    assert counted <= passed - STOPPED_S + 1.0
+    wait_for(lambda: len(ticks()) > stopped + 1, "seconds after the stop")
+    counted, passed = len(ticks()) - stopped, time.monotonic() - began
+    assert counted <= passed + 1.0
     assert ticks() == list(range(1, len(ticks()) + 1))
 
 
