@@ -3,12 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-import flows
 from api.deps import Context
 from api.errors import add_handlers
 from api.flow import Flow
@@ -17,11 +15,10 @@ from api.live import Hub, LiveFeed
 from api.openapi import DescribedApp
 from api.routes import alerts, dead_letters, devices, pipeline, readings, root, series, stats, ws
 from api.version import VERSION
-from flows.model.rules import load_rules
+from flows.model.rules import SHIPPED_RULES, load_rules
 from flows.settings import Settings
 from flows.store.protocol import StoreReader
 
-RULES = Path(flows.__file__).parent / "graphs" / "alert_rules.toml"
 _ROUTES = (root, stats, devices, readings, series, alerts, pipeline, dead_letters, ws)
 _ABOUT = (
     "Readings of heat pumps, what was computed of them, and alerts. Instants are ISO 8601 in UTC with ms;"
@@ -37,7 +34,9 @@ def create_app(settings: Settings, reader: StoreReader, live: bool = True) -> Fa
     """
     hub = Hub()
     feed = LiveFeed(settings, hub) if live else None
-    context = Context(settings, reader, load_rules(RULES), Flow(settings.data if live else None), hub, feed)
+    context = Context(
+        settings, reader, load_rules(SHIPPED_RULES), Flow(settings.data if live else None), hub, feed
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

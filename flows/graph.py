@@ -83,6 +83,10 @@ def load_graph(path: Path) -> Graph:
     if unknown:
         name = min(unknown)
         raise file.error(name, "", name, "is no part of a graph; [step.*] and [sink.*] are")
+    for kind in ("step", "sink"):
+        for name, body in _tables(file, kind).items():
+            if not isinstance(body, dict):
+                raise file.error(kind, name, body, f"is no table; write [{kind}.{name}]")
     steps = _steps(file)
     edges = _edges(file, steps)
     ordered = _ordered(file, steps)
@@ -90,11 +94,18 @@ def load_graph(path: Path) -> Graph:
     return Graph(ordered, edges, hashlib.sha256(file.text.encode()).hexdigest()[:16])
 
 
+def _tables(file: _File, kind: str) -> dict[str, Any]:
+    tables = file.tables.get(kind, {})
+    if not isinstance(tables, dict):
+        raise file.error(kind, kind, tables, f"is no table; write [{kind}.NAME]")
+    return tables
+
+
 def _steps(file: _File) -> dict[str, Step]:
     nodes, steps = all_nodes(), {}
-    for name, body in file.tables.get("step", {}).items():
+    for name, body in _tables(file, "step").items():
         section = f"step.{name}"
-        node = nodes.get(body.get("node"))
+        node = nodes.get(str(body.get("node")))
         if node is None:
             known = ", ".join(sorted(nodes))
             raise file.error(section, "node", body.get("node"), f"is no node; there are {known}")
@@ -106,7 +117,8 @@ def _steps(file: _File) -> dict[str, Step]:
         params = {key: value for key, value in body.items() if key not in ("node", "up")}
         try:
             steps[name] = Step(name, node, msgspec.convert(params, node.Params), None if up == SOURCE else up)
-        except msgspec.ValidationError as error:
+            node.recover(steps[name].params, None)  # the node's own checks, before anything runs
+        except (msgspec.ValidationError, ConfigError) as error:
             raise file.error(section, next(iter(params), "node"), params, f"cannot be used: {error}") from None
     if not steps:
         raise file.error("step", "", "", "has no [step.*]; a graph needs at least one")
@@ -132,10 +144,13 @@ def _port(file: _File, section: str, name: str, steps: dict[str, Step]) -> tuple
 
 def _edges(file: _File, steps: dict[str, Step]) -> list[Edge]:
     edges: list[Edge] = []
-    for sink, body in file.tables.get("sink", {}).items():
+    for sink, body in _tables(file, "sink").items():
         if sink not in SINKS:
             raise file.error(f"sink.{sink}", "", sink, f"is no sink; there are {', '.join(SINKS)}")
-        for name in body.get("up", []):
+        names = body.get("up")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise file.error(f"sink.{sink}", "up", names, 'must be a list of ports such as ["decode.dead"]')
+        for name in names:
             step, port = _port(file, f"sink.{sink}", name, steps)
             edges.append(Edge(step.id, port, sink))
     return edges
@@ -181,10 +196,8 @@ def _text(graph: Graph) -> str:
     for step in graph.steps:
         summary = step.node.doc.splitlines()[0]
         lines += ["  ▼", summary]
-        for edge in graph.edges:
-            if edge.step == step.id:
-                lines.append(f"  ├─ {edge.port} ─► {edge.sink}")
-    return "\n".join(lines)
+        lines += [f"  ├─ {edge.port} ─► {edge.sink}" for edge in graph.edges if edge.step == step.id]
+    return "\n".join([*lines[:-1], lines[-1].replace("├", "└")])
 
 
 def _mermaid(graph: Graph) -> str:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bytewax._bytewax import cli_main
+from bytewax._bytewax import cli_main  # the public entry point takes epochs of whole seconds only
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows import recovery

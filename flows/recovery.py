@@ -29,7 +29,6 @@ log = logging.getLogger("heatpump.recovery")
 
 PART = "part-0.sqlite3"
 SOURCE_STEP = f"{FLOW_ID}.journal"
-EXTERNAL_STEPS = (SOURCE_STEP, f"{FLOW_ID}.store", f"{FLOW_ID}.live")
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -147,7 +146,10 @@ def prepare(
     _reachable(start, journal)
     if copy:
         log.warning("resuming from the copy at %s", start)
-        shutil.copytree(copy[0], folder)
+        unfinished = folder.with_name(f"{folder.name}-unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(copy[0], unfinished)
+        unfinished.rename(folder)
 
 
 def _reachable(seq: int, journal: JournalInfo) -> None:

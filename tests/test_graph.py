@@ -50,6 +50,21 @@ def test_the_text_and_the_mermaid_drawing_name_every_step_and_port():
         ("[sink.live]", "[sink.nowhere]", 38, "is no sink"),
         ('node = "rollup"', 'node = "rollup"\nminutes_a_tick = "many"', 26, "minutes_a_tick"),
         ('node = "rollup"', 'node = "rollup"\nspeed = 3', 26, "speed"),
+        ('node = "validate"', 'node = ["validate"]', 9, "is no node"),
+        (
+            'node = "validate"',
+            'node = "validate"\nspans = {temp_inlet = [90, 20]}',
+            10,
+            "lowest 90.0 is above highest 20.0",
+        ),
+        (
+            'up = ["clock.repeated", "derive.live", "alert.transitions"]',
+            'up = "alert.transitions"',
+            39,
+            "must be a list",
+        ),
+        ('up = ["clock.repeated", "derive.live", "alert.transitions"]', "up = [1]", 39, "must be a list"),
+        ("[step.decode]", "[step]\nfoo = 1\n[step.decode]", 5, "is no table"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path, old, new, line, sentence):
@@ -60,6 +75,14 @@ def test_a_mistake_is_named_with_its_line(tmp_path, old, new, line, sentence):
     with pytest.raises(ConfigError, match=sentence) as caught:
         load_graph(path)
     assert f"graph.toml:{line} " in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["step = 3", "sink = 3\n[step.decode]", "[step]\ndecode = 3", "[[step]]"])
+def test_a_file_of_another_shape_is_named(tmp_path, text):
+    path = tmp_path / "graph.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="is no table"):
+        load_graph(path)
 
 
 def test_a_file_that_is_missing_empty_or_no_toml_is_named(tmp_path):

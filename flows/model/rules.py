@@ -9,6 +9,8 @@ import msgspec
 from flows.model.alert import Level
 from flows.model.device import Bounds
 
+SHIPPED_RULES = Path(__file__).parent.parent / "graphs" / "alert_rules.toml"
+
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One threshold rule on one quantity.

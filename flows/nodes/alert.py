@@ -22,7 +22,7 @@ from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged, metad
 from flows.model.frame import Start, Tick
 from flows.model.quantities import BY_NAME
 from flows.model.reading import ORDER_STEP, DeviceAlert, Reading, Status
-from flows.model.rules import Rule, load_rules
+from flows.model.rules import SHIPPED_RULES, Rule, load_rules
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 
 OFFLINE = "device_offline"
@@ -78,14 +78,11 @@ class _Shared(msgspec.Struct):
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """rules: file of threshold rules, beside the graph file; empty: the shipped ones."""
-
-    rules: str = ""
+    """Nothing to set: rules are the shipped file's, thresholds of one device its metadata's."""
 
 
-def read_rules(params: Params) -> list[Rule]:
+def read_rules(path: Path = SHIPPED_RULES) -> list[Rule]:
     """Load and check the rules. Raises ConfigError naming the file, the rule and the field."""
-    path = Path(params.rules) if params.rules else Path(__file__).parent.parent / "graphs" / "alert_rules.toml"
     try:
         rules = load_rules(path)
     except (OSError, ValueError) as error:
@@ -101,7 +98,7 @@ class Alerts(Keyed[AlertMemory, _Shared]):
 
     def __init__(self, params: Params, snapshot: Snapshot | None) -> None:
         super().__init__(1, AlertMemory, _Shared, snapshot)
-        self._rules = read_rules(params)
+        self._rules = read_rules()
         self._due: dict[int, list[str]] = {}
         for device_id, state in self.devices.items():
             self._watch(device_id, state)

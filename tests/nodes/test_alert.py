@@ -7,7 +7,7 @@ from flows.model.command import Command
 from flows.model.device import Bounds, DeviceMetadata, MetadataChanged
 from flows.model.frame import Start, Tick
 from flows.model.reading import ORDER_STEP, DeviceAlert, Status
-from flows.nodes.alert import NODE
+from flows.nodes.alert import NODE, read_rules
 
 from .conftest import NOW
 
@@ -232,4 +232,4 @@ def test_a_wrong_rule_file_is_named(tmp_path, text, sentence):
     path = tmp_path / "rules.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=sentence):
-        NODE.recover(NODE.Params(rules=str(path)), None)
+        read_rules(path)
