@@ -26,6 +26,7 @@ from flows.lock import locked
 from flows.meter import Meter
 from flows.model.frame import Start
 from flows.rebuild import allowed_from
+from flows.recovery import Position
 from flows.settings import DAY_MS, Settings
 from flows.sinks.live import LiveSink
 from flows.sinks.mqtt import MqttPublisher
@@ -81,11 +82,13 @@ def run_journal(
     epoch_ms: int = 5_000,
     graph_path: Path | None = None,
     meter: Meter | None = None,
+    anew: Position | None = None,
 ) -> int:
     """Run the graph over a finished journal, to its end; return the exit code.
 
     recovery_folder : where to resume from and save to; None: from the beginning, nothing saved.
     meter           : counts what passes, for somebody who watches meanwhile.
+    anew            : where a rebuild allowed to begin without the past.
     """
     graph = load_graph(graph_path or Path(__file__).parent / "graphs" / "heat_pump.toml")
     info, meter = describe(journal_folder), meter or Meter()
@@ -95,7 +98,7 @@ def run_journal(
     base = fence.base if fence else 0
     with tempfile.TemporaryDirectory() as scratch:
         folder = recovery_folder or Path(scratch) / "recovery"
-        recovery.prepare(folder, folder.with_name(f"{folder.name}-copies"), graph, fence, info)
+        recovery.prepare(folder, folder.with_name(f"{folder.name}-copies"), graph, fence, info, anew)
         read = partial(JournalReader, journal_folder)
         source = _source(read, info.journal_id, base, batch_frames, meter, follow=False)
         store = _store_sink(graph, store_path, info.journal_id, base, meter)

@@ -1,11 +1,14 @@
 """`heatpump rebuild`: compute all state anew from what the journal holds, when the start rules refuse.
 
-The store keeps what it has; frames that it has already are applied again and change nothing. A damaged one is set
-aside. What is neither in the store nor in the journal stays missing: the report names it.
+The store keeps what it has; frames that it has already are applied again and change nothing. Devices' metadata
+are journaled anew, and alerts from before the journal's beginning are cleared. A damaged store is set aside. What
+is neither in the store nor in the journal stays missing: the report names it.
 """
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 
@@ -14,12 +17,19 @@ from flows.errors import StartRefused, StoreDamaged
 from flows.journal.reader import describe
 from flows.journal.writer import Journal
 from flows.lock import locked
+from flows.model.command import CommandRequest
+from flows.model.frame import FrameKind
+from flows.model.reading import ORDER_STEP
+from flows.model.rows import StoreItem
+from flows.model.times import now_ms
 from flows.recovery import Position
 from flows.settings import Settings
-from flows.store import check_store, open_writer
-from flows.store.protocol import Fence
+from flows.store import check_store, open_reader, open_writer
+from flows.store.protocol import Fence, StoreReader
 
 MARK = "rebuilt.json"
+MOST_ALERTS = 1_000_000
+LATEST_MS = 1 << 43
 UNFENCED_FRAMES = 10_000_000
 """More frames than an epoch can hold: what a store may have beyond its fence."""
 
@@ -35,7 +45,7 @@ def rebuild(settings: Settings) -> str:
     if not data.is_dir():
         raise StartRefused(f"there is no data folder {data}: nothing to rebuild; name it with --data")
     with locked(data / "lock"):
-        Journal.open(data / "journal").close()
+        journal = Journal.open(data / "journal")
         info = describe(data / "journal")
         aside = _set_damaged_aside(settings.store_path)
         writer = open_writer(settings.store_path)
@@ -46,14 +56,40 @@ def rebuild(settings: Settings) -> str:
             if fence is not None and (adopted or fence.seq > info.last_seq):
                 base += fence.seq + UNFENCED_FRAMES
             first = Position(info.journal_id, info.first_seq - 1)
+            with closing(open_reader(settings.store_path)) as reader:
+                _carry_metadata(reader, journal)
+                writer.apply(_clears(reader, base + info.first_seq, base + info.last_seq))
             writer.commit_fence(Fence(info.journal_id, first.seq, base))
         finally:
             writer.close()
+            journal.close()
         recovery.set_aside(data / "recovery")
         recovery.set_aside(data / "recovery-copies")
         (data / MARK).write_bytes(msgspec.json.encode(first))
     report = _report(info.first_seq, info.last_seq, info.first_arrived, fence, adopted)
     return f"{report} {_kept(aside, info.first_arrived)}" if aside else report
+
+
+def _carry_metadata(reader: StoreReader, journal: Journal) -> None:
+    """Journal what the store knows of devices again: the commands that said so may be trimmed."""
+    for device in reader.devices():
+        for entry in device.metadata:
+            body = {"device_id": device.device_id, **msgspec.to_builtins(entry)}
+            request = CommandRequest(f"rebuild-{uuid4()}", "heatpump rebuild", "device_put", body)
+            journal.append(FrameKind.COMMAND, now_ms(), payload=msgspec.json.encode(request))
+    journal.commit()
+
+
+def _clears(reader: StoreReader, first_seq: int, last_seq: int) -> list[StoreItem]:
+    """Clear alerts raised before the journal begins: nobody remembers them; what still holds is raised again."""
+    now = now_ms()
+    return [
+        msgspec.structs.replace(
+            alert.last, order=(last_seq + 1) * ORDER_STEP, at=now, arrived=now, state="cleared", value=None
+        )
+        for alert in reader.alerts(None, 0, LATEST_MS, MOST_ALERTS, open_only=True)
+        if int(alert.last.id.rpartition("/")[2]) < first_seq * ORDER_STEP
+    ]
 
 
 def allowed_from(data: Path) -> Position | None:

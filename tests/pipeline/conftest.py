@@ -44,8 +44,8 @@ class Recorder:
         payload["timestamp"] = self.now if at is None else at
         return self.message(f"heatpump/{device_id}/data", json.dumps(payload))
 
-    def command(self, name: str, command_id: str, **body: Any) -> int:
-        asked = {"id": command_id, "by": "me", "name": name, "body": body}
+    def command(self, word: str, command_id: str, **body: Any) -> int:
+        asked = {"id": command_id, "by": "me", "name": word, "body": body}
         return self.add(FrameKind.COMMAND, json.dumps(asked).encode())
 
     def close(self) -> None:

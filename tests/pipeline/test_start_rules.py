@@ -17,7 +17,7 @@ from flows.settings import Settings
 from flows.store import open_reader, open_writer
 from flows.store.dump import dump
 
-from .conftest import NOW
+from .conftest import NOW, Recorder
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +50,12 @@ class Site:
 
     def run(self, **options):
         assert run_journal(self.journal, self.store, self.recovery, epoch_ms=100, **options) == 0
+
+    def again(self):
+        """Go on writing the journal, after what others wrote."""
+        recorder = Recorder(self.journal, segment_bytes=4_000)
+        recorder.now, recorder.ticks = self.recorder.now + 10_000, self.recorder.ticks
+        return recorder
 
     def whole(self, path):
         """What one run over the whole journal gives."""
@@ -102,6 +108,35 @@ def test_a_hole_that_nothing_covers_is_refused_with_its_hours_and_rebuild_goes_o
     recovery.prepare(site.recovery, site.copies, graph, fence, info, allowed_from(site.data))
     with pytest.raises(StartRefused):
         recovery.prepare(site.recovery, site.copies, graph, fence, info)
+
+
+def test_a_rebuild_after_trimming_keeps_metadata_and_good_rollups_and_clears_alerts_nobody_remembers(
+    site, tmp_path
+):
+    site.recorder.command("device_put", "c1", device_id="site1", refrigerant="R410A", name="Home")
+    site.recorder.reading(electrical={"current": 20.0})
+    site.more()
+    site.run()
+    with closing(open_reader(site.store)) as reader:
+        before = reader.rollups("site1", "1m", 0, 2**42, 10_000)
+        assert [alert.last.state for alert in reader.alerts(None, 0, 2**42, 10, open_only=True)] == ["raised"]
+    with closing(Journal.open(site.journal, segment_bytes=4_000, min_free_bytes=1)) as journal:
+        trim(journal, NOW + 10**12, keep_after_seq=describe(site.journal).last_seq - 100)
+    shutil.rmtree(site.recovery)
+    rebuild(Settings(data=site.data))
+    later = site.again()
+    later.reading(temperature={"outlet": 30.0}, pressure={"high": 280.0})
+    later.tick(60)
+    site.run(anew=allowed_from(site.data))
+    with closing(open_reader(site.store)) as reader:
+        newest = reader.readings("site1", 0, 2**42, 1)[0]
+        assert newest.values["condenser_approach"] == newest.values["t_sat_high"] - 30.0
+        assert reader.device("site1").metadata[0].name == "Home"
+        assert reader.alerts(None, 0, 2**42, 10, open_only=True) == []
+        after = reader.rollups("site1", "1m", 0, 2**42, 10_000)
+    assert [(row.start, row.count, row.values) for row in after[: len(before)]] == [
+        (row.start, row.count, row.values) for row in before
+    ]
 
 
 def test_another_journal_is_refused_and_rebuild_adopts_it(site, tmp_path, record):
