@@ -50,20 +50,27 @@ def test_each_command_explains_itself_with_examples(command):
         (["upp"], {}, "No such command 'upp'"),
         (["up", "--portt", "1"], {}, "No such option: --portt"),
         (["up", "--mqtt-port", "no"], {}, "'--mqtt-port'"),
-        (["up", "--mqtt-port", "0"], {}, "--mqtt-port: 0 is not allowed"),
-        (["up", "--api-port", "65536"], {}, "--api-port: 65536 is not allowed"),
-        (["up"], {"HEATPUMP_API_PORT": "eighty"}, "HEATPUMP_API_PORT: 'eighty' is not allowed"),
-        (["up"], {"INFLUXDB_RETENTION": "a month"}, "INFLUXDB_RETENTION: 'a month' is not allowed"),
-        (["flow"], {"HEATPUMP_EPOCH_MS": "1"}, "HEATPUMP_EPOCH_MS: '1' is not allowed"),
+        (["up", "--mqtt-port", "0"], {}, "--mqtt-port: 0 must be greater than or equal to 1"),
+        (["up", "--api-port", "65536"], {}, "--api-port: 65536 must be less than or equal to 65535"),
+        (["up"], {"HEATPUMP_API_PORT": "eighty"}, "HEATPUMP_API_PORT: 'eighty' must be a valid integer"),
+        (["up"], {"INFLUXDB_RETENTION": "a month"}, "INFLUXDB_RETENTION: 'a month' must be a whole number"),
+        (["flow"], {"HEATPUMP_EPOCH_MS": "1"}, "HEATPUMP_EPOCH_MS: '1' must be greater than or equal to 100"),
         (["flow"], {"HEATPUMP_GRAPH": "nowhere.toml"}, "HEATPUMP_GRAPH: 'nowhere.toml' cannot be read"),
         (["api", "--store", "nowhere.sqlite"], {}, "--store: 'nowhere.sqlite' is no store"),
-        (["graph", "--format", "png"], {}, "'png'"),
-        (["graph", "--graph", "nowhere.toml"], {}, "'nowhere.toml' cannot be read"),
+        (
+            ["up"],
+            {"HEATPUMP_API_HOST": "256.1.1.1"},
+            "HEATPUMP_API_HOST: '256.1.1.1' is no address of this machine",
+        ),
+        (["graph", "--format", "png"], {}, "'--format': 'png' is not one of 'text', 'mermaid'"),
+        (["graph", "--graph", "nowhere.toml"], {}, "--graph: 'nowhere.toml' cannot be read"),
+        (["replay", "day.csv", "--speed", "0"], {}, "'--speed': must be greater than or equal to 0.01"),
         (["rebuild", "--data", "nowhere"], {}, "there is no data folder nowhere"),
         (["replay"], {}, "Missing argument 'file'"),
         (["replay", "nowhere.csv"], {}, "'nowhere.csv' cannot be read"),
         (["up", "--lan"], {"MQTT_BROKER": "example.org"}, "--lan: 'example.org'"),
-        (["up", "--data", "/proc/heatpump"], {}, "/proc/heatpump: No such file or directory"),
+        (["up", "--data", "/proc/heatpump"], {}, "--data: '/proc/heatpump' cannot be the data folder"),
+        (["flow", "--data", __file__], {}, f"--data: '{__file__}' cannot be the data folder (File exists)"),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_it(arguments, settings, sentence):
@@ -95,7 +102,9 @@ def test_the_graph_is_drawn_as_text_and_as_mermaid():
 
 def test_status_of_nothing_says_so_with_code_1(tmp_path):
     done = heatpump("status", "--data", tmp_path)
-    assert (done.returncode, done.stdout) == (1, f"nothing runs on {tmp_path}\n")
+    assert (done.returncode, done.stdout) == (1, f"no `heatpump up` runs on {tmp_path}\n")
+    assert heatpump("status", cwd=tmp_path).stdout == "no `heatpump up` runs on ./data\n"
+    assert heatpump("status", "--data", __file__).returncode == 1
     assert heatpump("status", "--json", "--data", tmp_path).stdout == '{"running": false, "processes": []}\n'
 
 

@@ -190,6 +190,14 @@ def test_a_password_of_ones_own_is_demanded_and_status_needs_not_know_it(up):
     assert status(running)["broker"]["healthy"]
 
 
+def test_an_api_for_the_network_is_announced_with_where_its_token_is(up):
+    running = up(HEATPUMP_API_HOST="0.0.0.0")
+    running.until_ready()
+    path = running.data / "secrets" / "api-token"
+    assert f"the API asks for a token (Authorization: Bearer …): the one in {path}\n" in running.said
+    assert path.read_text().strip() and status(running)["api"]["healthy"]
+
+
 def test_a_broker_of_ones_own_is_used_instead(up, mosquitto: Mosquitto):
     running = up("--mqtt-port", str(mosquitto.port), MQTT_BROKER="127.0.0.1")
     running.until_ready()

@@ -22,7 +22,7 @@ import pytest
 from flows.model.frame import Frame, FrameKind
 from flows.nodes.decode import parse_reading
 from flows.nodes.validate import Params, all_spans, check
-from tests.brokers import free_port
+from tests.brokers import Rumqttd, free_port
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "simulate_device.py"
 NOW_S = 1_770_000_000
@@ -273,6 +273,27 @@ def test_a_broker_that_refuses_it_ends_it_with_one_sentence(tmp_path: Path, simu
     assert process.returncode == 1
     assert f"the broker at 127.0.0.1:{port} refuses this device: check --user and --password" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_a_broker_that_closes_without_a_word_has_it_ask_for_the_password_and_go_on_trying(
+    tmp_path: Path, simulate
+) -> None:
+    broker = Rumqttd(tmp_path, "site1", "right")
+    broker.start()
+    try:
+        process = simulate("--port", str(broker.port), MQTT_PASSWORD="wrong")
+        assert process.stderr is not None
+        sentence = f"the broker at 127.0.0.1:{broker.port} closes the connection unasked; is MQTT_PASSWORD right?"
+        assert [process.stderr.readline() for _ in range(2)] == [f"simulate_device.py: {sentence}\n"] * 2
+        accepted = simulate("--port", str(broker.port), "--interval", "0.1", MQTT_PASSWORD="right")
+        assert accepted.stdout is not None
+        assert f"connected to 127.0.0.1:{broker.port}\n" in [accepted.stdout.readline() for _ in range(3)]
+        accepted.send_signal(signal.SIGTERM)
+        _, errors = accepted.communicate(timeout=5)
+        assert (accepted.returncode, errors) == (0, "")
+    finally:
+        broker.stop()
 
 
 @pytest.mark.slow
