@@ -1,6 +1,5 @@
 """Our errors as answers: each mapped here, once."""
 
-import re
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -8,10 +7,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse, Response
 
 from api import answers
-from flows.errors import BadQuery, FlowDown, NotFound, StoreError
+from flows.errors import BadQuery, FlowDown, NotFound, StoreError, in_our_words
 
 _RETRY = {"Retry-After": "2"}
-_SHOULD = re.compile(r"^\w+ should ")
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -49,11 +47,15 @@ def _not_valid(request: Request, error: Exception) -> Response:
     elif first["type"] == "missing":
         first["msg"] = "is required"
     where = [str(part) for part in first["loc"] if part not in ("query", "path", "body", "header")]
-    allowed = _SHOULD.sub("must ", first["msg"])
-    return _unprocessable(".".join(where) or "body", first.get("input"), allowed)
+    return _unprocessable(".".join(where) or "body", first.get("input"), in_our_words(first["msg"]))
 
 
 def _unprocessable(field: str, value: object, allowed: str) -> Response:
     shown = value if isinstance(value, str | int | float | bool | None) else repr(value)[:200]
-    detail = f"{field}: {shown!r} {allowed}"
-    return answers.json({"detail": detail, "field": field, "value": shown, "allowed": allowed}, 422)
+    body = {"detail": f"{field}: {shown!r} {allowed}", "field": field, "value": shown, "allowed": allowed}
+    return answers.json({name: _sendable(part) for name, part in body.items()}, 422)
+
+
+def _sendable(value: object) -> object:
+    """Escape half a surrogate pair, which JSON may send and UTF-8 cannot."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value

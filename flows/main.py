@@ -5,6 +5,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -25,6 +26,7 @@ from flows.journal.writer import Journal
 from flows.lock import locked
 from flows.meter import Meter
 from flows.model.frame import Start
+from flows.physics.refrigerant import dew_temperature
 from flows.rebuild import allowed_from
 from flows.recovery import Position
 from flows.settings import DAY_MS, Settings
@@ -32,7 +34,7 @@ from flows.sinks.live import LiveSink
 from flows.sinks.mqtt import MqttPublisher
 from flows.sinks.store import StorePartition, StoreSink
 from flows.sources.journal import JournalPartition, JournalSource
-from flows.store import open_writer
+from flows.store import open_reader, open_writer
 from flows.store.protocol import Fence
 
 log = logging.getLogger("heatpump.flow")
@@ -61,6 +63,7 @@ def run(settings: Settings) -> int:
         source = _source(read, info.journal_id, base, settings.batch_frames, meter, follow=True)
         store = _store_sink(graph, settings.store_path, info.journal_id, base, meter)
         ingest.pipeline, ingest.extra_health = keeper.pipeline, keeper.health
+        _warm_up(settings.store_path)
         ingest.start()
         keeper.start()
         try:
@@ -123,6 +126,14 @@ def _run(
         log.exception("the pipeline failed; the journal has everything, a restart goes on from the last epoch")
         return 1
     return 0
+
+
+def _warm_up(path: Path) -> None:
+    """Load what takes seconds the first time, before a reading would wait for it: CoolProp, where it is needed."""
+    with closing(open_reader(path)) as reader:
+        known = {entry.refrigerant for device in reader.devices() for entry in device.metadata}
+    for refrigerant in known - {""}:
+        dew_temperature(100.0, refrigerant)
 
 
 def _fence_when_readable(path: Path, meter: Meter) -> Fence | None:

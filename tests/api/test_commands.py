@@ -162,6 +162,13 @@ def test_a_body_that_is_no_json_is_refused_in_words(api, body, media, field, all
     assert allowed in answer.json()["allowed"]
 
 
+def test_half_a_surrogate_pair_is_refused_and_shown_escaped(api):
+    answer = api.put(
+        "/api/devices/site1", content=b'{"name":"\\ud800"}', headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 422 and answer.json()["value"] == "\\ud800"
+
+
 def test_a_device_id_that_no_topic_can_have_is_refused(api):
     answer = api.put("/api/devices/-x", json={})
     assert (answer.status_code, answer.json()["field"]) == (422, "device_id")
