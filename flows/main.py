@@ -26,10 +26,11 @@ from flows.journal.writer import Journal
 from flows.lock import locked
 from flows.meter import Meter
 from flows.model.frame import Start
+from flows.model.times import DAY_MS
 from flows.physics.refrigerant import dew_temperature
 from flows.rebuild import allowed_from
 from flows.recovery import Position
-from flows.settings import DAY_MS, Settings
+from flows.settings import Settings
 from flows.sinks.live import LiveSink
 from flows.sinks.mqtt import MqttPublisher
 from flows.sinks.store import StorePartition, StoreSink

@@ -16,7 +16,8 @@ from flows.errors import ConfigError, HeatPumpError
 from flows.journal.segments import Header, path_of
 from flows.journal.writer import Journal
 from flows.model.frame import FrameKind, Start, start_payload, tick_payload
-from flows.settings import DAY_MS, Settings
+from flows.model.times import DAY_MS
+from flows.settings import Settings
 from flows.sources.recording import Sent, Survey, readings
 
 UNACKNOWLEDGED = 100

@@ -19,7 +19,7 @@ from flows.cli.replay import replay
 from flows.errors import ConfigError
 from flows.journal.reader import JournalReader, describe
 from flows.model.frame import FrameKind, start_of, tick_of
-from flows.settings import DAY_MS
+from flows.model.times import DAY_MS
 from flows.sources.recording import readings
 from flows.sources.replay import shift_to_now, write_journal
 from tests.brokers import free_port

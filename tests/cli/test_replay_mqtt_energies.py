@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from flows.cli.checks import flow_health
 from flows.cli.replay import replay
 from flows.model.rollup import RollupRow
+from flows.model.times import DAY_MS
 from flows.physics.fold import Sample
-from flows.settings import DAY_MS
 from flows.sources.recording import survey
 from flows.store import open_reader
 from tests.brokers import Mosquitto
