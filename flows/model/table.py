@@ -1,6 +1,6 @@
 """Rows of one device as columns: what folds and stores compute with."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 Times = NDArray[np.int64]
+Amount = TypeVar("Amount", float, Numbers)
+"""One number or a column of them: what a plain formula takes."""
 
 
 class Table(msgspec.Struct, frozen=True):

@@ -1,13 +1,22 @@
-"""Quantities that follow from one message alone (docs/reference/quantities.md)."""
+"""Quantities that follow from one message alone (docs/reference/quantities.md).
 
-from flows.model.device import DeviceMetadata
+`derived_values` computes them for one reading, `derived_table` for rows of a device: the same, bit for bit.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from flows.model.device import DEFAULT_METADATA, DeviceMetadata
 from flows.model.quantities import QUANTITIES
 from flows.model.reading import Value
+from flows.model.table import Numbers, Table
 from flows.physics.heat import heat_capacity, heat_power
-from flows.physics.performance import carnot_cop
-from flows.physics.refrigerant import absolute_psi, dew_temperature
+from flows.physics.performance import carnot_cop, carnot_cops
+from flows.physics.refrigerant import absolute_psi, dew_temperature, dew_temperatures
 
-DERIVED = frozenset(q.name for q in QUANTITIES if q.origin == "derived")
+DERIVED_NAMES = tuple(q.name for q in QUANTITIES if q.origin == "derived")
+DERIVED = frozenset(DERIVED_NAMES)
 _PHASES = ("phase1", "phase2", "phase3")
 
 
@@ -78,3 +87,48 @@ def _add_refrigerant(out: dict[str, Value], values: dict[str, Value], metadata: 
                 out["discharge_superheat"] = values["temp_compressor"] - t_sat_high
             if "temp_outlet" in values:
                 out["condenser_approach"] = t_sat_high - values["temp_outlet"]
+
+
+def derived_table(table: Table, history: list[DeviceMetadata]) -> Table:
+    """Compute the derived quantities of rows of one device, as `derived_values` does row by row.
+
+    table   : payload values; columns that it lacks are missing everywhere.
+    history : the device's metadata, oldest valid_from first.
+    Gives the columns DERIVED_NAMES at the same times; NaN where a row has no such value.
+    """
+    values = np.full((len(table.at), len(DERIVED_NAMES)), np.nan)
+    starts = np.searchsorted(table.at, [entry.valid_from for entry in history])
+    for metadata, (start, end) in zip(
+        [DEFAULT_METADATA, *history], pairwise([0, *starts, len(table.at)]), strict=True
+    ):
+        if start < end:
+            for name, column in _derived_columns(table, slice(start, end), metadata).items():
+                values[start:end, DERIVED_NAMES.index(name)] = column
+    return Table(table.at, DERIVED_NAMES, values)
+
+
+def _derived_columns(table: Table, rows: slice, metadata: DeviceMetadata) -> dict[str, Numbers]:
+    """Compute the derived columns of rows that share their metadata."""
+
+    def column(name: str) -> Numbers:
+        if name not in table.names:
+            return np.full(rows.stop - rows.start, np.nan)
+        return table.values[rows, table.names.index(name)]
+
+    inlet, outlet, ambient = column("temp_inlet"), column("temp_outlet"), column("temp_ambient")
+    high = absolute_psi(column("pressure_high"), metadata.pressure_absolute)
+    low = absolute_psi(column("pressure_low"), metadata.pressure_absolute)
+    out = {
+        "delta_t": outlet - inlet,
+        "heat_power": heat_power(column("flow_rate"), outlet, inlet, heat_capacity(metadata.glycol_percent)),
+        "carnot_cop": carnot_cops(outlet, ambient),
+        "pressure_ratio": high / np.where(low > 0.0, low, np.nan),
+    }
+    if metadata.refrigerant:
+        t_sat_low = dew_temperatures(low, metadata.refrigerant)
+        t_sat_high = dew_temperatures(high, metadata.refrigerant)
+        out["t_sat_low"], out["t_sat_high"] = t_sat_low, t_sat_high
+        out["evaporator_approach"] = ambient - t_sat_low
+        out["discharge_superheat"] = column("temp_compressor") - t_sat_high
+        out["condenser_approach"] = t_sat_high - outlet
+    return out

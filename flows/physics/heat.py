@@ -2,6 +2,8 @@
 
 from bisect import bisect_right
 
+from flows.model.table import Amount
+
 WATER_CP = 4186.0
 """Heat capacity of water. [J/(kg K)]"""
 
@@ -22,7 +24,7 @@ def heat_capacity(glycol_percent: float) -> float:
     return y0 + (y1 - y0) * (percent - x0) / (x1 - x0)
 
 
-def heat_power(flow_rate: float, outlet: float, inlet: float, cp: float = WATER_CP) -> float:
+def heat_power(flow_rate: Amount, outlet: Amount, inlet: Amount, cp: Amount | float = WATER_CP) -> Amount:
     """Heat given to the water loop; negative while defrosting or cooling. [W]
 
     flow_rate     : water flow. [L/min]

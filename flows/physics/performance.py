@@ -3,6 +3,10 @@
 Sources: emoncms/app myheatpump_process.php, emoncms/postprocess carnot_cop_simulator.php (there +4 K and −6 K).
 """
 
+import numpy as np
+
+from flows.model.table import Numbers
+
 CONDENSER_OFFSET_K = 2.0
 EVAPORATOR_OFFSET_K = 6.0
 
@@ -17,6 +21,12 @@ def carnot_cop(outlet: float, ambient: float) -> float | None:
     if lift <= 0.0:
         return None
     return (outlet + CONDENSER_OFFSET_K + 273.0) / lift
+
+
+def carnot_cops(outlet: Numbers, ambient: Numbers) -> Numbers:
+    """Compute `carnot_cop` of every row, bit for bit; NaN where that is None, or an input is missing."""
+    lift = (outlet + CONDENSER_OFFSET_K) - (ambient - EVAPORATOR_OFFSET_K)
+    return (outlet + CONDENSER_OFFSET_K + 273.0) / np.where(lift > 0.0, lift, np.nan)
 
 
 def estimated_heat_power(

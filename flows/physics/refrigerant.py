@@ -1,9 +1,11 @@
 """Saturation temperatures of refrigerants, by CoolProp."""
 
+from bisect import bisect_right
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+
+from flows.model.table import Amount, Numbers
 
 PA_PER_PSI = 6894.757293168
 ATMOSPHERE_PSI = 14.695949
@@ -11,21 +13,28 @@ ATMOSPHERE_PSI = 14.695949
 _GRID_POINTS = 2000
 
 
-def absolute_psi(pressure: float, is_absolute: bool) -> float:
+def absolute_psi(pressure: Amount, is_absolute: bool) -> Amount:
     """Turn gauge into absolute pressure. [psia]"""
     return pressure if is_absolute else pressure + ATMOSPHERE_PSI
 
 
 @cache
-def _dew_grid(refrigerant: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Tabulate ln(pressure [Pa]) and dew temperature [K] from −60 °C to just below the critical point."""
+def _dew_arrays(refrigerant: str) -> tuple[Numbers, Numbers, Numbers]:
+    """Tabulate pressure [psia], dew temperature [°C] and slope, from −60 °C to just below the critical point."""
     from CoolProp.CoolProp import PropsSI
 
     critical = PropsSI("Tcrit", refrigerant)
     lowest = max(PropsSI("Tmin", refrigerant) + 1.0, 213.15)
     kelvin = np.linspace(lowest, critical - 0.5, _GRID_POINTS)
-    pascal = PropsSI("P", "T", kelvin, "Q", 1, refrigerant)
-    return np.log(pascal), kelvin
+    psia = PropsSI("P", "T", kelvin, "Q", 1, refrigerant) / PA_PER_PSI
+    return psia, kelvin - 273.15, np.diff(kelvin) / np.diff(psia)
+
+
+@cache
+def _dew_lists(refrigerant: str) -> tuple[list[float], list[float], list[float]]:
+    """Give the same as lists: one look-up takes a tenth of the time that NumPy needs for it."""
+    psia, celsius, slope = _dew_arrays(refrigerant)
+    return psia.tolist(), celsius.tolist(), slope.tolist()
 
 
 def dew_temperature(psia: float, refrigerant: str) -> float | None:
@@ -33,12 +42,18 @@ def dew_temperature(psia: float, refrigerant: str) -> float | None:
 
     psia        : absolute pressure. [psi]
     refrigerant : one of device.REFRIGERANTS.
-    None outside −60 °C … the critical point. Interpolated in ln p over 2 000 points, within 2 mK of CoolProp.
+    None outside −60 °C … the critical point. Interpolated in p over 2 000 points, within 2 mK of CoolProp.
     """
-    if psia <= 0.0:
+    grid, celsius, slope = _dew_lists(refrigerant)
+    if not grid[0] <= psia <= grid[-1]:
         return None
-    log_pascal, kelvin = _dew_grid(refrigerant)
-    wanted = float(np.log(psia * PA_PER_PSI))
-    if not log_pascal[0] <= wanted <= log_pascal[-1]:
-        return None
-    return float(np.interp(wanted, log_pascal, kelvin)) - 273.15
+    left = min(bisect_right(grid, psia), _GRID_POINTS - 1) - 1
+    return celsius[left] + slope[left] * (psia - grid[left])
+
+
+def dew_temperatures(psia: Numbers, refrigerant: str) -> Numbers:
+    """Compute `dew_temperature` of every pressure, bit for bit; NaN where that is None, or of NaN. [°C]"""
+    grid, celsius, slope = _dew_arrays(refrigerant)
+    left = np.clip(np.searchsorted(grid, psia, side="right"), 1, _GRID_POINTS - 1) - 1
+    found = celsius[left] + slope[left] * (psia - grid[left])
+    return np.where((grid[0] <= psia) & (psia <= grid[-1]), found, np.nan)
