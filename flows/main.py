@@ -34,7 +34,7 @@ from flows.settings import Settings
 from flows.sinks.live import LiveSink
 from flows.sinks.mqtt import MqttPublisher
 from flows.sinks.store import StorePartition, StoreSink
-from flows.sources.journal import JournalPartition, JournalSource
+from flows.sources.journal import FrameReader, JournalPartition, JournalSource
 from flows.store import open_reader, open_writer
 from flows.store.protocol import Fence
 
@@ -107,6 +107,18 @@ def run_journal(
         source = _source(read, info.journal_id, base, batch_frames, meter, follow=False)
         store = _store_sink(graph, store_path, info.journal_id, base, meter)
         return _run(graph, source, {"store": store}, meter, folder, epoch_ms)
+
+
+def run_frames(frames: FrameReader, journal_id: str, store_path: Path, graph_path: Path, meter: Meter) -> int:
+    """Run a graph over frames from elsewhere, from the first to the last; return the exit code.
+
+    journal_id : of the store's fence: what fed it, and may feed it again.
+    """
+    graph = load_graph(graph_path)
+    source = _source(lambda _: frames, journal_id, 0, 1_000, meter, follow=False)
+    store = _store_sink(graph, store_path, journal_id, 0, meter)
+    with tempfile.TemporaryDirectory() as scratch:
+        return _run(graph, source, {"store": store}, meter, Path(scratch) / "recovery", 5_000)
 
 
 def _run(
@@ -185,7 +197,7 @@ def _start(settings: Settings, graph: Graph) -> Start:
 
 
 def _source(
-    read: Callable[[int], JournalReader], journal_id: str, base: int, batch_frames: int, meter: Meter, follow: bool
+    read: Callable[[int], FrameReader], journal_id: str, base: int, batch_frames: int, meter: Meter, follow: bool
 ) -> JournalSource:
     def open_after(seq: int) -> JournalPartition:
         return JournalPartition(read, journal_id, base, batch_frames, meter.progress, follow, seq)

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.build import Batch
-from flows.journal.reader import JournalReader
 from flows.meter import Progress
 from flows.model.command import command_of
 from flows.model.frame import Frame, FrameKind, start_of, tick_of
@@ -23,6 +22,16 @@ _OF_KIND: dict[FrameKind, Callable[[Frame], Any]] = {
 }
 
 Saved = tuple[str, int]
+
+
+class FrameReader(Protocol):
+    """Where frames come from: a JournalReader, or recorded ones."""
+
+    def read(self, max_frames: int) -> list[Frame]:
+        """Read the next frames; none means that this is the end for now."""
+
+    def close(self) -> None:
+        """Release what it reads from."""
 
 
 class JournalSource(FixedPartitionedSource[tuple[str, Batch], Saved]):
@@ -51,7 +60,7 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
 
     def __init__(
         self,
-        open_reader: Callable[[int], JournalReader],
+        open_reader: Callable[[int], FrameReader],
         journal_id: str,
         base: int,
         batch_frames: int,
