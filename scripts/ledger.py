@@ -7,30 +7,22 @@
 Flow and api run with the settings that scripts/up ships. Exit code 1 if anything differs.
 """
 
-import os
-import platform
 import shutil
-import sqlite3
-import subprocess
 import sys
 import tempfile
 from enum import StrEnum
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from flows.settings import Settings
+from scripts.lib.watching import console, show_settings
 from tests.ledger.runner import Options, Outcome, run
 
-PACKAGES = ("heat-pump-monitor", "bytewax", "paho-mqtt", "msgspec", "iotcore")
 DIFFERENCES_SHOWN = 20
-console = Console()
 
 
 class Broker(StrEnum):
@@ -63,25 +55,6 @@ def main(
         return
     console.print(f"[red]The store differs from the oracle.[/red] Everything is in {where}")
     raise typer.Exit(1)
-
-
-def show_settings(options: dict[str, object]) -> None:
-    """Print all that a run depends on."""
-    table = Table("setting", "value", title="This run, the settings as shipped, versions")
-    for name, value in options.items():
-        table.add_row(name, str(value))
-    for name, field in Settings.model_fields.items():
-        if not name.startswith(("mqtt_", "api_", "panel", "command", "data", "lan")):
-            table.add_row(f"flow: {name}", str(field.default))
-    for name in PACKAGES:
-        table.add_row(name, version(name))
-    mosquitto = subprocess.run(["/usr/sbin/mosquitto", "-h"], capture_output=True, text=True, check=False).stdout
-    table.add_row("mosquitto", mosquitto.partition("\n")[0].removeprefix("mosquitto version "))
-    table.add_row("Python, SQLite", f"{platform.python_version()}, {sqlite3.sqlite_version}")
-    table.add_row(
-        "machine", f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
-    )
-    console.print(table)
 
 
 def show(outcome: Outcome) -> None:

@@ -54,6 +54,12 @@ class _Broker:
         self.kill()
         raise RuntimeError(f"{self.name} did not listen on {self.port} within {START_S} s:\n{log_text}")
 
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self.process is not None
+        return self.process.pid
+
     def pause(self) -> None:
         """Freeze it (SIGSTOP)."""
         assert self.process is not None
@@ -90,26 +96,31 @@ class Mosquitto(_Broker):
 
     name = "mosquitto"
     max_inflight_messages = 1000
+    autosave = "autosave_on_changes true\nautosave_interval 1"
 
     def __init__(self, folder: Path, allow_anonymous: bool = True) -> None:
         super().__init__(folder)
         self._allow_anonymous = allow_anonymous
 
-    def _command(self) -> list[str]:
-        config = self.folder / "mosquitto.conf"
-        config.write_text(
+    @property
+    def config(self) -> str:
+        """What mosquitto.conf says."""
+        return (
             f"listener {self.port} {self.host}\n"
             f"user {getpass.getuser()}\n"
             f"allow_anonymous {str(self._allow_anonymous).lower()}\n"
             "persistence true\n"
             f"persistence_location {self.folder}/\n"
-            "autosave_on_changes true\n"
-            "autosave_interval 1\n"
+            f"{self.autosave}\n"
             "max_queued_messages 1000000\n"
             f"max_inflight_messages {self.max_inflight_messages}\n"
             "log_type error\nlog_type warning\n"
         )
-        return ["/usr/sbin/mosquitto", "-c", str(config)]
+
+    def _command(self) -> list[str]:
+        file = self.folder / "mosquitto.conf"
+        file.write_text(self.config)
+        return ["/usr/sbin/mosquitto", "-c", str(file)]
 
 
 class Rumqttd(_Broker):

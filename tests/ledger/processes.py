@@ -26,6 +26,12 @@ class OrdinaryMosquitto(Mosquitto):
     max_inflight_messages = 20
 
 
+class ProductionMosquitto(Mosquitto):
+    """As docs/how-to/run.md advises where speed counts: what it holds is saved once a minute, not at every change."""
+
+    autosave = "autosave_interval 60"
+
+
 class Child:
     """A process that is started again whenever it ends, as `heatpump up` does. starts: how often."""
 
@@ -49,6 +55,12 @@ class Child:
             return False
         process.kill()
         return True
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        assert self._process is not None
+        return self._process.pid
 
     def stop(self) -> None:
         """End it for good, politely."""

@@ -1,0 +1,212 @@
+#!/usr/bin/env python
+"""How many readings a second go from MQTT into SQLite, everything on, and what each process spends on one.
+
+    .venv/bin/python scripts/bench_ingest.py
+    .venv/bin/python scripts/bench_ingest.py --per-message 30 --readings 900000
+    .venv/bin/python scripts/bench_ingest.py --broker-only
+
+Real Mosquitto, journal with fdatasync, recovery, every shipped node, the api beside it; flow and api with the
+settings that scripts/up ships, or it refuses to run. 1 000 devices send QoS 1, their event times 10 s apart and up
+to now. The packets are made beforehand and pushed by a process that costs next to nothing; the broker never holds
+more than a window of them. Exit code 1 if the store does not hold exactly what was published.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import psutil
+import typer
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from scripts.lib import firehose
+from scripts.lib.fleet import Fleet, Payload
+from scripts.lib.holding import Progress, differences, rows_of
+from scripts.lib.watching import Used, Watched, check_shipped, console, folder_mb, show_settings
+from tests.ledger.processes import ProductionMosquitto, Site, wait_until
+
+WINDOW = 60_000
+"""Readings published and not yet stored, at most; at least two of every device's messages."""
+
+LOOK_EVERY_S = 0.05
+PATIENCE_S = 900.0
+MEMORY_DISK = Path("/dev/shm")
+
+
+class Measured(NamedTuple):
+    """seconds: from the first publish to the last reading stored; healed_s: from there until nothing is dirty."""
+
+    seconds: float
+    healed_s: float
+    used: dict[str, Used]
+
+
+def main(
+    readings: Annotated[int, typer.Option(min=1000, help="How many, all devices together.")] = 300_000,
+    per_message: Annotated[int, typer.Option(min=1, max=1000, help="Readings in one message.")] = 1,
+    devices: Annotated[int, typer.Option(min=1, max=10_000, help="How many devices.")] = 1000,
+    payload: Annotated[
+        Payload, typer.Option(help="20 measured quantities, or the contract's full reading.")
+    ] = Payload.measured,
+    broker_only: Annotated[
+        bool, typer.Option("--broker-only", help="Only what Mosquitto passes on to mosquitto_sub: the ceiling.")
+    ] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where the data go; else a temporary folder.")] = None,
+) -> None:
+    """Publish, wait until all is stored, compare, print."""
+    # Each device's first message is sent beforehand and not counted: afterwards it is known.
+    turns = max(1, round(readings / devices / per_message))
+    fleet = Fleet(devices, (turns + 1) * per_message, time.time_ns() // 1_000_000, payload)
+    options = {"readings": turns * per_message * devices, "per message": per_message, "devices": devices}
+    with ExitStack() as stack:
+        where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ingest-", dir=folder)))
+        memory = MEMORY_DISK if MEMORY_DISK.is_dir() else where
+        packets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ingest-packets-", dir=memory)))
+        broker = ProductionMosquitto(where / "broker")
+        broker.start()
+        stack.callback(broker.stop)
+        show_settings(
+            {
+                **options,
+                "payload": payload.value,
+                "data on": file_system(where),
+                "mosquitto.conf": broker.config.strip(),
+            }
+        )
+        firehose.prepare(packets, fleet.messages(per_message))
+        size = (packets / "packets").stat().st_size
+        console.print(f"{size / (fleet.rounds * devices):.0f} bytes a reading on the wire", style="dim")
+        if broker_only:
+            measure_broker(broker, packets, fleet, per_message)
+            return
+        site = Site(where, broker.port)
+        stack.callback(site.stop)
+        site.start()
+        check_shipped(site.children["flow"].pid)
+        watched = [Watched(name, child.pid) for name, child in site.children.items()]
+        watched.append(Watched("mosquitto", broker.pid))
+        measured = measure(site, broker.port, packets, fleet, per_message, watched)
+        show(measured, options["readings"], watched, site)
+        wrong = differences(site.store, fleet)
+    for sentence in wrong[:20]:
+        console.print(sentence, style="red", highlight=False)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def measure(
+    site: Site, port: int, packets: Path, fleet: Fleet, per_message: int, watched: list[Watched]
+) -> Measured:
+    """Send the fleet's first messages, wait; send the others and time them."""
+    gate = firehose.Gate(packets)
+    publisher = start_publisher(port, packets)
+    try:
+        gate.open(fleet.devices)
+        with Progress(site.store, fleet) as progress:
+            wait_until("every device is known", lambda: progress.rounds() >= per_message)
+            wait_until("the flow is idle", site.is_idle)
+            before = {process.name: process.used() for process in watched}
+            publishing = psutil.Process(publisher.pid).cpu_times()
+            window = max(1, WINDOW // fleet.devices // per_message, 2)
+            began = time.monotonic()
+            while (stored := progress.rounds()) < fleet.rounds:
+                gate.open((stored // per_message + window) * fleet.devices)
+                if publisher.poll() or time.monotonic() - began > PATIENCE_S:
+                    raise SystemExit(f"{stored} of {fleet.rounds} readings a device are stored, and no more come")
+                time.sleep(LOOK_EVERY_S)
+        seconds = time.monotonic() - began
+        used = {process.name: process.used().since(before[process.name]) for process in watched}
+        wait_until("nothing is dirty", site.is_idle)
+        healed = time.monotonic() - began - seconds
+        total, _ = publisher.communicate(timeout=10)
+        used["publisher"] = Used(float(total) - publishing.user - publishing.system, {})
+    finally:
+        publisher.kill()
+        publisher.wait()
+    return Measured(seconds, healed, used)
+
+
+def start_publisher(port: int, packets: Path) -> "subprocess.Popen[bytes]":
+    """Start the process that sends."""
+    return subprocess.Popen(
+        [sys.executable, firehose.__file__, str(port), str(packets)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+
+
+def measure_broker(broker: ProductionMosquitto, packets: Path, fleet: Fleet, per_message: int) -> None:
+    """Print what the broker alone moves: firehose → Mosquitto → mosquitto_sub, QoS 1."""
+    messages = fleet.rounds // per_message * fleet.devices
+    subscriber = subprocess.Popen(
+        ["mosquitto_sub", "-p", str(broker.port), "-q", "1", "-t", "heatpump/#", "-C", str(messages)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    watched = Watched("mosquitto", broker.pid)
+    try:
+        wait_until("mosquitto_sub is connected", lambda: psutil.Process(subscriber.pid).net_connections())
+        time.sleep(0.5)
+        before = watched.used()
+        publisher = start_publisher(broker.port, packets)
+        began = time.monotonic()
+        firehose.Gate(packets).open(messages)
+        if subscriber.wait(PATIENCE_S):
+            raise SystemExit(f"mosquitto_sub ended with {subscriber.returncode}")
+        seconds = time.monotonic() - began
+        spent = watched.used().since(before).cpu_s
+        publisher.wait(10)
+    finally:
+        subscriber.kill()
+        subscriber.wait()
+    console.print(
+        f"the broker alone: {messages / seconds:,.0f} messages/s, "
+        f"{messages * per_message / seconds:,.0f} readings/s; "
+        f"Mosquitto {spent / messages * 1e6:.1f} µs a message"
+    )
+
+
+def show(measured: Measured, readings: int, watched: list[Watched], site: Site) -> None:
+    """Print the figures."""
+    table = Table("process", "CPU µs a reading", "of a core", "by thread", "peak MB", title="What a reading costs")
+    peaks = {process.name: f"{process.peak_mb:.0f}" for process in watched}
+    for name, used in measured.used.items():
+        busy = sorted((spent for spent in used.threads.values() if spent / measured.seconds > 0.02), reverse=True)
+        threads = " + ".join(f"{spent / readings * 1e6:.1f}" for spent in busy)
+        share = used.cpu_s / measured.seconds
+        table.add_row(name, f"{used.cpu_s / readings * 1e6:.1f}", f"{share:.0%}", threads, peaks.get(name, ""))
+    console.print(table)
+    pipeline = site.get("/api/pipeline")
+    journal, conservation = pipeline["journal"], pipeline["conservation"]
+    rows, store_mb = rows_of(site.store), site.store.stat().st_size / 1e6
+    figures = Table("figure", "value", title="Result")
+    figures.add_row("readings/s, first publish to last stored", f"{readings / measured.seconds:,.0f}")
+    figures.add_row("nothing dirty after [s]", f"{measured.healed_s:.2f}")
+    figures.add_row("dirty, backlog", f"{pipeline['dirty']}, {pipeline['backlog']}")
+    figures.add_row("fdatasync p50, p99 [ms]", f"{journal['sync_ms_p50']}, {journal['sync_ms_p99']}")
+    figures.add_row("rows", ", ".join(f"{name} {count:,}" for name, count in rows.items()))
+    figures.add_row("conservation", ", ".join(f"{name} {count:,}" for name, count in conservation.items()))
+    figures.add_row("p99 of a batch [ms]", ", ".join(f"{n['step']} {n['p99_ms']:.1f}" for n in pipeline["nodes"]))
+    sizes = (folder_mb(site.data / name) for name in ("journal", "recovery"))
+    figures.add_row("journal, recovery, store [MB]", ", ".join(f"{size:.1f}" for size in (*sizes, store_mb)))
+    console.print(figures)
+
+
+def file_system(folder: Path) -> str:
+    """Name the kind of disk. Raises SystemExit where nothing is durable."""
+    mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+    around = [str(parent) for parent in (folder.resolve(), *folder.resolve().parents) if str(parent) in mounts]
+    kind = mounts[around[0]]
+    if kind in ("tmpfs", "ramfs"):
+        raise SystemExit(f"{folder} is in memory, where fdatasync costs nothing: choose another --folder")
+    return f"{folder} ({kind})"
+
+
+if __name__ == "__main__":
+    typer.run(main)
