@@ -23,34 +23,13 @@ from collections.abc import Iterable
 
 import msgspec
 
+from flows.model.message import Message
+
 MOST = 4_096
 """More messages than any broker sends without an acknowledgement, and than we take between two pings."""
 
 
-class Message(msgspec.Struct, frozen=True):
-    """What the broker delivered.
-
-    arrived        : by the server's clock. [ms since 1970, UTC]
-    original_bytes : length before the payload was cut to its head, else 0.
-    """
-
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    dup: bool
-    packet_id: int
-    arrived: int
-    original_bytes: int = 0
-
-    @property
-    def is_command(self) -> bool:
-        """Tell whether we wrote it ourselves, to a device."""
-        levels = self.topic.split("/", 3)
-        return len(levels) == 3 and levels[0] == "heatpump" and levels[2] == "commands"
-
-
-class _Sent(msgspec.Struct, frozen=True):
+class _Sent(msgspec.Struct, frozen=True, gc=False):
     packet_id: int
     content: int
     retain: bool
@@ -66,7 +45,8 @@ class Redeliveries:
 
     def __init__(self, unconfirmed: Iterable[Message] = ()) -> None:
         self.count = 0
-        self._unconfirmed: deque[_Sent] = deque((_sent(message) for message in unconfirmed), maxlen=MOST)
+        self._unconfirmed: deque[_Sent] = deque(maxlen=MOST)
+        self.journaled(unconfirmed)
         self._asked = 0
         self._known: set[tuple[int, int]] = set()
         self._sequence: list[_Sent] = []
@@ -84,9 +64,9 @@ class Redeliveries:
         self._sequence = [sent for sent in self._unconfirmed if not sent.retain]
         self._places = list(range(len(self._sequence)))
 
-    def journaled(self, message: Message) -> None:
-        """A message of QoS 1 was journaled; its acknowledgement follows."""
-        self._unconfirmed.append(_sent(message))
+    def journaled(self, messages: Iterable[Message]) -> None:
+        """Messages of QoS 1 were journaled; their acknowledgement follows."""
+        self._unconfirmed.extend([_sent(message) for message in messages])
 
     def ping_sent(self) -> None:
         """A ping was sent after the acknowledgements of everything journaled."""
@@ -98,6 +78,10 @@ class Redeliveries:
             self._unconfirmed.popleft()
         self._asked = 0
         return self._give_up()
+
+    def all_new(self, messages: list[Message]) -> bool:
+        """Tell, of the next messages, whether none need be judged: the ordinary case."""
+        return not self._places and not any([message.dup for message in messages])
 
     def judge(self, message: Message) -> tuple[list[Message], list[Message]]:
         """Take the next message; returns which of the held and this one are known, and which are new."""

@@ -11,7 +11,6 @@ import queue
 import select
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
@@ -21,12 +20,14 @@ import msgspec
 from flows.errors import JournalError, JournalFull
 from flows.ingest.commands import CommandPort, Report
 from flows.ingest.connection import Connection
-from flows.ingest.redelivery import MOST, Message, Redeliveries
+from flows.ingest.redelivery import MOST, Redeliveries
 from flows.ingest.ticks import Seconds
 from flows.journal.reader import newest_first
 from flows.journal.writer import Journal
 from flows.model.command import CommandRequest
 from flows.model.frame import Frame, FrameKind, Start, start_payload, tick_of, tick_payload
+from flows.model.message import Message
+from flows.model.times import now_ms
 from flows.settings import Settings
 
 log = logging.getLogger("heatpump.ingest")
@@ -58,7 +59,7 @@ class Ingest:
         os.set_blocking(self._wake_write, False)
         self._thread = threading.Thread(target=self._guarded, name="ingest", daemon=True)
         self._stopping = False
-        self._unacknowledged: deque[int] = deque()
+        self._unacknowledged: list[int] = []
         self._full = ""
         self._counts = {"messages": 0, "oversized": 0, "skipped": 0, "commands": 0}
 
@@ -66,7 +67,7 @@ class Ingest:
         """Journal the start, open the command port, connect in the background."""
         unconfirmed, last_tick = _recent(newest_first(self._journal.folder))
         self._redeliveries, self._seconds = Redeliveries(unconfirmed), Seconds(last_tick)
-        self._journal.append(FrameKind.START, _now_ms(), payload=start_payload(self._start))
+        self._journal.append(FrameKind.START, now_ms(), payload=start_payload(self._start))
         self._journal.commit()
         self.port.start()
         self._thread.start()
@@ -116,8 +117,9 @@ class Ingest:
             self._connection.receive(BATCH_MESSAGES, BATCH_BYTES)
         self._count_second()
         self._journal.commit()
-        while self._unacknowledged:
-            self._connection.acknowledge(self._unacknowledged.popleft())
+        if self._unacknowledged:
+            safe, self._unacknowledged = self._unacknowledged, []
+            self._connection.acknowledge(safe)
         if self._seconds.ends(time.monotonic()):
             self._connection.ping()
             self._redeliveries.ping_sent()
@@ -152,7 +154,7 @@ class Ingest:
         while not self._asked.empty():
             payload, future = self._asked.get()
             if room:
-                answers.append((future, self._journal.append(FrameKind.COMMAND, _now_ms(), payload=payload)))
+                answers.append((future, self._journal.append(FrameKind.COMMAND, now_ms(), payload=payload)))
             else:
                 future.set_exception(JournalFull(self._full))
         self._counts["commands"] += len(answers)
@@ -162,10 +164,9 @@ class Ingest:
         """Journal a second if the broker has confirmed it."""
         now = time.monotonic()
         if self._seconds.asked and self._connection.ping_answered:
-            for message in self._redeliveries.ping_answered():
-                self._append(message)
+            self._append(self._redeliveries.ping_answered())
             if self._seconds.confirmed(now):
-                self._journal.append(FrameKind.TICK, _now_ms(), payload=tick_payload(self._seconds.n))
+                self._journal.append(FrameKind.TICK, now_ms(), payload=tick_payload(self._seconds.n))
 
     def on_connected(self, session_present: bool) -> None:
         """See Owner."""
@@ -180,26 +181,26 @@ class Ingest:
         self._seconds.lost()
         self._unacknowledged.clear()
 
-    def on_message(self, message: Message) -> None:
-        """Append it to the journal's buffer, if it is new and for us."""
-        known, new = self._redeliveries.judge(message) if message.qos else ([], [message])
-        if known:
-            log.debug("%s messages were sent again", len(known))
-        self._unacknowledged.extend(one.packet_id for one in known)
-        for one in new:
-            self._append(one)
+    def on_messages(self, messages: list[Message]) -> None:
+        """Append those that are new and for us to the journal's buffer."""
+        if self._redeliveries.all_new(messages):
+            self._append(messages)
+            return
+        for message in messages:
+            known, new = self._redeliveries.judge(message) if message.qos else ([], [message])
+            if known:
+                log.debug("%s messages were sent again", len(known))
+            self._unacknowledged += [one.packet_id for one in known]
+            self._append(new)
 
-    def _append(self, message: Message) -> None:
-        if message.is_command:
-            self._counts["skipped"] += 1
-        else:
-            self._counts["messages"] += 1
-            self._counts["oversized"] += message.original_bytes > 0
-            self._journal.append(FrameKind.MESSAGE, **msgspec.structs.asdict(message))
-            if message.qos:
-                self._redeliveries.journaled(message)
-        if message.qos:
-            self._unacknowledged.append(message.packet_id)
+    def _append(self, messages: list[Message]) -> None:
+        kept = [one for one in messages if not one.is_command]
+        self._journal.append_messages(kept)
+        self._redeliveries.journaled([one for one in kept if one.qos])
+        self._unacknowledged += [one.packet_id for one in messages if one.qos]
+        self._counts["messages"] += len(kept)
+        self._counts["oversized"] += sum([one.original_bytes > 0 for one in kept])
+        self._counts["skipped"] += len(messages) - len(kept)
 
     def health(self) -> dict[str, Any]:
         """Say how ingest and the journal are."""
@@ -236,10 +237,6 @@ class Ingest:
 
 def _percentile(ordered: list[float], share: float) -> float | None:
     return round(ordered[int(share * (len(ordered) - 1))], 2) if ordered else None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _recent(newest_first: Iterable[Frame]) -> tuple[list[Message], int]:

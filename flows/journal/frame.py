@@ -9,7 +9,10 @@ hides in its payload, is never taken for ours.
 import struct
 from zlib import crc32
 
+import msgspec
+
 from flows.errors import JournalError
+from flows.journal.topics import Topics
 from flows.model.frame import Frame, FrameKind
 
 MARKER = b"\xf1HPF"
@@ -42,24 +45,31 @@ def seed_of(journal_id: bytes) -> int:
 
 def encode(frame: Frame, seed: int) -> bytes:
     """Encode one frame. Raises JournalError if topic and payload are too long together."""
-    topic = frame.topic.encode()
-    length = len(topic) + len(frame.payload)
-    if length > MAX_BODY or len(topic) > 0xFFFF:
+    return encode_fields(seed, *msgspec.structs.astuple(frame))
+
+
+def encode_fields(
+    seed: int,
+    seq: int,
+    kind: int,
+    arrived: int,
+    topic: str,
+    payload: bytes,
+    qos: int,
+    retain: bool,
+    dup: bool,
+    packet_id: int,
+    original_bytes: int,
+) -> bytes:
+    """Encode one frame that nobody has made a Frame of; see `encode`."""
+    name = topic.encode()
+    length = len(name) + len(payload)
+    if length > MAX_BODY or len(name) > 0xFFFF:
         raise JournalError(f"a frame of {length} bytes is too long; at most {MAX_BODY} are allowed")
-    flags = frame.qos & _QOS | (_RETAIN if frame.retain else 0) | (_DUP if frame.dup else 0)
-    rest = _REST.pack(
-        length,
-        VERSION,
-        frame.kind,
-        flags,
-        frame.seq,
-        frame.arrived,
-        frame.packet_id,
-        len(topic),
-        frame.original_bytes,
-    )
-    crc = crc32(frame.payload, crc32(topic, crc32(rest, seed)))
-    return b"".join((MARKER, crc.to_bytes(4, "little"), rest, topic, frame.payload))
+    flags = qos & _QOS | (_RETAIN if retain else 0) | (_DUP if dup else 0)
+    rest = _REST.pack(length, VERSION, kind, flags, seq, arrived, packet_id, len(name), original_bytes) + name
+    crc = crc32(payload, crc32(rest, seed))
+    return b"".join((MARKER, crc.to_bytes(4, "little"), rest, payload))
 
 
 def decode(data: bytes, at: int, seed: int) -> tuple[Frame, int]:
@@ -99,6 +109,45 @@ def decode(data: bytes, at: int, seed: int) -> tuple[Frame, int]:
         original,
     )
     return frame, end
+
+
+def decode_run(
+    data: bytes, at: int, seed: int, first_seq: int, last_seq: int, topics: Topics
+) -> tuple[list[Frame], int]:
+    """Decode the frames from one number to another, as far as they follow one another whole and without a gap.
+
+    Returns them and where they end. What comes there, if not the end of the data, `decode` tells.
+    """
+    frames: list[Frame] = []
+    view, unpack, last_start = memoryview(data), _HEAD.unpack_from, len(data) - HEAD_BYTES
+    for due in range(first_seq, last_seq + 1):
+        if at > last_start:
+            break
+        marker, crc, length, version, kind, flags, seq, arrived, packet_id, topic_length, original = unpack(
+            data, at
+        )
+        start = at + HEAD_BYTES
+        body, end = start + topic_length, start + length
+        if marker != MARKER or seq != due or length > MAX_BODY or body > end or end > len(data):
+            break
+        if crc32(view[at + _CRC_END : end], seed) != crc or version != VERSION or kind not in _KINDS:
+            break
+        frames.append(
+            Frame(
+                seq,
+                _KINDS[kind],
+                arrived,
+                topics[data[start:body]],
+                data[body:end],
+                flags & _QOS,
+                flags & _RETAIN > 0,
+                flags & _DUP > 0,
+                packet_id,
+                original,
+            )
+        )
+        at = end
+    return frames, at
 
 
 def find(data: bytes, at: int, after_seq: int, seed: int) -> int | None:

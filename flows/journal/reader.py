@@ -7,12 +7,14 @@ from pathlib import Path
 import msgspec
 
 from flows.errors import JournalError
-from flows.journal.frame import Damaged, Incomplete, decode, find, seed_of
+from flows.journal.frame import Damaged, Incomplete, decode, decode_run, find, seed_of
 from flows.journal.segments import HEADER_BYTES, Damage, Segment, journal_id_of, list_segments, scan, walk
+from flows.journal.topics import Topics
 from flows.journal.writer import Journal
 from flows.model.frame import Frame
 
 CHUNK = 1 << 20
+NO_END = 1 << 63
 
 
 class JournalInfo(msgspec.Struct, frozen=True):
@@ -77,6 +79,7 @@ class JournalReader:
         self._first: int | None = None
         self._file: int | None = None
         self._data, self._at, self._seed = b"", 0, 0
+        self._topics = Topics(bytes.decode)
 
     def __enter__(self) -> "JournalReader":
         return self
@@ -95,11 +98,17 @@ class JournalReader:
 
         Raises JournalError if the folder holds two journals, or a format of a newer version.
         """
-        end = self._journal.synced_seq if self._journal else None
+        end = self._journal.synced_seq if self._journal else NO_END
         frames: list[Frame] = []
-        while len(frames) < max_frames and (end is None or self._due <= end):
+        while len(frames) < max_frames and self._due <= end:
+            last = min(end, self._due + max_frames - len(frames) - 1)
+            run, self._at = decode_run(self._data, self._at, self._seed, self._due, last, self._topics)
+            if run:
+                frames += run
+                self._seen, self._due = run[-1].seq, run[-1].seq + 1
+                continue
             found = self._peek()
-            if found is None or (end is not None and found[0].seq > end):
+            if found is None or found[0].seq > end:
                 break
             frame, self._at = found
             self._seen = frame.seq

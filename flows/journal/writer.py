@@ -10,11 +10,11 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from flows.errors import JournalError, JournalFull
-from flows.journal.frame import HEAD_BYTES, encode, seed_of
+from flows.journal.frame import HEAD_BYTES, encode_fields, seed_of
 from flows.journal.segments import (
     HEADER_BYTES,
     Damage,
@@ -25,7 +25,8 @@ from flows.journal.segments import (
     scan,
     sync_folder,
 )
-from flows.model.frame import Frame, FrameKind
+from flows.model.frame import FrameKind
+from flows.model.message import Message
 
 log = logging.getLogger("heatpump.journal")
 
@@ -160,20 +161,49 @@ class Journal:
         arrived : now, by the server's clock; small steps back are levelled out. [ms since 1970, UTC]
         Raises JournalError if it is too long.
         """
-        if arrived < self._last_arrived:
-            if self._last_arrived - arrived <= CLAMPED_MS:
-                arrived = self._last_arrived
-            else:
-                self.clock_steps += 1
-                log.warning("the server's clock went back by %s s", (self._last_arrived - arrived) // 1000)
-        frame = Frame(
-            self.last_seq + 1, kind, arrived, topic, payload, qos, retain, dup, packet_id, original_bytes
+        seq, arrived = self.last_seq + 1, self._level(arrived)
+        data = encode_fields(
+            self._seed, seq, kind, arrived, topic, payload, qos, retain, dup, packet_id, original_bytes
         )
-        data = encode(frame, self._seed)
         self._buffer.append(data)
         self._buffered += len(data)
-        self._last_arrived, self.last_seq = arrived, frame.seq
-        return frame.seq
+        self._last_arrived, self.last_seq = arrived, seq
+        return seq
+
+    def append_messages(self, messages: Iterable[Message]) -> None:
+        """Append messages in order; the same as `append` of each, at less CPU."""
+        kind, seed, append = FrameKind.MESSAGE, self._seed, self._buffer.append
+        for one in messages:
+            arrived = one.arrived
+            if arrived != self._last_arrived:
+                self._last_arrived = arrived = self._level(arrived)
+            data = encode_fields(
+                seed,
+                self.last_seq + 1,
+                kind,
+                arrived,
+                one.topic,
+                one.payload,
+                one.qos,
+                one.retain,
+                one.dup,
+                one.packet_id,
+                one.original_bytes,
+            )
+            append(data)
+            self._buffered += len(data)
+            self.last_seq += 1
+
+    def _level(self, arrived: int) -> int:
+        """Level out a small step back of the server's clock, count a large one. [ms since 1970, UTC]"""
+        back = self._last_arrived - arrived
+        if back <= 0:
+            return arrived
+        if back <= CLAMPED_MS:
+            return self._last_arrived
+        self.clock_steps += 1
+        log.warning("the server's clock went back by %s s", back // 1000)
+        return arrived
 
     def commit(self) -> None:
         """Make everything appended durable, then let readers see it.

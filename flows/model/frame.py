@@ -14,7 +14,7 @@ class FrameKind(IntEnum):
     START = 4
 
 
-class Frame(msgspec.Struct, frozen=True):
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """One entry of the journal.
 
     seq            : the order of everything; never reused.

@@ -14,6 +14,9 @@ from flows.model.frame import Frame, FrameKind, start_of, tick_of
 from flows.nodes.ports import PIPE_KEY
 
 IDLE = timedelta(milliseconds=5)
+BATCH_BYTES = 4_000_000
+"""Payload enough for a batch: 6 500 readings of 600 bytes, alone or in arrays. A piece more may come."""
+PIECE_FRAMES = 100
 
 _OF_KIND: dict[FrameKind, Callable[[Frame], Any]] = {
     FrameKind.TICK: tick_of,
@@ -50,7 +53,7 @@ class JournalSource(FixedPartitionedSource[tuple[str, Batch], Saved]):
 
 
 class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
-    """Reads one journal.
+    """Reads one journal: each time what there is, so that batches are small at the end and large far behind it.
 
     open_reader  : makes a reader that begins after a seq.
     base         : added to every seq, see Fence.
@@ -81,7 +84,7 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
         self._progress.committed = self._snapped
         if self._progress.stop:
             raise StopIteration
-        frames = self._reader.read(self._batch_frames)
+        frames = self._read()
         self._idle = not frames
         if not frames:
             if not self._follow:
@@ -89,7 +92,7 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
             return []
         self._seq = self._progress.read = frames[-1].seq
         self._progress.arrived = frames[-1].arrived
-        return [(PIPE_KEY, Batch(self._seq, [self._item(frame) for frame in frames]))]
+        return [(PIPE_KEY, Batch(self._seq, self._items(frames)))]
 
     def next_awake(self) -> datetime | None:
         """At the end, look again a little later."""
@@ -104,8 +107,20 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
         """Release the journal's files."""
         self._reader.close()
 
-    def _item(self, frame: Frame) -> Any:
+    def _read(self) -> list[Frame]:
+        """Read in pieces: how large frames are is known only then."""
+        frames: list[Frame] = []
+        size = 0
+        while size < BATCH_BYTES and (left := self._batch_frames - len(frames)):
+            piece = self._reader.read(min(PIECE_FRAMES, left))
+            if not piece:
+                break
+            frames += piece
+            size += sum([len(frame.payload) for frame in piece])
+        return frames
+
+    def _items(self, frames: list[Frame]) -> list[Any]:
         if self._base:
-            frame = msgspec.structs.replace(frame, seq=frame.seq + self._base)
-        make = _OF_KIND.get(frame.kind)
-        return make(frame) if make else frame
+            frames = [msgspec.structs.replace(frame, seq=frame.seq + self._base) for frame in frames]
+        message = FrameKind.MESSAGE
+        return [frame if frame.kind is message else _OF_KIND[frame.kind](frame) for frame in frames]

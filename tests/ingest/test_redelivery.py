@@ -1,6 +1,7 @@
 import pytest
 
-from flows.ingest.redelivery import Message, Redeliveries
+from flows.ingest.redelivery import Redeliveries
+from flows.model.message import Message
 
 
 def message(text, packet_id, dup=False, retain=False, topic="heatpump/a/data"):
@@ -24,7 +25,7 @@ def resumed(texts, first_id=41):
     redeliveries = Redeliveries()
     redeliveries.connected(session_present=False)
     for one in sent(texts, first_id):
-        redeliveries.journaled(one)
+        redeliveries.journaled([one])
     redeliveries.connected(session_present=True)
     return redeliveries
 
@@ -81,7 +82,7 @@ def test_what_was_acknowledged_before_an_answered_ping_is_not_sent_again():
     redeliveries = Redeliveries(sent("ab"))
     redeliveries.connected(session_present=True)
     redeliveries.ping_sent()
-    redeliveries.journaled(message("c", 3))
+    redeliveries.journaled([message("c", 3)])
     assert redeliveries.ping_answered() == []
     redeliveries.connected(session_present=True)
     assert judge_all(redeliveries, sent("bc")) == ("", "bc")
