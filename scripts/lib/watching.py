@@ -5,6 +5,7 @@ import os
 import platform
 import sqlite3
 import subprocess
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,6 +101,11 @@ class Watched:
         """The most memory that it ever held (Linux). [MB]"""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024 / 1e6
+
+    @property
+    def age_s(self) -> float:
+        """Since its start. [s]"""
+        return time.time() - self._process.create_time()
 
     @property
     def handles(self) -> int:
