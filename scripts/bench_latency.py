@@ -1,104 +1,142 @@
 #!/usr/bin/env python
-"""How long from publish to stored: a fleet at a steady rate, one reading in fifty watched in the store file.
+"""How long from publish to stored and to a WebSocket: a fleet at a steady rate, watched at both ends.
 
     .venv/bin/python scripts/bench_latency.py
-    .venv/bin/python scripts/bench_latency.py --broker mosquitto --rate 1000
+    .venv/bin/python scripts/bench_latency.py --broker rumqttd --rate 500
 
 Flow and api run with the settings that scripts/up ships. A reading counts as stored when another process reads it
-from SQLite; that is looked at every 2 ms.
+from SQLite; that is looked at every 2 ms, for one device that sends every 50 ms. At the WebSocket every reading of
+the fleet counts; each of its devices sends less often than once a second, because no device is shown more often.
 """
 
-import json
 import sqlite3
 import sys
 import tempfile
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from scripts.ledger import Broker, console, show_settings
+from scripts.lib.fleet import Pump
+from scripts.lib.watching import check_shipped, console, show_settings
 from tests.brokers import Rumqttd
 from tests.ledger.compare import TIME_BITS
-from tests.ledger.load import Device, Message
-from tests.ledger.processes import OrdinaryMosquitto, Publisher, Site, wait_until
+from tests.ledger.load import Message
+from tests.ledger.processes import OrdinaryMosquitto, ProductionMosquitto, Publisher, Site, wait_until
 
 LOOK_EVERY_S = 0.002
-WATCHED = "watched"
-ONE_IN = 50
+WATCHED_EVERY_S = 0.05
+BETWEEN_S = 2.0
+"""How often a device of the fleet sends."""
+
 WARM_UP_S = 5.0
+
+Sent = dict[tuple[str, int], float]
+
+
+class Broker(StrEnum):
+    """mosquitto: saved once a minute; saving: with 20 in flight, saved at every change."""
+
+    mosquitto = "mosquitto"
+    saving = "saving"
+    rumqttd = "rumqttd"
+
+
+BROKERS = {
+    Broker.mosquitto: ProductionMosquitto,
+    Broker.saving: OrdinaryMosquitto,
+    Broker.rumqttd: Rumqttd,
+}
 
 
 def main(
-    rate: Annotated[int, typer.Option(min=50, help="Messages a second, all devices together.")] = 500,
-    seconds: Annotated[int, typer.Option(min=5, help="How long to measure, after 5 s of warming up. [s]")] = 30,
-    devices: Annotated[int, typer.Option(min=1, help="How many devices send beside the watched one.")] = 50,
-    broker: Annotated[Broker, typer.Option(help="scripts/up ships rumqttd.")] = Broker.rumqttd,
+    rate: Annotated[int, typer.Option(min=50, help="Messages a second, all devices together.")] = 1000,
+    seconds: Annotated[int, typer.Option(min=2, help="How long to measure, after 5 s of warming up. [s]")] = 30,
+    broker: Annotated[
+        Broker, typer.Option(help="scripts/up ships rumqttd; saving: a Mosquitto that saves at every change.")
+    ] = Broker.mosquitto,
 ) -> None:
-    """Publish at a steady rate and print the times from publish to stored."""
-    show_settings({"rate": rate, "seconds": seconds, "devices": devices, "broker": broker.value})
-    with tempfile.TemporaryDirectory(prefix="latency-") as folder:
-        running = (OrdinaryMosquitto if broker is Broker.mosquitto else Rumqttd)(Path(folder) / "broker")
+    """Publish at a steady rate and print the times from publish to both ends."""
+    show_settings({"rate": rate, "seconds": seconds, "devices": fleet_size(rate) + 1, "broker": broker.value})
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latency-")))
+        running = BROKERS[broker](folder / "broker")
         running.start()
-        site = Site(Path(folder), running.port)
-        publisher = None
-        try:
-            site.start()
-            publisher = Publisher(running.port)
-            latencies = measure(site, publisher, rate, seconds, devices)
-        finally:
-            if publisher is not None:
-                publisher.close()
-            site.stop()
-            running.stop()
-    latencies.sort()
-    told = ", ".join(f"p{share} {latencies[len(latencies) * share // 100]:.1f} ms" for share in (50, 90, 99))
-    console.print(
-        f"publish → stored, {len(latencies)} readings at {rate} msg/s: {told}, most {latencies[-1]:.1f} ms"
-    )
+        stack.callback(running.stop)
+        site = Site(folder, running.port)
+        stack.callback(site.stop)
+        site.start()
+        check_shipped(site.children["flow"].pid)
+        publisher = Publisher(running.port)
+        stack.callback(publisher.close)
+        stored, shown = measure(site, publisher, rate, seconds)
+    for end, latencies in (("stored", stored), ("WebSocket", shown)):
+        latencies.sort()
+        told = ", ".join(f"p{share} {latencies[len(latencies) * share // 100]:.1f} ms" for share in (50, 90, 99))
+        most = latencies[-1]
+        console.print(f"publish → {end}, {len(latencies)} readings at {rate} msg/s: {told}, most {most:.1f} ms")
 
 
-def measure(site: Site, publisher: Publisher, rate: int, seconds: int, devices: int) -> list[float]:
-    """Publish and watch. [ms]"""
-    fleet = [Device(f"fleet{number}", number % 4, "latency") for number in range(devices)]
-    watched = Device(WATCHED, 0, "latency")
+def fleet_size(rate: int) -> int:
+    """How many devices send the rest of the rate."""
+    return round((rate - 1 / WATCHED_EVERY_S) * BETWEEN_S)
+
+
+def measure(site: Site, publisher: Publisher, rate: int, seconds: int) -> tuple[list[float], list[float]]:
+    """Publish and watch both ends. [ms]"""
+    watched, *fleet = (Pump(number) for number in range(fleet_size(rate) + 1))
+    one_in = round(rate * WATCHED_EVERY_S)
     publisher.send(message_of(watched, now_ms()))
-    wait_until("the first reading is stored", lambda: site.get(f"/api/devices/{WATCHED}/readings/latest"))
-    sent: dict[int, float] = {}
-    latencies: list[float] = []
+    wait_until(
+        "the first reading is stored", lambda: site.get(f"/api/devices/{watched.device_id}/readings/latest")
+    )
+    store_sent: Sent = {}
+    fleet_sent: Sent = {}
+    stored: list[float] = []
+    shown: list[float] = []
     over = threading.Event()
-    watcher = threading.Thread(target=watch, args=(site.store, sent, latencies, over))
-    watcher.start()
-    began = time.monotonic()
-    for number in range(int((WARM_UP_S + seconds) * rate)):
-        while (ahead := number / rate - (time.monotonic() - began)) > 0:
-            time.sleep(min(ahead, 0.005))
-        at = now_ms()
-        if number % ONE_IN:
-            publisher.send(message_of(fleet[number % devices], at))
-        else:
-            message = message_of(watched, at)
+    with connect(f"ws://127.0.0.1:{site.api_port}/ws") as socket:
+        watchers = [
+            threading.Thread(target=watch_store, args=(site.store, watched.device_id, store_sent, stored, over)),
+            threading.Thread(target=watch_socket, args=(socket, fleet_sent, shown)),
+        ]
+        for watcher in watchers:
+            watcher.start()
+        began = time.monotonic()
+        for number in range(int((WARM_UP_S + seconds) * rate)):
+            while (ahead := number / rate - (time.monotonic() - began)) > 0:
+                time.sleep(min(ahead, 0.005))
+            pump = fleet[number % len(fleet)] if number % one_in else watched
+            at = now_ms()
+            message = message_of(pump, at)
             if number / rate >= WARM_UP_S:
-                sent[at] = time.monotonic()
+                (fleet_sent if number % one_in else store_sent)[pump.device_id, at] = time.monotonic()
             publisher.send(message)
-    publisher.wait_acknowledged()
-    try:
-        wait_until("every watched reading is stored", lambda: len(latencies) == len(sent))
-    finally:
-        over.set()
-        watcher.join()
-    return latencies
+        publisher.wait_acknowledged()
+        try:
+            wait_until("every watched reading is stored", lambda: len(stored) == len(store_sent))
+            wait_until("every reading was shown", lambda: len(shown) == len(fleet_sent))
+        finally:
+            over.set()
+            socket.close()
+            for watcher in watchers:
+                watcher.join()
+    return stored, shown
 
 
-def watch(store: Path, sent: dict[int, float], latencies: list[float], over: threading.Event) -> None:
+def watch_store(store: Path, device_id: str, sent: Sent, latencies: list[float], over: threading.Event) -> None:
     """Note when each watched reading is first seen in the store."""
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
-        (device,) = db.execute("SELECT device FROM device WHERE device_id = ?", (WATCHED,)).fetchone()
+        (device,) = db.execute("SELECT device FROM device WHERE device_id = ?", (device_id,)).fetchone()
         last, end = 0, device + 1 << TIME_BITS
         while not over.wait(LOOK_EVERY_S):
             query = "SELECT key FROM raw WHERE key > ? AND key < ? ORDER BY key"
@@ -106,14 +144,39 @@ def watch(store: Path, sent: dict[int, float], latencies: list[float], over: thr
             seen = time.monotonic()
             for key in keys:
                 at, last = key & (1 << TIME_BITS) - 1, key
-                if at in sent:
-                    latencies.append((seen - sent[at]) * 1000)
+                if (device_id, at) in sent:
+                    latencies.append((seen - sent[device_id, at]) * 1000)
 
 
-def message_of(device: Device, at: int) -> Message:
+class Measured(msgspec.Struct):
+    """The payload as the device sent it; of it only its time."""
+
+    timestamp: int
+
+
+class Shown(msgspec.Struct):
+    """What the WebSocket says of a reading."""
+
+    device_id: str = ""
+    data: Measured | None = None
+
+
+def watch_socket(socket: ClientConnection, sent: Sent, latencies: list[float]) -> None:
+    """Note when each reading of the fleet comes out of the WebSocket, until that is closed."""
+    decoder = msgspec.json.Decoder(Shown)
+    try:
+        for text in socket:
+            seen, shown = time.monotonic(), decoder.decode(text)
+            began = sent.get((shown.device_id, shown.data.timestamp)) if shown.data else None
+            if began is not None:
+                latencies.append((seen - began) * 1000)
+    except ConnectionClosed:
+        return
+
+
+def message_of(pump: Pump, at: int) -> Message:
     """One reading of now."""
-    payload = json.dumps(device.reading(at)).encode()
-    return Message(device.device_id, f"heatpump/{device.device_id}/data", payload, reading=at)
+    return Message(pump.device_id, f"heatpump/{pump.device_id}/data", pump.text(at).encode(), reading=at)
 
 
 def now_ms() -> int:
