@@ -68,6 +68,10 @@ class Housekeeping:
             "stored_seq": progress.stored,
         }
 
+    def standing(self, device_id: str, import_id: str) -> dict[str, Any]:
+        """Say how far an import has come, and up to where the journal is stored."""
+        return {**self._meter.standing(device_id, import_id), "stored_seq": self._meter.progress.stored}
+
     def _run(self) -> None:
         next_trim = next_copy = time.monotonic()
         next_copy += self._until_next_copy()

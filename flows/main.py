@@ -64,6 +64,7 @@ def run(settings: Settings) -> int:
         source = _source(read, info.journal_id, base, settings.batch_frames, meter, follow=True)
         store = _store_sink(graph, settings.store_path, info.journal_id, base, meter)
         ingest.pipeline, ingest.extra_health = keeper.pipeline, keeper.health
+        ingest.standing = keeper.standing
         _warm_up(settings.store_path)
         ingest.start()
         keeper.start()

@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter, deque
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from flows.graph import SOURCE, Edge, Step
 from flows.model.frame import Start, Tick
+from flows.model.history import Standing
 from flows.nodes.ports import Logic, Ports
 
 _SAMPLES = 512
@@ -59,6 +60,14 @@ class StepMeter:
         }
 
 
+@runtime_checkable
+class TakesHistory(Protocol):
+    """Logic that imports history."""
+
+    def standing(self, device_id: str, import_id: str) -> Standing:
+        """Say how far an import has come. Other threads ask."""
+
+
 class Progress(msgspec.Struct):
     """How far the pipeline has come, in the journal's seq; written by source and store sink, read by others.
 
@@ -95,6 +104,14 @@ class Meter:
         meter = StepMeter(step, sinks)
         self.steps.append(meter)
         return meter
+
+    def standing(self, device_id: str, import_id: str) -> dict[str, Any]:
+        """Say how far an import of history has come; see Standing. Empty where no node takes history."""
+        for step in self.steps:
+            if isinstance(step.logic, TakesHistory):
+                found: dict[str, Any] = msgspec.to_builtins(step.logic.standing(device_id, import_id))
+                return found
+        return {}
 
     def read(self) -> dict[str, Any]:
         """Say all of it."""

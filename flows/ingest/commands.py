@@ -1,4 +1,7 @@
-"""The private command port: loopback only, a token; POST /commands, GET /pipeline, GET /health."""
+"""The private command port: loopback only, a token.
+
+POST /commands, POST /history, GET /pipeline, GET /health, GET /history/DEVICE/IMPORT.
+"""
 
 import hmac
 import json
@@ -13,8 +16,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from flows.errors import JournalFull
+from flows.errors import BadQuery, JournalFull
 from flows.model.command import CommandRequest
+from flows.model.history import MOST_BYTES as MOST_HISTORY_BYTES
+from flows.model.history import chunk_of, history_topic
 from flows.secrets import read_or_create
 from flows.settings import Settings
 
@@ -29,17 +34,29 @@ ANSWER_S = 5.0
 IDLE_S = 30.0
 
 Submit = Callable[[CommandRequest], "Future[int]"]
+SubmitHistory = Callable[[str, bytes], "Future[int]"]
 Report = Callable[[], dict[str, Any]]
+Standings = Callable[[str, str], dict[str, Any]]
+"""Says how far an import has come, of a device and its import's id."""
 
 
 class CommandPort:
     """Serves in threads of its own; where it listens is written to run/flow.json in the data folder."""
 
-    def __init__(self, settings: Settings, submit: Submit, pipeline: Report, health: Report) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        submit: Submit,
+        pipeline: Report,
+        health: Report,
+        submit_history: SubmitHistory,
+        standing: Standings,
+    ) -> None:
         self._asked_port = settings.command_port
         self._note = settings.data / "run" / "flow.json"
         self._token_file = settings.data / "secrets" / "command-token"
         self._submit, self._reports = submit, {"/pipeline": pipeline, "/health": health}
+        self._submit_history, self._standing = submit_history, standing
         self._server: _Server | None = None
 
     @property
@@ -53,6 +70,7 @@ class CommandPort:
         token = read_or_create(self._token_file)
         self._server = _Server((HOST, self._asked_port), _Handler)
         self._server.token, self._server.submit, self._server.reports = token, self._submit, self._reports
+        self._server.submit_history, self._server.standing = self._submit_history, self._standing
         threading.Thread(target=self._server.serve_forever, name="command-port", daemon=True).start()
         self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._note.with_suffix(".new")
@@ -73,6 +91,8 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     token: str
     submit: Submit
+    submit_history: SubmitHistory
+    standing: Standings
     reports: dict[str, Report]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -97,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self._report)
 
     def do_POST(self) -> None:
-        self._answer(self._command)
+        self._answer(self._history if self.path == "/history" else self._command)
 
     def _answer(self, act: Callable[[], tuple[int, dict[str, Any]]]) -> None:
         try:
@@ -124,13 +144,26 @@ class _Handler(BaseHTTPRequestHandler):
     def _report(self) -> tuple[int, dict[str, Any]]:
         report = self.server.reports.get(self.path)
         if report is None:
+            parts = self.path.split("/")
+            if len(parts) == 4 and parts[1] == "history":
+                return 200, self.server.standing(parts[2], parts[3])
             raise _Refused(404, f"there is no {self.path[:80]!r}; GET /pipeline and /health, POST /commands")
         return 200, report()
 
     def _command(self) -> tuple[int, dict[str, Any]]:
         if self.path != "/commands":
             raise _Refused(404, f"nothing can be posted to {self.path[:80]!r}, only to /commands")
-        future = self.server.submit(_read_command(self._read_body()))
+        return self._journaled(self.server.submit(_read_command(self._read_body(MOST_BYTES))))
+
+    def _history(self) -> tuple[int, dict[str, Any]]:
+        body = self._read_body(MOST_HISTORY_BYTES)
+        try:
+            chunk = chunk_of(body)
+        except BadQuery as error:
+            raise _Refused(422, str(error)) from None
+        return self._journaled(self.server.submit_history(history_topic(chunk.device_id), body))
+
+    def _journaled(self, future: "Future[int]") -> tuple[int, dict[str, Any]]:
         try:
             return 202, {"seq": future.result(ANSWER_S)}
         except JournalFull as full:
@@ -138,12 +171,12 @@ class _Handler(BaseHTTPRequestHandler):
         except TimeoutError:
             raise _Refused(503, f"not journaled within {ANSWER_S:.0f} s; send it again with the same id") from None
 
-    def _read_body(self) -> bytes:
+    def _read_body(self, most: int) -> bytes:
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit():
             raise _Refused(411, "Content-Length is missing or no number")
-        if len(length) > 9 or int(length) > MOST_BYTES:
-            raise _Refused(413, f"{length[:20]} bytes; a command has at most {MOST_BYTES}")
+        if len(length) > 9 or int(length) > most:
+            raise _Refused(413, f"{length[:20]} bytes; at most {most} are taken")
         return self.rfile.read(int(length))
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from flows.errors import JournalError, JournalFull
-from flows.ingest.commands import CommandPort, Report
+from flows.ingest.commands import CommandPort, Report, Standings
 from flows.ingest.connection import Connection
 from flows.ingest.redelivery import MOST, Redeliveries
 from flows.ingest.ticks import Seconds
@@ -37,7 +37,8 @@ BATCH_BYTES = 4_000_000
 WAIT_S = 0.2
 STOP_S = 5.0
 
-Asked = tuple[bytes, "Future[int]"]
+Asked = tuple[FrameKind, str, bytes, "Future[int]"]
+"""What is to be journaled, and who waits for its seq: kind, topic, payload, future."""
 
 
 class Ingest:
@@ -45,6 +46,7 @@ class Ingest:
 
     pipeline     : answers GET /pipeline of the command port; set before `start`.
     extra_health : adds to GET /health; set before `start`.
+    standing     : answers GET /history/…; set before `start`.
     """
 
     def __init__(self, settings: Settings, journal: Journal, start: Start) -> None:
@@ -53,7 +55,15 @@ class Ingest:
         self._redeliveries, self._seconds = Redeliveries(), Seconds(0)
         self.pipeline: Report = dict
         self.extra_health: Report = dict
-        self.port = CommandPort(settings, self.submit, lambda: self.pipeline(), self._full_health)
+        self.standing: Standings = lambda device_id, import_id: {}
+        self.port = CommandPort(
+            settings,
+            self.submit,
+            lambda: self.pipeline(),
+            self._full_health,
+            self.submit_history,
+            lambda device_id, import_id: self.standing(device_id, import_id),
+        )
         self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
@@ -82,8 +92,15 @@ class Ingest:
 
     def submit(self, request: CommandRequest) -> "Future[int]":
         """Have a command journaled; the future gives its seq once it is durable, or JournalFull."""
+        return self._submit(FrameKind.COMMAND, "", msgspec.json.encode(request))
+
+    def submit_history(self, topic: str, payload: bytes) -> "Future[int]":
+        """Have a chunk of history journaled, as a command."""
+        return self._submit(FrameKind.HISTORY, topic, payload)
+
+    def _submit(self, kind: FrameKind, topic: str, payload: bytes) -> "Future[int]":
         future: Future[int] = Future()
-        self._asked.put((msgspec.json.encode(request), future))
+        self._asked.put((kind, topic, payload, future))
         self._wake()
         return future
 
@@ -152,9 +169,9 @@ class Ingest:
     def _append_commands(self, room: bool) -> list[tuple["Future[int]", int]]:
         answers = []
         while not self._asked.empty():
-            payload, future = self._asked.get()
+            kind, topic, payload, future = self._asked.get()
             if room:
-                answers.append((future, self._journal.append(FrameKind.COMMAND, now_ms(), payload=payload)))
+                answers.append((future, self._journal.append(kind, now_ms(), topic, payload)))
             else:
                 future.set_exception(JournalFull(self._full))
         self._counts["commands"] += len(answers)

@@ -12,16 +12,18 @@ class FrameKind(IntEnum):
     TICK = 2
     COMMAND = 3
     START = 4
+    HISTORY = 5
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """One entry of the journal.
 
     seq            : the order of everything; never reused.
-    kind           : message, tick, command or start.
+    kind           : message, tick, command, start or history.
     arrived        : when the journal took it. [ms since 1970, UTC]
-    topic          : MQTT topic of a message, else empty.
-    payload        : the message's bytes; of a tick, command or start: JSON (see Tick, Command, Start).
+    topic          : MQTT topic of a message, heatpump/{device_id}/history of history, else empty.
+    payload        : the message's bytes; of a tick, command or start: JSON (see Tick, Command, Start); of history:
+                     see flows/model/history.py.
     qos            : 0 or 1.
     retain         : a retained copy, not a new message.
     dup            : the broker marked it a redelivery.

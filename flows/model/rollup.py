@@ -20,6 +20,7 @@ class RollupRow(msgspec.Struct, frozen=True):
     values      : by column name (see quantities.rollup_columns and ENERGY_COLUMNS); zero energies and
                   quantities without coverage are absent.
     heat_source : counter, measured or estimated; "" without heat; of several, the least certain.
+    from_history: imported: it never replaces a row of more readings.
     """
 
     device_id: str
@@ -29,6 +30,7 @@ class RollupRow(msgspec.Struct, frozen=True):
     count: int
     values: dict[str, float]
     heat_source: str = ""
+    from_history: bool = False
 
 
 class Refold(msgspec.Struct, frozen=True):

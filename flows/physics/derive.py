@@ -17,7 +17,7 @@ from flows.physics.refrigerant import absolute_psi, dew_temperature, dew_tempera
 
 DERIVED_NAMES = tuple(q.name for q in QUANTITIES if q.origin == "derived")
 DERIVED = frozenset(DERIVED_NAMES)
-_PHASES = ("phase1", "phase2", "phase3")
+PHASES = ("phase1", "phase2", "phase3")
 
 
 def payload_values(values: dict[str, Value]) -> dict[str, Value]:
@@ -32,12 +32,12 @@ def phase_sums(values: dict[str, Value]) -> dict[str, float]:
     """
     sums: dict[str, float] = {}
     if "power" not in values:
-        powers = [float(values[f"{phase}_power"]) for phase in _PHASES if f"{phase}_power" in values]
+        powers = [float(values[f"{phase}_power"]) for phase in PHASES if f"{phase}_power" in values]
         if powers:
             sums["power"] = sum(powers)
     if "electric_energy" not in values:
-        counters = [float(values[f"{phase}_energy"]) for phase in _PHASES if f"{phase}_energy" in values]
-        if len(counters) == len(_PHASES):
+        counters = [float(values[f"{phase}_energy"]) for phase in PHASES if f"{phase}_energy" in values]
+        if len(counters) == len(PHASES):
             sums["electric_energy"] = sum(counters)
     return sums
 

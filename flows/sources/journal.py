@@ -11,17 +11,21 @@ from flows.build import Batch
 from flows.meter import Progress
 from flows.model.command import command_of
 from flows.model.frame import Frame, FrameKind, start_of, tick_of
+from flows.model.history import history_of
 from flows.nodes.ports import PIPE_KEY
 
 IDLE = timedelta(milliseconds=5)
 BATCH_BYTES = 4_000_000
 """Payload enough for a batch: 6 500 readings of 600 bytes, alone or in arrays. A piece more may come."""
 PIECE_FRAMES = 100
+HISTORIES = 4
+"""Most chunks of history in a batch: each may hold a week of minutes."""
 
 _OF_KIND: dict[FrameKind, Callable[[Frame], Any]] = {
     FrameKind.TICK: tick_of,
     FrameKind.START: start_of,
     FrameKind.COMMAND: command_of,
+    FrameKind.HISTORY: history_of,
 }
 
 Saved = tuple[str, int]
@@ -76,6 +80,7 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
         self._progress, self._follow = progress, follow
         self._seq = self._snapped = after
         self._idle = False
+        self._waiting: list[Frame] = []
         progress.read = progress.stored = progress.committed = after
 
     def next_batch(self) -> list[tuple[str, Batch]]:
@@ -109,14 +114,17 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
 
     def _read(self) -> list[Frame]:
         """Read in pieces: how large frames are is known only then."""
-        frames: list[Frame] = []
-        size = 0
-        while size < BATCH_BYTES and (left := self._batch_frames - len(frames)):
+        frames, self._waiting = self._waiting, []
+        size = sum([len(frame.payload) for frame in frames])
+        while size < BATCH_BYTES and (left := self._batch_frames - len(frames)) > 0:
             piece = self._reader.read(min(PIECE_FRAMES, left))
             if not piece:
                 break
             frames += piece
             size += sum([len(frame.payload) for frame in piece])
+        histories = [place for place, frame in enumerate(frames) if frame.kind is FrameKind.HISTORY]
+        if len(histories) > HISTORIES:
+            frames, self._waiting = frames[: histories[HISTORIES]], frames[histories[HISTORIES] :]
         return frames
 
     def _items(self, frames: list[Frame]) -> list[Any]:

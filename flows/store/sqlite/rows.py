@@ -58,7 +58,14 @@ def write_rollups(catalog: Catalog, rows: list[RollupRow], from_store: bool = Fa
 
     from_store : computed from what is stored, so never poorer than a row of the same order. A row of the stream
                  may be: after a rebuild it begins without a past.
+    A row of history never replaces one of more readings.
     """
+    newer = "excluded.ord >= ord" if from_store else "excluded.ord > ord"
+    _upsert(catalog, [row for row in rows if not row.from_history], newer)
+    _upsert(catalog, [row for row in rows if row.from_history], f"{newer} AND excluded.count >= count")
+
+
+def _upsert(catalog: Catalog, rows: list[RollupRow], condition: str) -> None:
     device, before = catalog.device, catalog.minute_before
     for resolution, table in ROLLUP_TABLES.items():
         mine = [row for row in rows if row.resolution == resolution]
@@ -77,7 +84,7 @@ def write_rollups(catalog: Catalog, rows: list[RollupRow], from_store: bool = Fa
             )
             for row in mine
         ]
-        catalog.db.executemany(_upsert_rollup(table, columns, ">=" if from_store else ">"), keyed)
+        catalog.db.executemany(_upsert_rollup(table, columns, condition), keyed)
 
 
 def write_latest(catalog: Catalog, rows: list[LatestRow]) -> None:
@@ -146,10 +153,10 @@ def _merge_raw(columns: tuple[str, ...], summed: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=24)
-def _upsert_rollup(table: str, columns: tuple[str, ...], newer: str) -> str:
+def _upsert_rollup(table: str, columns: tuple[str, ...], condition: str) -> str:
     own = ("ord", "count", "heat_source", *columns)
     replaced = ", ".join(f"{column} = excluded.{column}" for column in own)
-    return _insert(table, ("key", *own)) + f" ON CONFLICT DO UPDATE SET {replaced} WHERE excluded.ord {newer} ord"
+    return _insert(table, ("key", *own)) + f" ON CONFLICT DO UPDATE SET {replaced} WHERE {condition}"
 
 
 def _insert(table: str, columns: tuple[str, ...]) -> str:

@@ -1,0 +1,103 @@
+"""heatpump import: bring the history of another system."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.options import Data
+
+if TYPE_CHECKING:
+    from flows.history.tally import Tally
+    from flows.model.history import Standing
+
+
+class Kind(StrEnum):
+    """What a source is."""
+
+    csv = "csv"
+    emoncms = "emoncms"
+    homeassistant = "homeassistant"
+    influx = "influx"
+
+
+def import_(
+    kind: Annotated[Kind, typer.Argument(help="What the source is.")],
+    source: Annotated[str, typer.Argument(help="A file or folder; of influx also the URL of a server.")],
+    device: Annotated[str, typer.Option(help="The device whose history it is.")],
+    map_: Annotated[Path, typer.Option("--map", help="The mapping: which field is which quantity (TOML).")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and compute, but send nothing.")] = False,
+    again: Annotated[int, typer.Option(help="Another number imports the same source anew.")] = 0,
+    data: Data = None,
+) -> None:
+    """Import the history of another system for a device, beside live readings.
+
+    The flow must run, but for --dry-run. The same command again goes on where an interrupted import stood; of a
+    finished one it takes what its source has more by then. Ends with a report: rows read, taken and refused, kWh a
+    month.
+
+    Examples:
+      heatpump import csv logger.csv --device site1 --map logger.toml --dry-run
+
+      heatpump import homeassistant home-assistant_v2.db --device site1 --map ha.toml
+    """
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    from flows.errors import ConfigError
+    from flows.history.mapping import load_mapping
+    from flows.history.run import import_id_of, send, try_out
+    from flows.history.source import opened
+    from flows.history.tally import Tally
+    from flows.model.device import DEVICE_ID
+    from flows.model.times import iso
+    from flows.settings import load_settings
+
+    if not DEVICE_ID.fullmatch(device):
+        raise ConfigError("--device", device, "must be 1 to 64 letters, digits, _ . or -, not _ . - first")
+    settings = load_settings(data=data)
+    mapping, tally = load_mapping(map_, kind.value), Tally()
+    columns = (TextColumn("{task.completed:,.0f} readings"), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar, opened(kind, source, mapping, tally) as tables:
+        task = bar.add_task("reading", total=None)
+
+        def sent(readings: int, newest: int) -> None:
+            bar.update(task, advance=readings, description=f"to {iso(newest)[:16]}")
+
+        if dry_run:
+            standing = try_out(settings.store_path, device, tables, sent)
+        else:
+            import_id = import_id_of(kind.value, source, device, mapping, again)
+            name = f"{kind.value} {source}"[:200]
+            standing = send(settings.data, device, import_id, name, tables, sent)
+    for line in report(tally, standing, dry_run):
+        typer.echo(line)
+
+
+import_.__name__ = "import"
+
+
+def report(tally: "Tally", standing: "Standing", dry_run: bool) -> Iterable[str]:
+    """Say in lines what an import came to."""
+    refused = {**tally.refused}
+    for reason, count in standing.refused.items():
+        refused[reason] = refused.get(reason, 0) + count
+    yield f"read      {tally.rows:>10,} rows or points, {standing.read:,} readings"
+    yield f"{'to take' if dry_run else 'taken':<9} {standing.taken:>10,} readings"
+    yield f"refused   {sum(refused.values()):>10,}"
+    yield from (f"  {count:>10,}  {reason}" for reason, count in sorted(refused.items()) if count)
+    removed = {**tally.removed}
+    for reason, count in standing.removed.items():
+        removed[reason] = removed.get(reason, 0) + count
+    if removed:
+        yield f"left out  {sum(removed.values()):>10,} values"
+        yield from (f"  {count:>10,}  {reason}" for reason, count in sorted(removed.items()))
+    if standing.kwh:
+        yield "month     electricity kWh    heat kWh    COP"
+    for month, (electric, heat) in sorted(standing.kwh.items()):
+        cop = f"{heat / electric:6.2f}" if electric > 0 and heat else "     –"
+        yield f"{month}   {electric:>15.1f} {heat:>11.1f} {cop}"
+    if dry_run:
+        yield "nothing was sent (--dry-run)"

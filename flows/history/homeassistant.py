@@ -1,0 +1,85 @@
+"""homeassistant: its database (home-assistant_v2.db, read-only, also while it runs), or a history export as CSV.
+
+states are kept for days, written when they change; statistics are means of hours, kept for ever. `unavailable` and
+`unknown` end what is held. Schema: home-assistant/core, recorder/db_schema.py, from 2023.4 on (metadata_id).
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from flows.errors import ConfigError
+from flows.history.mapping import Mapping, Rule
+from flows.history.points import BLOCK, Points, Series, ascending
+from flows.history.tally import Tally
+
+HOUR_MS = 3_600_000
+_IDS = {
+    "states": "SELECT metadata_id FROM states_meta WHERE entity_id = ?",
+    "statistics": "SELECT id FROM statistics_meta WHERE statistic_id = ?",
+}
+_STATES = "SELECT last_updated_ts, state FROM states WHERE metadata_id = ? AND last_updated_ts IS NOT NULL"
+
+
+def is_database(path: Path) -> bool:
+    """Tell a SQLite file from a text."""
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+
+
+def series(path: Path, mapping: Mapping, tally: Tally) -> dict[str, Series]:
+    """Open the entities that a mapping names, by quantity. Raises ConfigError for one that is not there."""
+    table: str = mapping.source.table
+    with closing(_connect(path)) as db:
+        there = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if f"{table}_meta" not in there:
+            allowed = f"has no {table}_meta: it is no database of Home Assistant 2023.4 or newer"
+            raise ConfigError("source", str(path), allowed)
+        found = {rule.quantity: _id_of(db, table, rule, mapping.name) for rule in mapping.rules}
+    read = _states if table == "states" else _statistics
+    return {rule.quantity: read(path, found[rule.quantity], rule, tally) for rule in mapping.rules}
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)
+
+
+def _id_of(db: sqlite3.Connection, table: str, rule: Rule, where: str) -> int:
+    row = db.execute(_IDS[table], (rule.field,)).fetchone()
+    if row is None:
+        column = "entity_id" if table == "states" else "statistic_id"
+        like = f"SELECT {column} FROM {table}_meta WHERE {column} LIKE 'sensor.%' ORDER BY 1 LIMIT 30"
+        known = ", ".join(name for (name,) in db.execute(like))
+        allowed = f"has no {table}; there are for example {known}"
+        raise ConfigError(f"{where} [quantity.{rule.quantity}] field", rule.field, allowed)
+    return int(row[0])
+
+
+def _states(path: Path, number: int, rule: Rule, tally: Tally) -> Series:
+    with closing(_connect(path)) as db:
+        rows = db.execute(f"{_STATES} ORDER BY last_updated_ts", (number,))
+        newest = -1
+        while block := rows.fetchmany(BLOCK):
+            at = np.array([round(seconds * 1000) for seconds, _ in block], dtype=np.int64)
+            values = rule.convert(rule.numbers([state or "" for _, state in block], tally))
+            tally.rows += len(block)
+            points = ascending(at, values)
+            first = int(np.searchsorted(points.at, newest, "right"))
+            newest = int(points.at[-1])
+            yield Points(points.at[first:], points.values[first:])
+
+
+def _statistics(path: Path, number: int, rule: Rule, tally: Tally) -> Series:
+    """Read hours: a mean counts from its start, a counter stands at its end."""
+    column = rule.use or ("state" if rule.is_counter else "mean")
+    shift = HOUR_MS if column in ("state", "sum") else 0
+    query = f"SELECT start_ts, {column} FROM statistics WHERE metadata_id = ? AND start_ts IS NOT NULL"
+    with closing(_connect(path)) as db:
+        rows = db.execute(f"{query} ORDER BY start_ts", (number,))
+        while block := rows.fetchmany(BLOCK):
+            at = np.array([round(seconds * 1000) + shift for seconds, _ in block], dtype=np.int64)
+            values = np.array([np.nan if value is None else value for _, value in block], dtype=np.float64)
+            tally.rows += len(block)
+            yield ascending(at, rule.convert(values))

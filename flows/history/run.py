@@ -1,0 +1,66 @@
+"""One import: which it is, sent to the flow or tried here, and what it came to."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from flows.history.client import Client, chunk_from, chunked
+from flows.history.mapping import Mapping
+from flows.model.device import DeviceMetadata, MetadataChanged
+from flows.model.frame import Start
+from flows.model.history import Chunk, History, Standing, payload_of
+from flows.model.table import Table
+from flows.model.times import now_ms
+from flows.nodes.history import Importer, Params
+from flows.store import open_reader
+
+Sent = Callable[[int, int], None]
+"""Called with the number of readings and the newest event time [ms since 1970, UTC] of each chunk."""
+
+
+_TRIED = "0" * 32
+
+
+def import_id_of(kind: str, source: str, device_id: str, mapping: Mapping, again: int = 0) -> str:
+    """Derive the id of an import: the same device, source and mapping are the same import, to be gone on with.
+
+    again : another number makes it another import.
+    """
+    where = source if "://" in source else str(Path(source).resolve())
+    parts = (kind, where, device_id, mapping.text, str(again))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def send(data: Path, device_id: str, import_id: str, source: str, tables: Iterator[Table], sent: Sent) -> Standing:
+    """Send what is new of a source to the flow of a data folder. Raises FlowDown."""
+    with closing(Client(data, device_id, import_id)) as client:
+        return client.send(tables, source, client.standing(), sent)
+
+
+def try_out(store: Path, device_id: str, tables: Iterator[Table], sent: Sent) -> Standing:
+    """Run the flow's own node over a source, without the flow: what an import would come to."""
+    logic = Importer(Params(), None)
+
+    def take(chunk: Chunk) -> None:
+        logic.on_items([History(number, now_ms(), device_id, payload_of(chunk))], {"items": [], "rows": []})
+
+    start = Start(seq=0, arrived=0, raw_retention_ms=0, minute_retention_ms=0)
+    metadata = MetadataChanged(device_id, 0, _metadata(store, device_id), None)
+    logic.on_items([start, metadata], {"items": [], "rows": []})
+    number = 0
+    for table in chunked(tables):
+        take(chunk_from(_TRIED, device_id, number, "", table))
+        sent(len(table.at), int(table.at[-1]))
+        number += 1
+    take(chunk_from(_TRIED, device_id, number, ""))
+    return logic.standing(device_id, _TRIED)
+
+
+def _metadata(store: Path, device_id: str) -> list[DeviceMetadata]:
+    """The metadata that the flow would compute with."""
+    if not store.exists():
+        return []
+    with closing(open_reader(store)) as reader:
+        device = reader.device(device_id)
+    return device.metadata if device else []

@@ -1,0 +1,63 @@
+"""Any source as tables of quantities in our units, oldest first."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from flows.errors import ConfigError
+from flows.history import csv_source, emoncms, homeassistant, influx, influx_server
+from flows.history.mapping import Csv, Influx, Mapping
+from flows.history.points import Series, merged, repeated
+from flows.history.spool import Spool
+from flows.history.tally import Tally
+from flows.model.table import Table
+
+URLS = ("http://", "https://")
+
+
+@contextmanager
+def opened(kind: str, source: str, mapping: Mapping, tally: Tally) -> Iterator[Iterator[Table]]:
+    """Open a source; its tables are read as they are taken, in bounded memory. Raises ConfigError."""
+    path = Path(source)
+    is_url = kind == "influx" and source.startswith(URLS)
+    if not is_url and not path.exists():
+        raise ConfigError("source", source, "is not there")
+    if kind == "csv" and csv_source.is_direct(mapping):
+        yield csv_source.tables(path, mapping, tally)
+        return
+    with TemporaryDirectory(prefix="heatpump-import-") as folder:
+        spool = Spool(Path(folder))
+        try:
+            yield merged(_held(_series(kind, source, mapping, tally, spool), mapping))
+        finally:
+            spool.close()
+
+
+def _series(kind: str, source: str, mapping: Mapping, tally: Tally, spool: Spool) -> dict[str, Series]:
+    path = Path(source)
+    if kind == "emoncms":
+        return emoncms.series(path, mapping, tally)
+    if kind == "homeassistant":
+        if homeassistant.is_database(path):
+            return homeassistant.series(path, mapping, tally)
+        export = Csv(time="last_changed", name="entity_id", value="state", sorted=False)
+        mapping = msgspec.structs.replace(mapping, source=export)
+    if isinstance(mapping.source, Influx):
+        if source.startswith(URLS):
+            influx_server.fill(source, mapping, tally, spool)
+        else:
+            influx.fill(path, mapping, tally, spool)
+    else:
+        csv_source.fill(path, mapping, tally, spool)
+    return csv_source.spooled(spool, mapping)
+
+
+def _held(series: dict[str, Series], mapping: Mapping) -> dict[str, Series]:
+    """Repeat what the source holds longer than we do."""
+    if not mapping.hold_ms:
+        return series
+    counters = {rule.quantity for rule in mapping.rules if rule.is_counter}
+    return {name: repeated(points, mapping.hold_ms, name in counters) for name, points in series.items()}

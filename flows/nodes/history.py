@@ -1,0 +1,345 @@
+"""history: fold imported readings in event order straight to rollups; keep raw rows only within retention.
+
+In     History, Reading (when live ones are), Start, MetadataChanged, Forgotten
+Out    items  the same, and Imported where the minutes of the stream are to be folded with raw rows of history
+       rows   RawRow, RollupRow, Refold, Compose, LatestRow and CommandOutcome of an import
+State  per device: its imports (standing, fold, open hour), when live readings were, metadata; shared: retentions
+
+docs/reference/rollups.md (History) tells what replaces what, flows/physics/history.py computes it.
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from flows.errors import BadQuery
+from flows.model.command import CommandOutcome
+from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged, metadata_at
+from flows.model.frame import Start
+from flows.model.history import Chunk, History, Imported, Standing, chunk_of
+from flows.model.quantities import FLAGS
+from flows.model.reading import FUTURE_MS, ORDER_STEP, Reading
+from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, Resolution
+from flows.model.rows import LatestRow, RawRow
+from flows.model.table import RollupTable, Table
+from flows.model.times import DAY_MS
+from flows.nodes.ports import Keyed, Node, Ports, Snapshot
+from flows.nodes.validate import SENTINELS, all_spans
+from flows.nodes.validate import Params as Spans
+from flows.physics.compose import rows_of
+from flows.physics.fold import latest
+from flows.physics.history import (
+    HOUR_MS,
+    Past,
+    checked,
+    completed,
+    energies,
+    hours_closed,
+    minutes_closed,
+    months_of,
+    open_hour,
+    part_of,
+)
+
+MINUTE_MS = BUCKET_MS["1m"]
+_FLAGS = frozenset(FLAGS)
+MOST_IMPORTS = 50
+"""How many imports of a device are remembered, the newest; an older one begins anew."""
+
+
+class Import(msgspec.Struct):
+    """One import.
+
+    since   : event time of its oldest reading, −1 before the first. [ms since 1970, UTC]
+    partial : month, electricity and heat of the open hour where that was stored as well, at the end. [kWh]
+    """
+
+    standing: Standing = msgspec.field(default_factory=Standing)
+    past: Past = msgspec.field(default_factory=Past)
+    since: int = -1
+    partial: tuple[str, float, float] | None = None
+
+
+class HistoryState(msgspec.Struct):
+    """What is remembered of one device.
+
+    live_since, live_until : first live reading, and minute of the newest, −1 without. [ms since 1970, UTC]
+    """
+
+    imports: dict[str, Import] = {}
+    live_since: int = -1
+    live_until: int = -1
+    metadata: list[DeviceMetadata] = []
+
+
+class _Shared(msgspec.Struct):
+    """Retentions. [ms]"""
+
+    raw_retention_ms: int = 30 * DAY_MS
+    minute_retention_ms: int = 90 * DAY_MS
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """From when on what is kept. [ms since 1970, UTC]
+
+    raw     : readings.
+    refold  : minutes that follow from raw rows alone.
+    minutes : minute rows, whole days.
+    """
+
+    raw: int
+    refold: int
+    minutes: int
+
+
+class Params(Spans, frozen=True, forbid_unknown_fields=True):
+    """Spans that override quantities.py, as for `validate`."""
+
+
+class Importer(Keyed[HistoryState, _Shared]):
+    """See the module."""
+
+    def __init__(self, params: Params, snapshot: Snapshot | None) -> None:
+        super().__init__(1, HistoryState, _Shared, snapshot)
+        self._spans = all_spans(params)
+
+    def on_items(self, items: list[Any], out: Ports) -> None:
+        """Fold chunks; note when live readings are."""
+        passed, rows = out["items"], out["rows"]
+        for item in items:
+            kind = type(item)
+            if kind is Reading:
+                self._live(item, rows)
+            elif kind is History:
+                self._history(item, passed, rows)
+            elif kind is Start:
+                self.shared.raw_retention_ms = item.raw_retention_ms
+                self.shared.minute_retention_ms = item.minute_retention_ms
+            elif kind is MetadataChanged:
+                self._metadata(item, rows)
+            elif kind is Forgotten:
+                self.forget(item.device_id)
+            passed.append(item)
+
+    def standing(self, device_id: str, import_id: str) -> Standing:
+        """Say how far an import has come. Other threads ask."""
+        state = self.devices.get(device_id)
+        known = state.imports.get(import_id) if state else None
+        return known.standing if known else Standing()
+
+    def _live(self, reading: Reading, rows: list[Any]) -> None:
+        state = self.devices.get(reading.device_id)
+        minute = reading.at // MINUTE_MS * MINUTE_MS
+        if state is not None and state.live_since <= reading.at and minute <= state.live_until:
+            return
+        state = self.state_of(reading.device_id)
+        if state.imports and minute > state.live_until:
+            self._join(state, reading, rows)
+        state.live_since = reading.at if state.live_since < 0 else min(state.live_since, reading.at)
+        state.live_until = max(state.live_until, minute)
+
+    def _join(self, state: HistoryState, reading: Reading, rows: list[Any]) -> None:
+        """Where live readings begin behind history, count what its last one's values were held for."""
+        end = max(known.past.fold.at for known in state.imports.values())
+        raw = reading.arrived - self.shared.raw_retention_ms
+        if state.live_until < end < reading.at and end >= raw:
+            until = min(reading.at, end + HOLD_MS + MINUTE_MS) // MINUTE_MS * MINUTE_MS
+            start = end // MINUTE_MS * MINUTE_MS
+            if start < until:
+                rows.append(Refold(reading.device_id, reading.order, start, until, reading.at))
+
+    def _metadata(self, change: MetadataChanged, rows: list[Any]) -> None:
+        """Compute imported raw rows anew; the rest of history stays as it was computed."""
+        state = self.state_of(change.device_id)
+        state.metadata = change.history
+        for known in state.imports.values():
+            if change.recompute_from is not None and known.since >= 0:
+                start = max(change.recompute_from, known.since) // MINUTE_MS * MINUTE_MS
+                end = known.past.fold.minute
+                if start < end:
+                    frontier = max(state.live_until, known.past.fold.at)
+                    rows.append(Refold(change.device_id, change.order, start, end, frontier, rederive=True))
+
+    def _history(self, item: History, passed: list[Any], rows: list[Any]) -> None:
+        try:
+            chunk = chunk_of(item.payload)
+        except BadQuery:  # ingest has checked it: only another version's
+            self.counts["unreadable"] += 1
+            return
+        known = self._import_of(item.device_id, chunk)
+        if chunk.number != known.standing.next:
+            self.counts["repeated" if chunk.number < known.standing.next else "out of sequence"] += 1
+            return
+        known.standing.next += 1
+        known.standing.ended = chunk.last
+        state = self.devices[item.device_id]
+        samples = self._samples(item, chunk, known)
+        limits = self._limits(item.arrived)
+        if len(samples.at):
+            full, sums = completed(samples, state.metadata)
+            mixed = self._is_mixed(state, known, samples)
+            self._raw(item, chunk, full, sums, limits, rows)
+            self._rollups(item, state, known, full, limits, mixed, rows)
+            if samples.at[-1] >= limits.raw and samples.at[-1] + HOLD_MS >= state.live_until:
+                passed.append(Imported(item.device_id, int(samples.at[-1]) + HOLD_MS))
+        if chunk.last:
+            self._end(item, chunk, state, known, limits, rows)
+
+    def _import_of(self, device_id: str, chunk: Chunk) -> Import:
+        imports = self.state_of(device_id).imports
+        known = imports.get(chunk.import_id)
+        if known is None:
+            known = imports[chunk.import_id] = Import()
+            if len(imports) > MOST_IMPORTS:
+                del imports[next(iter(imports))]
+        return known
+
+    def _samples(self, item: History, chunk: Chunk, known: Import) -> Table:
+        """Check a chunk's readings and count them; only those that are newer than the import's last."""
+        standing, table = known.standing, chunk.table
+        kept, removed = checked(table, self._spans, item.arrived + FUTURE_MS, SENTINELS)
+        there = ~np.isnan(kept.values).all(axis=1)
+        newer = table.at > standing.at
+        standing.read += len(table.at)
+        standing.taken += int((there & newer).sum())
+        _add(standing.refused, "no value that could be kept", int((~there).sum()))
+        _add(standing.refused, "not newer than the reading before", int((there & ~newer).sum()))
+        for reason, count in removed.items():
+            _add(standing.removed, reason, count)
+        there &= newer
+        dated = table.at[table.at <= item.arrived + FUTURE_MS]
+        standing.at = max(standing.at, int(dated[-1])) if len(dated) else standing.at
+        if there.any() and known.since < 0:
+            known.since = int(table.at[there][0])
+        return Table(kept.at[there], kept.names, kept.values[there])
+
+    def _limits(self, arrived: int) -> Limits:
+        raw = arrived - self.shared.raw_retention_ms
+        minutes = -(-(arrived - self.shared.minute_retention_ms) // DAY_MS) * DAY_MS
+        refold = -(-(raw + HOLD_MS) // MINUTE_MS) * MINUTE_MS
+        return Limits(raw, max(refold, minutes), minutes)
+
+    def _is_mixed(self, state: HistoryState, own: Import, samples: Table) -> bool:
+        """Tell whether live readings or another import lie where these readings can change something."""
+        others = [(state.live_since, state.live_until + MINUTE_MS)] if state.live_since >= 0 else []
+        others += [(known.since, known.past.fold.at) for known in state.imports.values() if known is not own]
+        start, end = samples.at[0] - DAY_MS, samples.at[-1] + DAY_MS
+        return any(first <= end and start <= last for first, last in others if last >= 0)
+
+    def _raw(
+        self, item: History, chunk: Chunk, full: Table, sums: dict[str, Any], limits: Limits, rows: list[Any]
+    ) -> None:
+        """Readings within raw retention become raw rows."""
+        first = int(np.searchsorted(full.at, limits.raw))
+        self.counts["received"] += len(full.at) - first
+        places = np.searchsorted(np.frombuffer(chunk.at, np.int64), full.at[first:]).tolist()
+        times, table = full.at[first:].tolist(), full.values[first:].tolist()
+        for row, (place, at, numbers) in enumerate(zip(places, times, table, strict=True), first):
+            values = {
+                name: bool(value) if name in _FLAGS else value
+                for name, value in zip(full.names, numbers, strict=True)
+                if value == value
+            }
+            summed = tuple(name for name, mask in sums.items() if mask[row])
+            rows.append(RawRow(item.device_id, at, item.order + place, item.arrived, "device", values, summed))
+
+    def _rollups(
+        self,
+        item: History,
+        state: HistoryState,
+        known: Import,
+        full: Table,
+        limits: Limits,
+        mixed: bool,
+        rows: list[Any],
+    ) -> None:
+        """Minutes and hours: folded here; where others are, what lies within retention is left to the store."""
+        device_id = item.device_id
+        minutes = minutes_closed(known.past, full, state.metadata, item.order)
+        hours = hours_closed(known.past, minutes, item.order)
+        self._count(state, known, hours)
+        end = limits.refold if mixed else int(full.at[-1]) + HOLD_MS
+        rows += _rows(minutes, device_id, "1m", limits.minutes, end)
+        if mixed:
+            rows += _rows(hours, device_id, "1h", 0, limits.minutes)
+            within = hours.start[hours.start >= limits.minutes].tolist()
+            rows += [Compose(device_id, item.order, "1h", start) for start in within]
+            start = max(limits.refold, (int(full.at[0]) - HOLD_MS) // MINUTE_MS * MINUTE_MS)
+            stop = (int(full.at[-1]) + HOLD_MS) // MINUTE_MS * MINUTE_MS + MINUTE_MS
+            if start < stop:
+                frontier = max(state.live_until, int(full.at[-1]))
+                rows.append(Refold(device_id, item.order + ORDER_STEP - 1, start, stop, frontier))
+        else:
+            rows += _rows(hours, device_id, "1h", 0, end)
+        rows += _days(device_id, item.order, hours, int(full.at[-1]))
+
+    def _count(self, state: HistoryState, known: Import, hours: RollupTable) -> None:
+        """Add the energies of hours to their months."""
+        if known.partial is not None:
+            month, electric, heat = known.partial
+            _add_energy(known.standing, month, -electric, -heat)
+            known.partial = None
+        timezone = metadata_at(state.metadata, known.standing.at).timezone
+        for month, electric, heat in zip(months_of(hours.start.tolist(), timezone), *energies(hours), strict=True):
+            _add_energy(known.standing, month, float(electric), float(heat))
+
+    def _end(
+        self, item: History, chunk: Chunk, state: HistoryState, known: Import, limits: Limits, rows: list[Any]
+    ) -> None:
+        """Store the open hour and day where nothing else will close them, and say what the import came to."""
+        standing = known.standing
+        hour = open_hour(known.past, item.order)
+        if len(hour.start):
+            timezone = metadata_at(state.metadata, standing.at).timezone
+            ((electric,), (heat,)) = energies(hour)
+            known.partial = (months_of(hour.start.tolist(), timezone)[0], float(electric), float(heat))
+            _add_energy(standing, *known.partial)
+            start = int(hour.start[0])
+            if start + HOUR_MS <= limits.refold:
+                rows += _rows(hour, item.device_id, "1h", 0, limits.minutes)
+                if start >= limits.minutes:
+                    rows.append(Compose(item.device_id, item.order, "1h", start))
+                rows.append(Compose(item.device_id, item.order, "1d", start // DAY_MS * DAY_MS))
+        newest = max(each.past.fold.at for each in state.imports.values())
+        if state.live_since < 0 and known.past.fold.at == newest >= 0:
+            rows.append(LatestRow(item.device_id, item.order, latest(known.past.fold)))
+        body = {"device_id": item.device_id, "source": chunk.source, "import_id": chunk.import_id}
+        detail = f"{standing.taken} of {standing.read} readings of {chunk.source} taken"
+        rows.append(
+            CommandOutcome(
+                item.seq,
+                f"{chunk.import_id}:{chunk.number}",
+                "import",
+                item.arrived,
+                "history_import",
+                msgspec.json.encode(body).decode(),
+                "done",
+                detail,
+            )
+        )
+
+
+def _rows(table: RollupTable, device_id: str, resolution: Resolution, start: int, end: int) -> list[Any]:
+    """Make rows of those that begin in [start, end)."""
+    first, last = np.searchsorted(table.start, (start, end))
+    return rows_of(part_of(table, int(first), int(last)), device_id, resolution, from_history=True)
+
+
+def _days(device_id: str, order: int, hours: RollupTable, now: int) -> list[Compose]:
+    """Ask for the days that are over with these hours."""
+    starts: list[int] = np.unique(hours.start // DAY_MS * DAY_MS).tolist()
+    return [Compose(device_id, order, "1d", start) for start in starts if start < now // DAY_MS * DAY_MS]
+
+
+def _add(counts: dict[str, int], reason: str, count: int) -> None:
+    if count:
+        counts[reason] = counts.get(reason, 0) + count
+
+
+def _add_energy(standing: Standing, month: str, electric: float, heat: float) -> None:
+    before = standing.kwh.get(month, (0.0, 0.0))
+    standing.kwh[month] = (before[0] + electric, before[1] + heat)
+
+
+NODE = Node("history", Params, Importer, out=("items", "rows"), version=1)

@@ -1,0 +1,185 @@
+"""history: readings of another system to minutes and hours, as arrays: nothing is an object that is not stored.
+
+The minutes are those of the stream (flows/physics/fold.py): the same samples give the same rows, bit for bit,
+however they were cut into chunks.
+"""
+
+from collections import Counter
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.model.device import DeviceMetadata
+from flows.model.history import OLDEST_MS
+from flows.model.quantities import COUNTERS, FLAGS, MODES
+from flows.model.rollup import BUCKET_MS
+from flows.model.table import Numbers, RollupTable, Table
+from flows.physics.compose import compose
+from flows.physics.derive import PHASES, derived_table
+from flows.physics.fold import Fold, close_alike, extend
+
+HOUR_MS = BUCKET_MS["1h"]
+_FLAGS = frozenset(FLAGS)
+
+Flags = NDArray[np.bool_]
+Spans = dict[str, tuple[float, float]]
+
+
+class Rows(msgspec.Struct):
+    """Rollup rows as bytes, see RollupTable; all of one order."""
+
+    names: tuple[str, ...] = ()
+    start: bytes = b""
+    count: bytes = b""
+    heat: bytes = b""
+    values: bytes = b""
+
+
+class Past(msgspec.Struct):
+    """State of the fold of one import. minutes: those of the open hour that are closed."""
+
+    fold: Fold = msgspec.field(default_factory=Fold)
+    minutes: Rows = msgspec.field(default_factory=Rows)
+
+
+def checked(table: Table, spans: Spans, latest: int, sentinels: frozenset[float]) -> tuple[Table, Counter[str]]:
+    """Leave out values that no working sensor can have sent, as nodes/validate.py does, and times after `latest`.
+
+    Rows stay, also those of which nothing is left. Also says what was left out, by "quantity: reason".
+    """
+    values, removed = table.values.copy(), Counter[str]()
+    known = (table.at >= OLDEST_MS) & (table.at <= latest)
+    for column, name in enumerate(table.names):
+        numbers = values[:, column]
+        there = ~np.isnan(numbers) & known
+        low, high = spans[name]
+        if name in _FLAGS:
+            wrong = {"wrong type": (numbers != 0.0) & (numbers != 1.0)}
+        else:
+            wrong = {"not finite": np.isinf(numbers), "out of range": (numbers < low) | (numbers > high)}
+            if name not in COUNTERS:
+                wrong = {"sentinel": np.isin(numbers, list(sentinels)), **wrong}
+        for reason, rows in wrong.items():
+            rows = rows & there
+            there &= ~rows
+            if rows.any():
+                removed[f"{name}: {reason}"] += int(rows.sum())
+        numbers[~there] = np.nan
+    return Table(table.at, table.names, values), removed
+
+
+def completed(table: Table, metadata: list[DeviceMetadata]) -> tuple[Table, dict[str, Flags]]:
+    """Add sums over phases and derived quantities; also says which rows of a quantity are such sums."""
+    values = table.values.copy()
+    names, columns = list(table.names), [values]
+    sums: dict[str, Flags] = {}
+    for name, part, fewest in (("power", "power", 1), ("electric_energy", "energy", len(PHASES))):
+        phases = [f"{phase}_{part}" for phase in PHASES if f"{phase}_{part}" in names]
+        if len(phases) < fewest:
+            continue
+        of = values[:, [names.index(phase) for phase in phases]]
+        known = ~np.isnan(of)
+        total = np.zeros(len(of))
+        for column in range(len(phases)):
+            total = np.where(known[:, column], total + of[:, column], total)
+        summed: Flags = np.asarray(known.sum(axis=1) >= fewest)
+        if name in names:
+            own = values[:, names.index(name)]
+            summed &= np.isnan(own)
+            own[summed] = total[summed]
+        else:
+            names.append(name)
+            columns.append(np.where(summed, total, np.nan)[:, None])
+        sums[name] = summed
+    payload = Table(table.at, tuple(names), np.hstack(columns))
+    derived = derived_table(payload, metadata)
+    there: Flags = np.asarray(~np.isnan(derived.values).all(axis=0))
+    names += [name for name, some in zip(derived.names, there, strict=True) if some]
+    return Table(table.at, tuple(names), np.hstack([payload.values, derived.values[:, there]])), sums
+
+
+def minutes_closed(past: Past, samples: Table, metadata: list[DeviceMetadata], order: int) -> RollupTable:
+    """Extend the fold by samples newer than its last; give the minutes that this closes."""
+    extend(past.fold, samples)
+    minutes = close_alike([past.fold], [metadata])
+    count = len(minutes.start)
+    return RollupTable(
+        minutes.start, np.full(count, order), minutes.count, minutes.heat, minutes.names, minutes.values
+    )
+
+
+def hours_closed(past: Past, minutes: RollupTable, order: int) -> RollupTable:
+    """Compose the hours that are over; minutes of the open hour are kept in the state."""
+    minutes = joined(unpacked(past.minutes, order), minutes)
+    over = int(np.searchsorted(minutes.start, past.fold.at // HOUR_MS * HOUR_MS))
+    past.minutes = packed(part_of(minutes, over, len(minutes.start)))
+    return hours_of(part_of(minutes, 0, over))
+
+
+def open_hour(past: Past, order: int) -> RollupTable:
+    """What the open hour's closed minutes come to: one row, or none."""
+    return hours_of(unpacked(past.minutes, order))
+
+
+def hours_of(minutes: RollupTable) -> RollupTable:
+    """Compose hours of minutes."""
+    if not len(minutes.start):
+        return minutes
+    return compose(minutes, minutes.start // HOUR_MS * HOUR_MS, BUCKET_MS["1m"] / HOUR_MS)
+
+
+def energies(rows: RollupTable) -> tuple[Numbers, Numbers]:
+    """Electricity and heat of each row, all modes together. [kWh]"""
+    found = []
+    for kind in ("electric", "heat"):
+        columns = [rows.names.index(name) for mode in MODES if (name := f"{kind}_kwh_{mode}") in rows.names]
+        found.append(np.nansum(rows.values[:, columns], axis=1))
+    return found[0], found[1]
+
+
+def months_of(at: list[int], timezone: str) -> list[str]:
+    """Name the months of a site's calendar, such as "2025-01". at: [ms since 1970, UTC]"""
+    zone = ZoneInfo(timezone)
+    return [f"{datetime.fromtimestamp(ms / 1000, UTC).astimezone(zone):%Y-%m}" for ms in at]
+
+
+def part_of(rows: RollupTable, first: int, end: int) -> RollupTable:
+    """Take the rows [first, end)."""
+    part = slice(first, end)
+    return RollupTable(
+        rows.start[part], rows.order[part], rows.count[part], rows.heat[part], rows.names, rows.values[part]
+    )
+
+
+def joined(first: RollupTable, second: RollupTable) -> RollupTable:
+    """Put rows behind rows; their columns may differ."""
+    if not len(first.start) or not len(second.start):
+        return first if len(first.start) else second
+    names = (*first.names, *(name for name in second.names if name not in first.names))
+    values = np.full((len(first.start) + len(second.start), len(names)), np.nan)
+    values[: len(first.start), : len(first.names)] = first.values
+    values[len(first.start) :, [names.index(name) for name in second.names]] = second.values
+    return RollupTable(
+        np.concatenate([first.start, second.start]),
+        np.concatenate([first.order, second.order]),
+        np.concatenate([first.count, second.count]),
+        np.concatenate([first.heat, second.heat]),
+        names,
+        values,
+    )
+
+
+def packed(rows: RollupTable) -> Rows:
+    """Make bytes of rows."""
+    start, count, heat = (np.asarray(part, np.int64).tobytes() for part in (rows.start, rows.count, rows.heat))
+    return Rows(rows.names, start, count, heat, rows.values.astype(np.float64).tobytes())
+
+
+def unpacked(rows: Rows, order: int) -> RollupTable:
+    """Make rows of bytes, of this order."""
+    start, count, heat = (np.frombuffer(part, np.int64) for part in (rows.start, rows.count, rows.heat))
+    values = np.frombuffer(rows.values).reshape(len(start), len(rows.names))
+    return RollupTable(start, np.full(len(start), order), count, heat, rows.names, values)
