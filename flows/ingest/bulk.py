@@ -8,7 +8,7 @@ socket. So it sees each packet that it handles in its place, and answers, refuse
 It leans on these privates of paho 2.2.0, and on nothing of another version:
 - `_sock_recv`       is how `_packet_read` gets each byte;
 - `_in_packet`       is fresh (`command` 0, no `remaining_count`) exactly between two packets;
-- `_sock_close`      is how every connection ends, and sets `_sock` to None;
+- `_sock`            is None from the moment a connection ends;
 - `_packet_queue`    sends what it is given unless it is said to be PUBLISH or DISCONNECT;
 - `_msgtime_mutex`, `_last_bytes_received`: when the broker last spoke, for the keep alive.
 """
@@ -79,7 +79,7 @@ class BulkClient(mqtt.Client):
             return super().loop_read()
         with self._msgtime_mutex:
             self._last_bytes_received = time.monotonic()
-        while self._at < len(self._chunk):
+        while self._at < len(self._chunk) and self._sock is not None:
             if self._in_packet["command"] == 0 and not self._in_packet["remaining_count"]:
                 messages = self._parse(now_ms())
                 if messages:
@@ -139,8 +139,3 @@ class BulkClient(mqtt.Client):
         piece = self._chunk[self._at : self._at + bufsize]
         self._at += len(piece)
         return piece
-
-    def _sock_close(self) -> None:
-        """Forget what came of this connection: stock paho leaves it unread in the socket."""
-        self._chunk, self._at = b"", 0
-        super()._sock_close()

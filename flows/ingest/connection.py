@@ -70,7 +70,7 @@ class Connection:
         self.last_message: float | None = None
         self.problem = "not connected yet"
         self._messages = self._bytes = 0
-        self._refused = False
+        self._refused, self._unwelcome = False, ""
         self._retry_at, self._backoff = 0.0, BACKOFF_S[0]
 
     def _make_client(self, settings: Settings) -> mqtt.Client:
@@ -112,7 +112,7 @@ class Connection:
         if now < self._retry_at:
             return
         self._later(now)
-        self._refused = False
+        self._refused, self._unwelcome = False, ""
         try:
             self._client.reconnect()
         except OSError as error:
@@ -132,6 +132,8 @@ class Connection:
         self._messages = self._bytes = 0
         while self._messages < most and self._bytes < most_bytes and self._readable():
             self._client.loop_read()
+        if self._unwelcome:  # not within paho's callback, in which a disconnect waits for itself
+            self.disconnect(self._unwelcome)
 
     def _readable(self) -> bool:
         socket = self.fileno()
@@ -164,7 +166,7 @@ class Connection:
             self._client.disconnect()
             self._client.loop_write()
             log.info("left %s: %s", self._where, problem)
-        self.problem = problem
+        self.problem, self._unwelcome = problem, ""
         self._later(time.monotonic())
 
     def _on_connect(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
@@ -176,10 +178,9 @@ class Connection:
         self._client.subscribe(FILTER, qos=1)
 
     def _on_subscribe(self, _client: Any, _data: Any, _id: int, reasons: list[Any], _properties: Any) -> None:
-        if reasons[0].is_failure:
-            problem = f"{self._where} refuses the subscription to {FILTER}: {reasons[0]}"
-            self._explain(problem)
-            self.disconnect(problem)
+        if not reasons or reasons[0].is_failure:
+            self._unwelcome = f"{self._where} refuses the subscription to {FILTER}: {(reasons or ['unsaid'])[0]}"
+            self._explain(self._unwelcome)
             return
         self.subscribed_since = time.monotonic()
         self.problem = ""

@@ -119,6 +119,13 @@ def settings(tmp_path, request) -> Settings:
     )
 
 
+@pytest.fixture(params=["bulk", "stock"])
+def any_reader(request, settings) -> str:
+    """Run the test with either reader."""
+    settings.mqtt_reader = request.param
+    return request.param
+
+
 BROKERS = ("any_broker", "mosquitto", "rumqttd")
 
 

@@ -22,7 +22,9 @@ def connected(ingest):
     return ingest
 
 
-def test_messages_are_journaled_as_sent_behind_a_start(any_broker, run_ingest, device, frames, payloads):
+def test_messages_are_journaled_as_sent_behind_a_start(
+    any_broker, any_reader, run_ingest, device, frames, payloads
+):
     with run_ingest() as ingest:
         connected(ingest)
         device.deliver(b"one", b"", b"\xff\x00", qos=1)
@@ -46,6 +48,19 @@ def test_what_is_published_while_ingest_is_down_arrives_after(any_broker, run_in
     device.deliver(*sent)
     with run_ingest():
         wait_for(lambda: len(payloads()) >= 300, "the queued messages")
+        device.deliver(b"last")
+        wait_for(lambda: payloads()[-1] == b"last", "the newest message")
+    assert payloads() == [*sent, b"last"]
+
+
+def test_many_at_once_are_journaled_once_and_in_order(any_broker, any_reader, run_ingest, device, payloads):
+    sent = [b"%d " % n * 120 for n in range(3_000)]
+    with run_ingest() as ingest:
+        connected(ingest)
+        published = [device.publish(one) for one in sent]
+        for one in published:
+            one.wait_for_publish(PATIENCE_S)
+        wait_for(lambda: ingest.health()["messages"] >= len(sent), "all messages")
         device.deliver(b"last")
         wait_for(lambda: payloads()[-1] == b"last", "the newest message")
     assert payloads() == [*sent, b"last"]
@@ -100,7 +115,7 @@ def test_killed_again_and_again_ingest_loses_nothing_and_journals_each_message_o
 
 
 def test_over_a_wire_that_is_cut_again_and_again_each_message_is_journaled_once(
-    wire, run_ingest, device, payloads
+    wire, any_reader, run_ingest, device, payloads
 ):
     def slow_sync(handle):
         os.fdatasync(handle)
@@ -189,7 +204,7 @@ def test_no_second_counts_while_ingest_is_stopped(mosquitto, settings, ticks):
     child.wait(5)
 
 
-def test_an_oversized_payload_is_kept_as_its_head(any_broker, run_ingest, device, frames):
+def test_an_oversized_payload_is_kept_as_its_head(any_broker, any_reader, run_ingest, device, frames):
     body = bytes(range(256)) * 1_200
     with run_ingest() as ingest:
         connected(ingest)

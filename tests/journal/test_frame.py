@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.errors import JournalError
-from flows.journal.frame import MARKER, MAX_BODY, Damaged, Incomplete, decode, encode, find, seed_of
+from flows.journal.frame import MARKER, MAX_BODY, Damaged, Incomplete, decode, decode_run, encode, find, seed_of
+from flows.journal.topics import Topics
 from flows.model.command import Command, CommandRequest, command_of
 from flows.model.frame import Frame, FrameKind, Start, Tick, start_of, start_payload, tick_of, tick_payload
 
@@ -45,6 +46,26 @@ def test_any_cut_frame_is_incomplete(frame, data):
     whole = encode(frame, SEED)
     with pytest.raises(Incomplete):
         decode(whole[: data.draw(st.integers(0, len(whole) - 1))], 0, SEED)
+
+
+@given(st.lists(st.tuples(st.text(max_size=9), st.binary(max_size=30)), max_size=6), st.data())
+def test_a_run_is_what_decode_gives_one_by_one_up_to_whatever_is_harmed(contents, data):
+    gap = data.draw(st.integers(0, 6))
+    made = [Frame(n + (n > gap), FrameKind.MESSAGE, n, *content) for n, content in enumerate(contents, 1)]
+    whole = bytearray(b"".join(encode(frame, SEED) for frame in made))
+    if whole and data.draw(st.booleans()):
+        whole[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    last = data.draw(st.integers(0, 8))
+    expected, at = [], 0
+    while len(expected) < last:
+        try:
+            frame, end = decode(bytes(whole), at, SEED)
+        except (Damaged, Incomplete):
+            break
+        if frame.seq != len(expected) + 1:
+            break
+        expected, at = [*expected, frame], end
+    assert decode_run(bytes(whole), 0, SEED, 1, last, Topics(bytes.decode)) == (expected, at)
 
 
 def test_a_frame_of_another_journal_is_not_ours():

@@ -3,6 +3,7 @@ import threading
 from pathlib import Path
 from zlib import crc32
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,8 +12,12 @@ from flows.errors import JournalError, JournalFull
 from flows.journal.reader import JournalReader, describe
 from flows.journal.retention import frame_at, trim
 from flows.journal.segments import HEADER_BYTES
+from flows.journal.topics import Topics
 from flows.journal.writer import Journal
+from flows.meter import Progress
 from flows.model.frame import FrameKind
+from flows.model.message import Message
+from flows.sources.journal import JournalPartition
 from tests.effort import examples
 
 MESSAGE = FrameKind.MESSAGE
@@ -361,3 +366,58 @@ def test_a_format_of_a_newer_version_is_refused_not_skipped(folder: Path):
     segments(folder)[0].write_bytes(content)
     with pytest.raises(JournalError, match="newer version"):
         open_small(folder)
+
+
+messages = st.builds(
+    Message,
+    topic=st.text(max_size=20),
+    payload=st.binary(max_size=40),
+    qos=st.integers(0, 1),
+    retain=st.booleans(),
+    dup=st.booleans(),
+    packet_id=st.integers(0, 65_535),
+    arrived=st.integers(0, 200_000),
+    original_bytes=st.sampled_from([0, 300_000]),
+)
+
+
+@given(st.lists(messages, max_size=8))
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_messages_appended_together_are_what_each_appended_alone_is(tmp_path_factory, several):
+    folder = tmp_path_factory.mktemp("both")
+    alone, together = open_small(folder / "alone"), open_small(folder / "together")
+    for one in several:
+        alone.append(MESSAGE, **msgspec.structs.asdict(one))
+    together.append_messages(several)
+    alone.commit()
+    together.commit()
+    assert read_all(folder / "together")[0] == read_all(folder / "alone")[0]
+    assert (together.last_seq, together.clock_steps, together.size) == (
+        alone.last_seq,
+        alone.clock_steps,
+        alone.size,
+    )
+
+
+def test_the_memory_for_topics_is_bounded_and_they_are_decoded_all_the_same(monkeypatch):
+    monkeypatch.setattr("flows.journal.topics.MOST", 3)
+    topics = Topics(bytes.decode)
+    for text in ["a", "b", "a", "c", "d", "e", "x" * 300, "a"]:
+        assert topics[text.encode()] == text
+        assert len(topics) <= 3
+        assert all(len(known) < 300 for known in topics)
+    assert topics[b"a"] is topics[b"a"]
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "batches"), [(10, 2_500, [1_000, 1_000, 500]), (200_000, 250, [100, 100, 50])]
+)
+def test_a_batch_is_bounded_by_frames_and_by_bytes(folder, size, count, batches):
+    journal = open_small(folder, segment_bytes=100_000_000)
+    journal.append_messages([Message("t", bytes(size), 1, False, False, 1, 5)] * count)
+    journal.commit()
+    part = JournalPartition(lambda after: JournalReader(folder, after), "", 0, 1_000, Progress(), True, 0)
+    given = [part.next_batch()[0][1] for _ in batches]
+    part.close()
+    assert [len(batch.items) for batch in given] == batches
+    assert [frame.seq for batch in given for frame in batch.items] == list(range(1, count + 1))
