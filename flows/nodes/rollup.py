@@ -1,6 +1,6 @@
 """rollup: fold readings to minute rows; what comes out of order is refolded from raw rows at the next ticks.
 
-In     Reading, Tick, MetadataChanged, Forgotten
+In     Reading, Tick, MetadataChanged, Forgotten, Imported
 Out    items  the same
        rows   RollupRow (a minute closed in order), Refold (minutes that a late reading changed), Compose (an
               hour or day closed), LatestRow (at most one a tick and device)
@@ -9,17 +9,22 @@ State  per device: the fold, dirty minutes, metadata; shared: devices with dirty
 docs/reference/rollups.md tells the rules, flows/physics/fold.py applies them.
 """
 
+from bisect import bisect_right
 from typing import Any
 
 import msgspec
 
 from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged
 from flows.model.frame import Tick
-from flows.model.reading import ORDER_STEP, Reading
+from flows.model.history import Imported
+from flows.model.reading import ORDER_STEP, Reading, Value
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, RollupRow
 from flows.model.rows import LatestRow
+from flows.nodes import rollup_v1
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
-from flows.physics.fold import MINUTE_MS, Fold, Minute, Sample, advance, hold_late
+from flows.physics.fold import Fold, close, latest, put_late, take
+from flows.physics.minutes import Minute
+from flows.physics.segments import MINUTE_MS
 
 MINUTES_A_TICK = 600
 """How many dirty minutes are refolded a tick, so that a flood of late readings holds nothing up."""
@@ -41,6 +46,7 @@ class RollupState(msgspec.Struct):
               a late reading changed the open minute. [ms since 1970, UTC]
     order   : of its newest reading.
     since   : event time of its oldest reading. [ms since 1970, UTC]
+    imported: event time of the newest raw row of history beside the stream. [ms since 1970, UTC]
     """
 
     fold: Fold = msgspec.field(default_factory=Fold)
@@ -49,6 +55,7 @@ class RollupState(msgspec.Struct):
     metadata: list[DeviceMetadata] = []
     order: int = 0
     since: int = 0
+    imported: int = 0
 
 
 class _Shared(msgspec.Struct):
@@ -64,12 +71,28 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minutes_a_tick: int = MINUTES_A_TICK
 
 
+class Closing(msgspec.Struct):
+    """Minutes of a device that readings of this batch have closed.
+
+    until  : ascending, starts of the minutes that came to be open. [ms since 1970, UTC]
+    orders : of the readings that opened them.
+    """
+
+    until: list[int] = []
+    orders: list[int] = []
+
+
 class Rollup(Keyed[RollupState, _Shared]):
-    """See the module."""
+    """See the module.
+
+    What a batch closes is folded at its end, all devices together; a device's own at once where something is to
+    follow that needs it: a late reading, a tick, other metadata.
+    """
 
     def __init__(self, params: Params, snapshot: Snapshot | None) -> None:
-        super().__init__(1, RollupState, _Shared, snapshot)
+        super().__init__(2, RollupState, _Shared, snapshot)
         self._minutes_a_tick = params.minutes_a_tick
+        self._closing: dict[str, Closing] = {}
 
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Fold every reading, refold at ticks."""
@@ -79,13 +102,20 @@ class Rollup(Keyed[RollupState, _Shared]):
             if kind is Reading:
                 self._reading(item, rows)
             elif kind is Tick:
+                self._close([*self._closing], rows)
                 self._tick(item, rows)
             elif kind is MetadataChanged:
+                self._close([item.device_id], rows)
                 self._metadata(item)
+            elif kind is Imported:
+                self._close([item.device_id], rows)
+                self._imported(item)
             elif kind is Forgotten:
                 self.forget(item.device_id)
+                self._closing.pop(item.device_id, None)
                 self.shared.dirty.pop(item.device_id, None)
                 self.shared.spoke.pop(item.device_id, None)
+        self._close([*self._closing], rows)
         out["items"].extend(items)
 
     def sizes(self) -> dict[str, int]:
@@ -95,28 +125,49 @@ class Rollup(Keyed[RollupState, _Shared]):
         return {**super().sizes(), "dirty": sum(span.end - span.start for span in spans) // MINUTE_MS}
 
     def _reading(self, reading: Reading, rows: list[Any]) -> None:
-        device_id = reading.device_id
+        device_id, at = reading.device_id, reading.at
         known = device_id in self.devices
         state = self.state_of(device_id)
-        fold, sample = state.fold, Sample(reading.at, reading.values)
-        state.since = min(state.since, sample.at) if known and state.since else sample.at
-        if sample.at > fold.at:
-            before = fold.at
-            for minute in advance(fold, sample, state.metadata):
-                self._closed(state, device_id, minute, reading.order, rows)
-            if before >= 0:
-                self._compose(device_id, before, sample.at, reading.order, rows)
-        elif is_repeated(fold, sample):
+        fold = state.fold
+        before = fold.at
+        if before <= state.imported:
+            self._beside_history(state, device_id, at)
+        if at > before:
+            take(fold, at, reading.values)
+            if before < 0:
+                state.since = at
+            elif at // MINUTE_MS != before // MINUTE_MS:
+                closing = self._closing.setdefault(device_id, Closing())
+                closing.until.append(at // MINUTE_MS * MINUTE_MS)
+                closing.orders.append(reading.order)
+                self._compose(device_id, before, at, reading.order, rows)
+        elif is_repeated(fold, at, reading.values):
             self.counts["repeated"] += 1
             return
         else:
             self.counts["late"] += 1
-            self._late(state, device_id, sample)
+            self._close([device_id], rows)
+            state.since = min(state.since, at)
+            self._late(state, device_id, reading)
         state.order = reading.order
         if known:
             self.shared.spoke[device_id] = None
         else:
             rows.append(_latest(device_id, state))
+
+    def _close(self, device_ids: list[str], rows: list[Any]) -> None:
+        """Fold what readings have closed."""
+        closing = {
+            device_id: self._closing.pop(device_id) for device_id in device_ids if device_id in self._closing
+        }
+        if not closing:
+            return
+        states = [self.devices[device_id] for device_id in closing]
+        closed = close([state.fold for state in states], [state.metadata for state in states])
+        for (device_id, at), state, minutes in zip(closing.items(), states, closed, strict=True):
+            for minute in minutes:
+                order = at.orders[bisect_right(at.until, minute.start)]
+                self._closed(state, device_id, minute, order, rows)
 
     def _closed(self, state: RollupState, device_id: str, minute: Minute, order: int, rows: list[Any]) -> None:
         if minute.start < state.spoilt:
@@ -141,14 +192,27 @@ class Rollup(Keyed[RollupState, _Shared]):
             if first < second < current:
                 rows.append(Compose(device_id, order, resolution, second))
 
-    def _late(self, state: RollupState, device_id: str, sample: Sample) -> None:
+    def _imported(self, item: Imported) -> None:
+        """Minutes of the stream that raw rows of history lie in, or are held in, are refolded once closed."""
+        state = self.state_of(item.device_id)
+        state.imported = max(state.imported, item.newest)
+        state.spoilt = max(state.spoilt, item.newest + HOLD_MS)
+
+    def _beside_history(self, state: RollupState, device_id: str, at: int) -> None:
+        """Mark what a reading changes among raw rows of history, and what the newest of these is held for."""
+        start = (min(at - HOLD_MS, state.imported)) // MINUTE_MS * MINUTE_MS
+        end = min(at, state.imported) + HOLD_MS + MINUTE_MS
+        if state.imported:
+            self._dirty(state, device_id, Span(start, end // MINUTE_MS * MINUTE_MS, False))
+
+    def _late(self, state: RollupState, device_id: str, reading: Reading) -> None:
         """Mark what a late sample can change: nothing is held longer than HOLD_MS, before or after it."""
-        fold = state.fold
-        if hold_late(fold, sample):
-            state.spoilt = max(state.spoilt, sample.at + HOLD_MS)
-        start = (sample.at - HOLD_MS) // MINUTE_MS * MINUTE_MS
-        end = (sample.at + HOLD_MS) // MINUTE_MS * MINUTE_MS + MINUTE_MS
-        open_minute = fold.minute
+        at, newest = reading.at, max(state.fold.at, state.imported)
+        open_minute = newest // MINUTE_MS * MINUTE_MS
+        if put_late(state.fold, at, reading.values):
+            state.spoilt = max(state.spoilt, at + HOLD_MS)
+        start = (at - HOLD_MS) // MINUTE_MS * MINUTE_MS
+        end = (at + HOLD_MS) // MINUTE_MS * MINUTE_MS + MINUTE_MS
         if end > open_minute:
             state.spoilt, end = max(state.spoilt, open_minute + MINUTE_MS), open_minute
         if start < end:
@@ -180,7 +244,8 @@ class Rollup(Keyed[RollupState, _Shared]):
             span = state.dirty[0]
             end = min(span.end, span.start + max(budget, MINUTE_MS))
             budget -= end - span.start
-            rows.append(Refold(device_id, tick.seq * ORDER_STEP, span.start, end, state.fold.at, span.rederive))
+            frontier = max(state.fold.at, state.imported)
+            rows.append(Refold(device_id, tick.seq * ORDER_STEP, span.start, end, frontier, span.rederive))
             if end < span.end:
                 span.start = end
             else:
@@ -189,11 +254,12 @@ class Rollup(Keyed[RollupState, _Shared]):
                 del self.shared.dirty[device_id]
 
 
-def is_repeated(fold: Fold, sample: Sample) -> bool:
+def is_repeated(fold: Fold, at: int, values: dict[str, Value]) -> bool:
     """Tell whether a sample says only what the newest one of the same time has said."""
-    return sample.at == fold.at and all(
-        fold.held.get(name) == (sample.at, value) for name, value in sample.values.items()
-    )
+    if at != fold.at:
+        return False
+    known = latest(fold)
+    return all(known.get(name) == (at, value) for name, value in values.items())
 
 
 def merged(spans: list[Span]) -> list[Span]:
@@ -209,7 +275,7 @@ def merged(spans: list[Span]) -> list[Span]:
 
 
 def _latest(device_id: str, state: RollupState) -> LatestRow:
-    return LatestRow(device_id, state.order, dict(state.fold.held))
+    return LatestRow(device_id, state.order, latest(state.fold))
 
 
-NODE = Node("rollup", Params, Rollup, out=("items", "rows"), version=1)
+NODE = Node("rollup", Params, Rollup, out=("items", "rows"), version=2, upgrade={1: rollup_v1.upgrade})

@@ -1,4 +1,9 @@
-"""What a heat pump is doing, and how counters turn into energy."""
+"""What a heat pump is doing, and how counters turn into energy. Arrays throughout; NaN is a missing value."""
+
+import numpy as np
+
+from flows.model.quantities import MODES
+from flows.model.table import Numbers, Times
 
 RUNNING_POWER_W = 150.0
 """From here on a machine that sends no compressor flag counts as running (emoncms: myheatpump_process.php)."""
@@ -13,36 +18,32 @@ COUNTER_STEP_KWH = 1.0
 MS_PER_HOUR = 3_600_000.0
 WMS_PER_KWH = 3_600_000_000.0
 
+SPACE, DHW, COOLING, DEFROST, STANDBY, UNKNOWN = range(len(MODES))
+"""Indices in MODES."""
 
-def operating_mode(
-    defrost: float | None,
-    dhw: float | None,
-    compressor: float | None,
-    power: float | None,
-    delta_t: float | None,
-    ambient: float | None,
-) -> str:
-    """Name the mode: space, dhw, cooling, defrost, standby or unknown.
 
-    Flags are true, false or None where unknown; power [W], delta_t = outlet − inlet [K], ambient [°C].
+def operating_modes(
+    defrost: Numbers, dhw: Numbers, compressor: Numbers, power: Numbers, delta_t: Numbers, ambient: Numbers
+) -> Times:
+    """Name what the machine does in each row, as index in MODES.
+
+    Flags are 1.0, 0.0 or NaN; power [W], delta_t = outlet − inlet [K], ambient [°C].
     """
-    if defrost:
-        return "defrost"
-    if dhw:
-        return "dhw"
-    if compressor is None:
-        if power is None:
-            return "unknown"
-        compressor = power >= RUNNING_POWER_W
-    if not compressor:
-        return "standby"
-    if delta_t is not None and delta_t < COOLING_DELTA_K and ambient is not None and ambient >= COOLING_ABOVE_C:
-        return "cooling"
-    return "space"
+    running = np.where(np.isnan(compressor), power >= RUNNING_POWER_W, compressor == 1.0)
+    known = ~(np.isnan(compressor) & np.isnan(power))
+    cools = (delta_t < COOLING_DELTA_K) & (ambient >= COOLING_ABOVE_C)
+    choices = [
+        (defrost == 1.0, DEFROST),
+        (dhw == 1.0, DHW),
+        (~known, UNKNOWN),
+        (~running, STANDBY),
+        (cools, COOLING),
+    ]
+    return np.select([condition for condition, _ in choices], [mode for _, mode in choices], SPACE)
 
 
-def counter_difference(before: float, after: float, span_ms: int, may_fall: bool) -> float | None:
-    """Energy between two readings of a cumulative counter, or None where the counter cannot be believed. [kWh]
+def counter_differences(before: Numbers, after: Numbers, span_ms: Times, may_fall: bool) -> Numbers:
+    """Energy between two readings of a cumulative counter, NaN where the counter cannot be believed. [kWh]
 
     span_ms  : time between them. [ms]
     may_fall : a heat counter falls while defrosting; an electricity counter that falls was reset.
@@ -50,6 +51,5 @@ def counter_difference(before: float, after: float, span_ms: int, may_fall: bool
     """
     most = MAX_COUNTER_W / 1000.0 * span_ms / MS_PER_HOUR
     difference = after - before
-    if difference > most + COUNTER_STEP_KWH or difference < (-most if may_fall else 0.0):
-        return None
-    return difference
+    believed = (difference <= most + COUNTER_STEP_KWH) & (difference >= (-most if may_fall else 0.0))
+    return np.where(believed, difference, np.nan)

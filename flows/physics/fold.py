@@ -1,319 +1,238 @@
-"""fold: one device's samples, in event order, to minute rows. The only code that makes them.
+"""fold: what is remembered of one device between its samples, and the minutes that these close.
 
-The stream (nodes/rollup.py) feeds it sample by sample, a correction (sinks/store.py) feeds it raw rows, an
-open bucket (queries/) likewise: the same samples give the same row, bit for bit.
-
-Rules (docs/reference/rollups.md tells them for people):
-  * between two samples of a device every quantity keeps its last value, at most HOLD_MS after it was sent;
-  * an interval counts when its end sample exists; it is cut at minutes and where a hold runs out;
-  * energies come from held inputs; a counter, where alive, wins over the integral.
+A sample newer than the last extends the fold; what it closes is computed for many devices at once
+(flows/physics/minutes.py). Any other sample needs a refold from raw rows, which `fold_range` does.
 """
 
-from collections.abc import Iterable
-from math import fsum
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import msgspec
+import numpy as np
 
-from flows.model.device import DeviceMetadata, metadata_at
-from flows.model.quantities import ENERGY_COLUMNS, FLAGS, HEAT_SOURCES, NUMBERS
+from flows.model.device import DeviceMetadata
+from flows.model.quantities import FLAGS
 from flows.model.reading import Value
-from flows.model.rollup import BUCKET_MS, HOLD_MS, Resolution, RollupRow
-from flows.physics.energy import WMS_PER_KWH, counter_difference, operating_mode
-from flows.physics.heat import heat_capacity, heat_power
-from flows.physics.performance import carnot_cop, estimated_heat_power
+from flows.model.table import Table
+from flows.physics.minutes import Minute, Minutes, minutes_of
+from flows.physics.segments import MINUTE_MS, NEVER, Strips, held_after
 
-MINUTE_MS = BUCKET_MS["1m"]
-HEATING = ("space", "dhw")
-_FLAG_NAMES = frozenset(FLAGS)
-_COUNTED, _MEASURED, _ESTIMATED = 0, 1, 2
-
-
-class Sample(msgspec.Struct, frozen=True):
-    """One raw row as fold needs it: event time [ms] and values by quantity."""
-
-    at: int
-    values: dict[str, Value]
+_NAN = float("nan")
+_FLAGS = frozenset(FLAGS)
+_LAYOUTS: dict[tuple[str, ...], tuple[str, ...]] = {}
+"""One object for each list of names, so that 10 000 devices share it."""
 
 
 class Fold(msgspec.Struct):
     """State of the fold of one device.
 
-    held    : newest value of every quantity with its event time, of any age.
-    at      : event time of the newest sample, −1 before the first. [ms]
-    minute  : start of the open minute. [ms]
-    count   : samples in it.
-    numbers : by quantity [Σ value·ms, ms, min, max] of the open minute.
-    flags   : by quantity [ms on, ms known, starts].
-    energy  : by column of ENERGY_COLUMNS, in that column's unit.
-    heat    : rank in HEAT_SOURCES of the least certain heat, −1 without.
+    names : quantities it has sent, in order of first appearance.
+    held  : newest value of each before the samples below, as float64, NaN where none; of any age.
+    sent  : when each was sent, as int64, NEVER where none. [ms since 1970, UTC]
+    before: event time of the sample before those below, −1 without. [ms since 1970, UTC]
+    times : event times of the samples of the open minute, ascending. [ms since 1970, UTC]
+    rows  : their values, as float64, a row a sample; NaN is a missing value.
     """
 
-    held: dict[str, tuple[int, Value]] = {}
-    at: int = -1
-    minute: int = 0
-    count: int = 0
-    numbers: dict[str, list[float]] = {}
-    flags: dict[str, list[float]] = {}
-    energy: dict[str, float] = {}
-    heat: int = -1
+    names: tuple[str, ...] = ()
+    held: bytes = b""
+    sent: bytes = b""
+    before: int = -1
+    times: list[int] = []
+    rows: bytearray = msgspec.field(default_factory=bytearray)
+
+    @property
+    def at(self) -> int:
+        """Event time of the newest sample, −1 before the first. [ms since 1970, UTC]"""
+        return self.times[-1] if self.times else self.before
+
+    @property
+    def minute(self) -> int:
+        """Start of the open minute. [ms since 1970, UTC]"""
+        return self.at - self.at % MINUTE_MS
 
 
-class Minute(msgspec.Struct, frozen=True):
-    """A closed minute: what a RollupRow says, without device and order."""
-
-    start: int
-    count: int
-    values: dict[str, float]
-    heat_source: str
-
-
-def advance(state: Fold, sample: Sample, metadata: list[DeviceMetadata]) -> list[Minute]:
-    """Extend the fold by a sample newer than its last; return the minutes that this closes.
-
-    metadata : the device's history, oldest first.
-    Raises ValueError for a sample that is not newer: that one needs a refold.
-    """
-    if sample.at <= state.at:
-        raise ValueError(f"sample at {sample.at} is not newer than {state.at}")
-    closed: list[Minute] = []
-    if state.at >= 0:
-        _count_interval(state, sample, metadata, closed)
-    minute = sample.at - sample.at % MINUTE_MS
-    if minute != state.minute:
-        _close(state, closed)
-        state.minute = minute
-    state.count += 1
-    _take(state, sample)
-    state.at = sample.at
-    return closed
+def take(fold: Fold, at: int, values: dict[str, Value]) -> None:
+    """Extend the fold by a sample newer than its last. Raises ValueError for any other: that needs a refold."""
+    if at <= fold.at:
+        raise ValueError(f"sample at {at} is not newer than {fold.at}")
+    row = packed(fold, values)
+    fold.rows += row
+    fold.times.append(at)
 
 
-def hold_late(state: Fold, sample: Sample) -> bool:
+def put_late(fold: Fold, at: int, values: dict[str, Value]) -> bool:
     """Let a late sample's values be held where nothing newer is; the minutes it changes need a refold.
 
     Tells whether what is held may now differ from what the raw rows say: merged into the row of its time, it may
     give derived values that neither had. It cannot where it says all that the device says, and nothing new.
     """
-    changed = len(sample.values) < len(state.held)
-    for name, value in sample.values.items():
-        known = state.held.get(name)
-        if known is None or known[0] <= sample.at:
-            state.held[name] = (sample.at, value)
-            changed = True
+    known = latest(fold)
+    changed = len(values) < len(known) or any(name not in known or known[name][0] <= at for name in values)
+    row = packed(fold, values)
+    if not fold.times or at < fold.times[0]:
+        _hold(fold, at, row)
+        return changed
+    place = bisect_left(fold.times, at)
+    here = place * len(row)
+    if fold.times[place : place + 1] == [at]:
+        fold.rows[here : here + len(row)] = _overlaid(fold.rows[here : here + len(row)], row)
+    else:
+        fold.times.insert(place, at)
+        fold.rows[here:here] = row
     return changed
 
 
-def fold_range(
-    samples: Iterable[Sample], start: int, end: int, metadata: list[DeviceMetadata]
-) -> tuple[list[Minute], Fold]:
-    """Fold raw rows to the closed minutes of [start, end), and the state left after the last sample.
-
-    samples : event order, from start − HOLD_MS to the first at or after `end` (which closes the last minute).
-    """
-    state = Fold()
-    minutes: list[Minute] = []
-    for sample in samples:
-        minutes += advance(state, sample, metadata)
-    return [minute for minute in minutes if start <= minute.start < end], state
-
-
-def open_minute(state: Fold) -> Minute | None:
-    """Say what the open minute has come to so far, or None where nothing has counted yet."""
-    return _minute(state) if state.count or state.numbers or state.flags else None
-
-
-def _take(state: Fold, sample: Sample) -> None:
-    held = state.held
-    for name, value in sample.values.items():
-        if name in _FLAG_NAMES and value:
-            before = held.get(name)
-            if before is not None and not before[1] and sample.at - before[0] <= HOLD_MS:
-                state.flags.setdefault(name, [0.0, 0.0, 0.0])[2] += 1.0
-        held[name] = (sample.at, value)
-
-
-def _count_interval(state: Fold, sample: Sample, metadata: list[DeviceMetadata], closed: list[Minute]) -> None:
-    """Add [state.at, sample.at), as far as anything is held, to the minutes it covers."""
-    start, end = state.at, min(sample.at, state.at + HOLD_MS)
-    electric = _counter_rate(state, sample, "electric_energy", may_fall=False)
-    heat = _counter_rate(state, sample, "heat_energy", may_fall=True)
-    cuts = {end}
-    cuts.update(range(start - start % MINUTE_MS + MINUTE_MS, end, MINUTE_MS))
-    for at, _ in state.held.values():
-        if start < at + HOLD_MS < end:
-            cuts.add(at + HOLD_MS)
-    cuts.update(entry.valid_from for entry in metadata if start < entry.valid_from < end)
-    left = start
-    for right in sorted(cuts):
-        minute = left - left % MINUTE_MS
-        if minute != state.minute:
-            _close(state, closed)
-            state.minute = minute
-        _count_segment(state, left, right - left, electric, heat, metadata_at(metadata, left))
-        left = right
-
-
-def _counter_rate(state: Fold, sample: Sample, name: str, may_fall: bool) -> float | None:
-    """Energy a counter gives the interval that ends at `sample`. [kWh/ms]; None: integrate instead.
-
-    A counter that is alive but not in the sample gives 0: its next difference covers the interval.
-    """
-    before = state.held.get(name)
-    if before is None or sample.at - before[0] > HOLD_MS:
-        return None
-    after = sample.values.get(name)
-    if after is None:
-        return 0.0
-    difference = counter_difference(before[1], after, sample.at - before[0], may_fall)
-    return None if difference is None else difference / (sample.at - state.at)
-
-
-def _count_segment(
-    state: Fold, at: int, ms: int, electric: float | None, heat: float | None, metadata: DeviceMetadata
-) -> None:
-    """Add one segment in which nothing changes."""
-    oldest = at - HOLD_MS
-    live = {name: value for name, (sent, value) in state.held.items() if sent > oldest}
-    numbers, flags = state.numbers, state.flags
-    for name, value in live.items():
-        if name in _FLAG_NAMES:
-            flag = flags.get(name)
-            if flag is None:
-                flag = flags[name] = [0.0, 0.0, 0.0]
-            flag[1] += ms
-            if value:
-                flag[0] += ms
-        else:
-            number = numbers.get(name)
-            if number is None:
-                numbers[name] = [value * ms, ms, value, value]
-                continue
-            number[0] += value * ms
-            number[1] += ms
-            if value < number[2]:
-                number[2] = value
-            elif value > number[3]:
-                number[3] = value
-    _count_energy(state, live, ms, electric, heat, metadata)
-
-
-def _count_energy(
-    state: Fold,
-    live: dict[str, Value],
-    ms: int,
-    electric: float | None,
-    heat: float | None,
-    metadata: DeviceMetadata,
-) -> None:
-    get = live.get
-    inlet, outlet, ambient, power = get("temp_inlet"), get("temp_outlet"), get("temp_ambient"), get("power")
-    delta_t = outlet - inlet if outlet is not None and inlet is not None else None
-    mode = operating_mode(
-        get("defrost_active"), get("dhw_active"), get("compressor_running"), power, delta_t, ambient
-    )
-    _add(state, f"seconds_{mode}", ms / 1000.0)
-    if electric is not None:
-        _add(state, f"electric_kwh_{mode}", electric * ms)
-    elif power is not None:
-        _add(state, f"electric_kwh_{mode}", power * ms / WMS_PER_KWH)
-    if heat is not None:
-        kwh, rank = heat * ms, _COUNTED
+def latest(fold: Fold) -> dict[str, tuple[int, Value]]:
+    """Newest value of every quantity with its event time [ms since 1970, UTC], of any age."""
+    width, rows = len(fold.names), array("d", bytes(fold.rows))
+    found: dict[str, tuple[int, float]] = {}
+    for number in reversed(range(len(fold.times))):
+        at = fold.times[number]
+        for name, value in zip(fold.names, rows[number * width : (number + 1) * width], strict=True):
+            if value == value and name not in found:
+                found[name] = (at, value)
+        if len(found) == width:
+            break
     else:
-        watt, rank = _heat_watt(live, mode, delta_t, metadata)
-        if watt is None:
-            return
-        kwh = watt * ms / WMS_PER_KWH
-    state.heat = max(state.heat, rank)
-    _add(state, f"heat_kwh_{mode}", kwh)
-    if mode not in HEATING or outlet is None:
-        return
-    _add(state, "heat_kwh_x_outlet", kwh * outlet)
-    if ambient is None:
-        return
-    _add(state, "heat_kwh_x_ambient", kwh * ambient)
-    ideal = carnot_cop(outlet, ambient)
-    if ideal is not None and kwh > 0.0 and delta_t is not None and delta_t > 1.0:
-        _add(state, "carnot_ideal_kwh", kwh / ideal)
+        for name, value, at in zip(fold.names, array("d", fold.held), array("q", fold.sent), strict=True):
+            if value == value and name not in found:
+                found[name] = (at, value)
+    return {
+        name: (found[name][0], bool(found[name][1])) if name in _FLAGS else found[name]
+        for name in fold.names
+        if name in found
+    }
 
 
-def _heat_watt(
-    live: dict[str, Value], mode: str, delta_t: float | None, metadata: DeviceMetadata
-) -> tuple[float | None, int]:
-    """Heat output from held inputs, measured where there is a flow rate, else estimated. [W, rank]"""
-    flow_rate = live.get("flow_rate")
-    if flow_rate is not None:
-        if delta_t is None:
-            return None, _MEASURED
-        cp = heat_capacity(metadata.glycol_percent)
-        return heat_power(flow_rate, live["temp_outlet"], live["temp_inlet"], cp), _MEASURED
-    power, outlet, ambient = live.get("power"), live.get("temp_outlet"), live.get("temp_ambient")
-    if mode not in (*HEATING, "defrost") or power is None or outlet is None or ambient is None:
-        return None, _ESTIMATED
-    watt = estimated_heat_power(power, outlet, ambient, live.get("temp_inlet"), metadata.carnot_fraction)
-    return watt, _ESTIMATED
+def close(folds: Sequence[Fold], metadata: Sequence[list[DeviceMetadata]]) -> list[list[Minute]]:
+    """Take the closed minutes out of each fold: those before the one of its newest sample.
 
-
-def _add(state: Fold, column: str, amount: float) -> None:
-    state.energy[column] = state.energy.get(column, 0.0) + amount
-
-
-def _close(state: Fold, closed: list[Minute]) -> None:
-    minute = open_minute(state)
-    if minute is not None:
-        closed.append(minute)
-    state.count, state.heat = 0, -1
-    state.numbers, state.flags, state.energy = {}, {}, {}
-
-
-def _minute(state: Fold) -> Minute:
-    values: dict[str, float] = {}
-    for name, (total, ms, low, high) in state.numbers.items():
-        values[f"{name}_mean"] = total / ms
-        values[f"{name}_min"] = float(low)
-        values[f"{name}_max"] = float(high)
-        values[f"{name}_coverage"] = ms / MINUTE_MS
-    for name, (on, known, starts) in state.flags.items():
-        if known:
-            values[f"{name}_share"] = on / known
-            values[f"{name}_coverage"] = known / MINUTE_MS
-        if starts:
-            values[f"{name}_starts"] = starts
-    values.update((column, amount) for column, amount in state.energy.items() if amount)
-    return Minute(state.minute, state.count, values, HEAT_SOURCES[state.heat] if state.heat >= 0 else "")
-
-
-def compose(rows: list[RollupRow], resolution: Resolution, start: int, order: int) -> RollupRow | None:
-    """Compose a coarser row of finer ones, of one device and resolution; None of none.
-
-    Means and shares weigh by coverage, energies and starts add up; sums are exact (fsum), so the order of
-    `rows` does not matter.
+    metadata : by fold, the device's history, oldest first.
     """
-    if not rows:
+    closed: list[list[Minute]] = [[] for _ in folds]
+    by_names: dict[tuple[str, ...], list[int]] = {}
+    for number, fold in enumerate(folds):
+        by_names.setdefault(fold.names, []).append(number)
+    for numbers in by_names.values():
+        minutes = close_alike([folds[number] for number in numbers], [metadata[number] for number in numbers])
+        for strip, minute in zip(minutes.strip.tolist(), minutes.rows(), strict=True):
+            closed[numbers[strip]].append(minute)
+    return closed
+
+
+def close_alike(folds: Sequence[Fold], metadata: Sequence[list[DeviceMetadata]]) -> Minutes:
+    """Do what `close` does for folds that have the same names, as arrays; strip: index of the fold."""
+    strips = _strips(folds, metadata)
+    held = held_after(strips)
+    open_minutes = np.array([fold.minute for fold in folds])
+    since = np.array([fold.times[0] - fold.times[0] % MINUTE_MS for fold in folds])
+    minutes = minutes_of(strips, held, since, open_minutes)
+    ends = strips.first[1:].tolist()
+    for fold, end, minute in zip(folds, ends, open_minutes.tolist(), strict=True):
+        kept = len(fold.times) - bisect_left(fold.times, minute)
+        row = end - kept - 1
+        if kept < len(fold.times):
+            fold.held, fold.sent = held.values[row].tobytes(), held.sent[row].tobytes()
+            fold.before = int(strips.at[row])
+            del fold.rows[: -kept * 8 * len(fold.names)]
+            del fold.times[:-kept]
+    return minutes
+
+
+def extend(fold: Fold, samples: Table) -> None:
+    """Extend the fold by samples newer than its last. Raises ValueError for any other."""
+    if not len(samples.at):
+        return
+    if samples.at[0] <= fold.at:
+        raise ValueError(f"sample at {samples.at[0]} is not newer than {fold.at}")
+    _widen(fold, [name for name in samples.names if name not in fold.names])
+    rows = np.full((len(samples.at), len(fold.names)), np.nan)
+    rows[:, [fold.names.index(name) for name in samples.names]] = samples.values
+    fold.times += samples.at.tolist()
+    fold.rows += rows.tobytes()
+
+
+def fold_range(samples: Table, start: int, end: int, metadata: list[DeviceMetadata]) -> list[Minute]:
+    """Fold raw rows to the closed minutes of [start, end).
+
+    samples : from start − HOLD_MS to the first at or after `end` (which closes the last minute).
+    """
+    if not len(samples.at):
+        return []
+    newest = int(samples.at[-1])
+    return _range(samples, start, min(end, newest - newest % MINUTE_MS), metadata).rows()
+
+
+def open_minute(samples: Table, metadata: list[DeviceMetadata]) -> Minute | None:
+    """Say what the minute of the newest sample has come to so far; None without samples.
+
+    samples : from HOLD_MS before that minute on.
+    """
+    if not len(samples.at):
         return None
-    part = BUCKET_MS[rows[0].resolution] / BUCKET_MS[resolution]
-    values: dict[str, float] = {}
-    for name in NUMBERS:
-        held = [row.values for row in rows if f"{name}_coverage" in row.values]
-        if held:
-            weight = fsum(v[f"{name}_coverage"] for v in held)
-            values[f"{name}_mean"] = fsum(v[f"{name}_mean"] * v[f"{name}_coverage"] for v in held) / weight
-            values[f"{name}_min"] = min(v[f"{name}_min"] for v in held)
-            values[f"{name}_max"] = max(v[f"{name}_max"] for v in held)
-            values[f"{name}_coverage"] = weight * part
-    for name in FLAGS:
-        held = [row.values for row in rows if f"{name}_coverage" in row.values]
-        if held:
-            weight = fsum(v[f"{name}_coverage"] for v in held)
-            values[f"{name}_share"] = fsum(v[f"{name}_share"] * v[f"{name}_coverage"] for v in held) / weight
-            values[f"{name}_coverage"] = weight * part
-        starts = sum(row.values.get(f"{name}_starts", 0.0) for row in rows)
-        if starts:
-            values[f"{name}_starts"] = starts
-    for column in ENERGY_COLUMNS:
-        amounts = [row.values[column] for row in rows if column in row.values]
-        if amounts:
-            values[column] = fsum(amounts)
-    rank = max((HEAT_SOURCES.index(row.heat_source) for row in rows if row.heat_source), default=-1)
-    count = sum(row.count for row in rows)
-    source = HEAT_SOURCES[rank] if rank >= 0 else ""
-    return RollupRow(rows[0].device_id, resolution, start, order, count, values, source)
+    minute = int(samples.at[-1]) // MINUTE_MS * MINUTE_MS
+    return _range(samples, minute, minute + MINUTE_MS, metadata).rows()[0]
+
+
+def _range(samples: Table, start: int, end: int, metadata: list[DeviceMetadata]) -> Minutes:
+    sent = np.where(np.isnan(samples.values), NEVER, samples.at[:, None])
+    first = np.array([0, len(samples.at)])
+    strips = Strips(samples.names, first, samples.at, samples.values, sent, np.array([False]), [metadata])
+    return minutes_of(strips, held_after(strips), np.array([start]), np.array([end]))
+
+
+def packed(fold: Fold, values: dict[str, Value]) -> bytes:
+    """Lay values out by the fold's names, which grow by those that are new."""
+    if tuple(values) == fold.names:
+        return array("d", values.values()).tobytes()
+    _widen(fold, [name for name in values if name not in fold.names])
+    return array("d", [values.get(name, _NAN) for name in fold.names]).tobytes()
+
+
+def _widen(fold: Fold, new: list[str]) -> None:
+    if not new:
+        return
+    old = len(fold.names)
+    names = (*fold.names, *new)
+    rows = np.full((len(fold.times), len(names)), np.nan)
+    rows[:, :old] = np.frombuffer(fold.rows).reshape(len(fold.times), old)
+    fold.names, fold.rows = _LAYOUTS.setdefault(names, names), bytearray(rows.tobytes())
+    fold.held += array("d", [_NAN] * len(new)).tobytes()
+    fold.sent += array("q", [NEVER] * len(new)).tobytes()
+
+
+def _hold(fold: Fold, at: int, row: bytes) -> None:
+    """Let the values of a sample before the open ones be held where nothing newer is."""
+    values, sent = array("d", fold.held), array("q", fold.sent)
+    for column, value in enumerate(array("d", row)):
+        if value == value and sent[column] <= at:
+            values[column], sent[column] = value, at
+    fold.held, fold.sent, fold.before = values.tobytes(), sent.tobytes(), max(fold.before, at)
+
+
+def _overlaid(below: bytearray, above: bytes) -> bytes:
+    values = zip(array("d", bytes(below)), array("d", above), strict=True)
+    return array("d", [new if new == new else old for old, new in values]).tobytes()
+
+
+def _strips(folds: Sequence[Fold], metadata: Sequence[list[DeviceMetadata]]) -> Strips:
+    width = len(folds[0].names)
+    begun = np.array([fold.before >= 0 for fold in folds])
+    lengths = [len(fold.times) + (fold.before >= 0) for fold in folds]
+    first = np.concatenate([[0], np.cumsum(lengths)])
+    at = np.fromiter(
+        chain.from_iterable((fold.before, *fold.times) if fold.before >= 0 else fold.times for fold in folds),
+        dtype=np.int64,
+        count=int(first[-1]),
+    )
+    parts: Iterable[bytes | bytearray] = chain.from_iterable(
+        (fold.held, fold.rows) if fold.before >= 0 else (fold.rows,) for fold in folds
+    )
+    values = np.frombuffer(b"".join(parts)).reshape(-1, width)
+    sent = np.where(np.isnan(values), NEVER, at[:, None])
+    headers = b"".join(fold.sent for fold in folds if fold.before >= 0)
+    sent[first[:-1][begun]] = np.frombuffer(headers, dtype=np.int64).reshape(-1, width)
+    return Strips(folds[0].names, first, at, values, sent, begun, list(metadata))

@@ -29,18 +29,14 @@ def carnot_cops(outlet: Numbers, ambient: Numbers) -> Numbers:
     return (outlet + CONDENSER_OFFSET_K + 273.0) / np.where(lift > 0.0, lift, np.nan)
 
 
-def estimated_heat_power(
-    power: float, outlet: float, ambient: float, inlet: float | None, carnot_fraction: float
-) -> float | None:
-    """Heat output of a running machine without a flow meter: P · η · Carnot. [W]
+def estimated_heat_powers(power: Numbers, carnot: Numbers, delta_t: Numbers, carnot_fraction: Numbers) -> Numbers:
+    """Heat output of a running machine without a flow meter: P · η · Carnot; NaN where an input is. [W]
 
     power           : electrical. [W]
+    carnot          : see `carnot_cops`.
+    delta_t         : flow minus return, NaN where unknown; negative, the heat is so too. [K]
     carnot_fraction : η, share of the Carnot COP that the machine reaches.
-    inlet           : return water, or None; above the outlet, the heat is negative. [°C]
-    Measured, η was 0.35 … 0.55 in the field: show the result as an estimate. None where there is no lift.
+    Measured, η was 0.35 … 0.55 in the field: show the result as an estimate.
     """
-    ideal = carnot_cop(outlet, ambient)
-    if ideal is None:
-        return None
-    heat = power * carnot_fraction * ideal
-    return -heat if inlet is not None and inlet > outlet else heat
+    heat = power * carnot_fraction * carnot
+    return np.where(delta_t < 0.0, -heat, heat)

@@ -4,7 +4,10 @@ The store holds closed buckets only; with this, a chart's right edge is alive.
 """
 
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Resolution, RollupRow
-from flows.physics.fold import MINUTE_MS, Sample, compose, fold_range, open_minute
+from flows.model.table import table_of
+from flows.physics.compose import compose_rows
+from flows.physics.fold import open_minute
+from flows.physics.segments import MINUTE_MS
 from flows.store.protocol import StoredDevice, StoreReader
 
 MOST_SAMPLES = 20_000
@@ -30,7 +33,8 @@ def open_row(reader: StoreReader, device: StoredDevice, resolution: Resolution) 
     if resolution == "1m":
         return _minute(reader, device, start)
     finer: Resolution = "1m" if resolution == "1h" else "1h"
-    return compose(finer_rows(reader, device, finer, start, start + BUCKET_MS[resolution]), resolution, start, 0)
+    rows = finer_rows(reader, device, finer, start, start + BUCKET_MS[resolution])
+    return compose_rows(rows, resolution, start, 0)
 
 
 def finer_rows(
@@ -47,10 +51,10 @@ def finer_rows(
 
 def _minute(reader: StoreReader, device: StoredDevice, start: int) -> RollupRow | None:
     end = start + MINUTE_MS
-    newest_first = reader.readings(device.device_id, start - HOLD_MS, end, MOST_SAMPLES)
-    samples = [Sample(reading.at, reading.values) for reading in reversed(newest_first)]
-    _, state = fold_range(samples, start, end, device.metadata)
-    minute = open_minute(state)
+    rows = reader.readings(device.device_id, start - HOLD_MS, end, MOST_SAMPLES)[::-1]
+    names = tuple(dict.fromkeys(name for row in rows for name in row.values))
+    samples = table_of([row.at for row in rows], [row.values for row in rows], names)
+    minute = open_minute(samples, device.metadata)
     if minute is None or minute.start != start:
         return None
     return RollupRow(device.device_id, "1m", start, 0, minute.count, minute.values, minute.heat_source)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from flows.model.device import metadata_at
 from flows.model.quantities import HEAT_SOURCES
 from flows.model.rollup import BUCKET_MS, RollupRow
-from flows.physics.fold import compose
+from flows.physics.compose import compose_rows
 from flows.queries.open_bucket import finer_rows, frontier, open_row, open_start
 from flows.store.protocol import Columns, StoredDevice, StoreReader
 
@@ -147,12 +147,12 @@ def _days(reader: StoreReader, device: StoredDevice, hours: list[RollupRow], day
             (hour.start, [row for row in minutes if row.start < midnight]),
             (midnight, [row for row in minutes if row.start >= midnight]),
         ):
-            part = compose(half, "1h", hour.start, 0)
+            part = compose_rows(half, "1h", hour.start, 0)
             if part is not None:
                 parts.append((at, part))
     found = []
     for left, right in pairwise(days):
-        row = compose([part for at, part in parts if left <= at < right], "1d", left, 0)
+        row = compose_rows([part for at, part in parts if left <= at < right], "1d", left, 0)
         if row is not None:
             found.append(_of_its_length(row, right - left))
     return found

@@ -7,12 +7,15 @@ import msgspec
 
 from flows.model.device import DeviceMetadata
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, Resolution, RollupRow
-from flows.physics.fold import MINUTE_MS, Sample, compose, fold_range
+from flows.model.table import Table, table_of
+from flows.physics.compose import compose_rows
+from flows.physics.fold import fold_range
+from flows.physics.segments import MINUTE_MS
 from flows.store.sqlite.catalog import Catalog
 from flows.store.sqlite.deriving import metadata_of, rederive
-from flows.store.sqlite.rowreading import sample_of, select_rollups, select_span
+from flows.store.sqlite.rowreading import select_rollups, select_span, values_of
 from flows.store.sqlite.rows import write_rollups
-from flows.store.sqlite.schema import END_OF_TIME
+from flows.store.sqlite.schema import END_OF_TIME, at_of
 
 Coarser = Literal["1h", "1d"]
 COARSER: tuple[Coarser, ...] = ("1h", "1d")
@@ -72,7 +75,7 @@ def _recompose(catalog: Catalog, requests: Iterable[Compose]) -> None:
         parts = select_rollups(
             catalog.db, columns, (device, request.device_id), finer, request.start, end, limit=60
         )
-        row = compose(parts, request.resolution, request.start, request.order)
+        row = compose_rows(parts, request.resolution, request.start, request.order)
         if row is not None:
             rows.append(row)
     write_rollups(catalog, rows, from_store=True)
@@ -82,7 +85,7 @@ def _minutes(
     catalog: Catalog, device: int, request: Refold, metadata: list[DeviceMetadata]
 ) -> Iterable[RollupRow]:
     samples = _samples(catalog, device, request.start - HOLD_MS, request.end)
-    minutes, _ = fold_range(samples, request.start, request.end, metadata)
+    minutes = fold_range(samples, request.start, request.end, metadata)
     return [
         RollupRow(request.device_id, "1m", m.start, request.order, m.count, m.values, m.heat_source)
         for m in minutes
@@ -90,13 +93,13 @@ def _minutes(
     ]
 
 
-def _samples(catalog: Catalog, device: int, start: int, end: int) -> list[Sample]:
+def _samples(catalog: Catalog, device: int, start: int, end: int) -> Table:
     """Read raw rows from `start` to the first at or after `end`."""
     columns = catalog.columns("raw")
     chosen = ("key", *columns)
     rows = select_span(catalog.db, "raw", chosen, device, start, end).fetchall()
     rows += select_span(catalog.db, "raw", chosen, device, end, END_OF_TIME, "ORDER BY key LIMIT 1").fetchall()
-    return [sample_of(columns, row) for row in rows]
+    return table_of([at_of(row[0]) for row in rows], [values_of(columns, row[1:]) for row in rows], columns)
 
 
 def _touched(requests: list[Refold], resolution: Coarser) -> Iterator[Compose]:

@@ -7,7 +7,6 @@ from typing import Any
 from flows.model.quantities import HEAT_SOURCES
 from flows.model.reading import Value
 from flows.model.rollup import Resolution, RollupRow
-from flows.physics.fold import Sample
 from flows.store.sqlite.schema import FLAG_COLUMNS, ROLLUP_TABLES, at_of, span_keys
 
 
@@ -28,11 +27,6 @@ def values_of(columns: tuple[str, ...], row: tuple[Any, ...]) -> dict[str, Value
         for name, value in zip(columns, row, strict=True)
         if value is not None
     }
-
-
-def sample_of(columns: tuple[str, ...], row: tuple[Any, ...]) -> Sample:
-    """Make a sample of (key, *columns)."""
-    return Sample(at_of(row[0]), values_of(columns, row[1:]))
 
 
 def select_rollups(
