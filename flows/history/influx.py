@@ -6,7 +6,7 @@ mapping's measurement and tags count.
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,10 @@ from flows.history.tally import Tally
 from flows.history.times import UNREADABLE, rfc3339
 
 _PRECISION = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
+
+
+Take = Callable[[str, int, str], None]
+"""Takes one point: field, time [ms since 1970, UTC], the value as InfluxDB writes it."""
 
 
 class Collector:
@@ -69,15 +73,15 @@ def fill(path: Path, mapping: Mapping, tally: Tally, spool: Spool) -> None:
             first = next((line for line in file if line.strip()), "")
             file.seek(0)
             if first.startswith(("#", ",")) and not first.startswith("# "):
-                read_annotated(csv.reader(file), mapping.source, collector, str(path))
+                read_annotated(csv.reader(file), mapping.source, collector.add, str(path))
             else:
-                read_lines(file, mapping.source, collector, tally)
+                read_lines(file, mapping.source, collector.add, tally)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError("source", str(path), f"is neither annotated CSV nor line protocol: {error}") from None
     collector.close()
 
 
-def read_annotated(rows: Iterable[list[str]], source: Influx, collector: Collector, where: str) -> None:
+def read_annotated(rows: Iterable[list[str]], source: Influx, take: Take, where: str) -> None:
     """Read the tables of an annotated CSV. Raises ConfigError where the server reports an error in it."""
     header: list[str] = []
     place: dict[str, int] = {}
@@ -94,7 +98,7 @@ def read_annotated(rows: Iterable[list[str]], source: Influx, collector: Collect
         elif "error" in place and "_time" not in place:
             raise ConfigError("source", where, f"reports an error: {row[place['error']]}")
         elif len(row) == len(header) and _wanted(source, row, place):
-            _take(row, place, collector)
+            _take(row, place, take)
 
 
 def _wanted(source: Influx, row: list[str], place: dict[str, int]) -> bool:
@@ -103,14 +107,14 @@ def _wanted(source: Influx, row: list[str], place: dict[str, int]) -> bool:
     return all(name in place and row[place[name]] == value for name, value in wanted.items())
 
 
-def _take(row: list[str], place: dict[str, int], collector: Collector) -> None:
+def _take(row: list[str], place: dict[str, int], take: Take) -> None:
     at = rfc3339(row[place["_time"]])
     if "_field" in place and "_value" in place:
-        collector.add(row[place["_field"]], at, row[place["_value"]])
+        take(row[place["_field"]], at, row[place["_value"]])
         return
     for name, number in place.items():
         if name and not name.startswith("_") and row[number]:
-            collector.add(name, at, row[number])
+            take(name, at, row[number])
 
 
 _ESCAPED = re.compile(r"\\([,= \\\"])")
@@ -119,7 +123,7 @@ _ITEM = re.compile(r'(?:\\.|"(?:\\.|[^"\\])*"|[^,\\"])+')
 _KEY = re.compile(r"((?:\\.|[^=\\])+)=(.*)", re.DOTALL)
 
 
-def read_lines(lines: Iterator[str], source: Influx, collector: Collector, tally: Tally) -> None:
+def read_lines(lines: Iterator[str], source: Influx, take: Take, tally: Tally) -> None:
     """Read line protocol; nanoseconds unless the digits say another precision."""
     for line in lines:
         line = line.strip()
@@ -140,7 +144,7 @@ def read_lines(lines: Iterator[str], source: Influx, collector: Collector, tally
         for item in _ITEM.findall(parts[1]):
             found = _KEY.fullmatch(item)
             if found:
-                collector.add(_ESCAPED.sub(r"\1", found[1]), at, _value(found[2]))
+                take(_ESCAPED.sub(r"\1", found[1]), at, _value(found[2]))
 
 
 def _precision(digits: str) -> float:
@@ -156,10 +160,14 @@ def _value(text: str) -> str:
     return {"t": "true", "T": "true", "f": "false", "F": "false"}.get(text, text)
 
 
-def extern(values: dict[str, Any]) -> dict[str, Any]:
+def extern(values: dict[str, str]) -> dict[str, Any]:
     """Bind parameters of a Flux query: the object `v`, as the AST that InfluxDB 2 takes beside the text."""
     properties = [
-        {"type": "Property", "key": {"type": "Identifier", "name": name}, "value": _literal(value)}
+        {
+            "type": "Property",
+            "key": {"type": "Identifier", "name": name},
+            "value": {"type": "StringLiteral", "value": value},
+        }
         for name, value in values.items()
     ]
     assignment = {
@@ -173,9 +181,3 @@ def extern(values: dict[str, Any]) -> dict[str, Any]:
         "imports": None,
         "body": [{"type": "OptionStatement", "assignment": assignment}],
     }
-
-
-def _literal(value: Any) -> dict[str, Any]:
-    if isinstance(value, list):
-        return {"type": "ArrayExpression", "elements": [_literal(each) for each in value]}
-    return {"type": "StringLiteral", "value": value}

@@ -1,8 +1,12 @@
-"""A live InfluxDB 2 as source: asked for a span at a time, parameters bound, the token from the environment."""
+"""A live InfluxDB 2 as source: asked field by field for a span at a time, the token from the environment.
+
+Names from the mapping are bound, not pasted: `v` is an object that goes beside the query's text (see `extern`).
+"""
 
 import csv
 import os
-from datetime import UTC, datetime, timedelta
+import re
+from collections.abc import Callable
 
 import httpx
 
@@ -11,72 +15,71 @@ from flows.history.influx import Collector, extern, read_annotated
 from flows.history.mapping import Influx, Mapping
 from flows.history.spool import Spool
 from flows.history.tally import Tally
+from flows.model.history import OLDEST_MS
+from flows.model.times import DAY_MS, iso, now_ms
 
 TOKEN = "INFLUXDB_TOKEN"
-SPAN = timedelta(days=30)
+SPAN_MS = 30 * DAY_MS
 ANSWER_S = 60.0
 
-_FIRST = (
-    "from(bucket: v.bucket) |> range(start: 0)"
-    " |> filter(fn: (r) => contains(value: r._field, set: v.fields)){filters}"
-    ' |> first() |> keep(columns: ["_time"])'
-)
-_POINTS = (
-    "from(bucket: v.bucket) |> range(start: time(v: v.start), stop: time(v: v.stop))"
-    " |> filter(fn: (r) => contains(value: r._field, set: v.fields)){filters}"
-)
+_POINTS = "from(bucket: v.bucket) |> range(start: {start}, stop: {stop}) |> filter(fn: (r) => r._field == v.field"
+_TAG = re.compile(r"[\w .:-]+")
 
 
 def fill(url: str, mapping: Mapping, tally: Tally, spool: Spool) -> None:
     """Put the points of a bucket into a spool, by quantity. Raises ConfigError where the server refuses."""
-    source: Influx = mapping.source
     token = os.environ.get(TOKEN, "")
     if not token:
         raise ConfigError(TOKEN, "", "must hold a token that may read the bucket")
-    bound: dict[str, object] = {
-        "bucket": source.bucket,
-        "fields": mapping.fields,
-        "measurement": source.measurement,
-        **_tags(source),
-    }
-    filters = " |> filter(fn: (r) => r._measurement == v.measurement)" if source.measurement else ""
-    filters += "".join(
-        f" |> filter(fn: (r) => r[v.tag{number}] == v.value{number})" for number in range(len(source.tags))
-    )
-    collector = Collector(mapping, tally, spool)
     headers = {"Authorization": f"Token {token}", "Accept": "application/csv"}
     with httpx.Client(base_url=url, headers=headers, timeout=ANSWER_S) as client:
-        rows = csv.reader(_ask(client, source, _FIRST.format(filters=filters), bound).splitlines())
-        starts = [row[-1] for row in rows if row and row[-1][:1].isdigit()]
-        start = datetime.fromisoformat(min(starts)) if starts else datetime.now(UTC)
-        now = datetime.now(UTC)
-        while start < now:
-            span = {"start": _flux(start), "stop": _flux(min(start + SPAN, now))}
-            text = _ask(client, source, _POINTS.format(filters=filters), {**bound, **span})
-            read_annotated(csv.reader(text.splitlines()), source, collector, url)
-            start += SPAN
-    collector.close()
+        server = _Server(client, mapping)
+        collector = Collector(mapping, tally, spool)
+        now = now_ms()
+        for field in mapping.fields:
+            for start in range(server.first(field, now), now, SPAN_MS):
+                server.ask(field, start, min(start + SPAN_MS, now), ")", collector.add)
+        collector.close()
 
 
-def _tags(source: Influx) -> dict[str, str]:
-    bound: dict[str, str] = {}
-    for number, (name, value) in enumerate(source.tags.items()):
-        bound[f"tag{number}"], bound[f"value{number}"] = name, value
-    return bound
+class _Server:
+    def __init__(self, client: httpx.Client, mapping: Mapping) -> None:
+        self._client, self._source = client, mapping.source
+        source: Influx = mapping.source
+        self._bound, self._filters = {"bucket": source.bucket}, ""
+        wanted = {"_measurement": source.measurement} if source.measurement else {}
+        for number, (name, value) in enumerate({**wanted, **source.tags}.items()):
+            if not _TAG.fullmatch(name):
+                raise ConfigError(
+                    f"{mapping.name} [source] tags", name, "is no name of a tag that can be asked for"
+                )
+            self._filters += f' and r["{name}"] == v.value{number}'
+            self._bound[f"value{number}"] = value
 
+    def first(self, field: str, now: int) -> int:
+        """Ask when the points of a field begin; `now` where there are none. [ms since 1970, UTC]"""
+        times = [now]
 
-def _ask(client: httpx.Client, source: Influx, query: str, bound: dict[str, object]) -> str:
-    body = {"query": query, "extern": extern(bound), "dialect": {"header": True, "annotations": []}}
-    try:
-        answer = client.post("/api/v2/query", params={"org": source.org}, json=body)
-    except httpx.HTTPError as error:
-        why = str(error) or type(error).__name__
-        raise ConfigError("source", str(client.base_url), f"does not answer ({why}): is it running?") from None
-    if answer.status_code != 200:
-        allowed = f"answers {answer.status_code}: {answer.text[:300]}; see {TOKEN}, and org and bucket of [source]"
-        raise ConfigError("source", str(client.base_url), allowed)
-    return answer.text
+        def take(_field: str, at: int, _text: str) -> None:
+            times.append(at)
 
+        self.ask(field, OLDEST_MS, now, ") |> first()", take)
+        return min(times)
 
-def _flux(when: datetime) -> str:
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def ask(self, field: str, start: int, stop: int, end: str, take: Callable[[str, int, str], None]) -> None:
+        """Ask for the points of a field in a span. end: of the query, closes the filter."""
+        query = _POINTS.format(start=iso(start), stop=iso(stop)) + self._filters + end
+        dialect = {"header": True, "annotations": []}
+        body = {"query": query, "extern": extern({**self._bound, "field": field}), "dialect": dialect}
+        url = str(self._client.base_url)
+        try:
+            answer = self._client.post("/api/v2/query", params={"org": self._source.org}, json=body)
+        except httpx.HTTPError as error:
+            why = str(error) or type(error).__name__
+            raise ConfigError("source", url, f"does not answer ({why}): is it running?") from None
+        if answer.status_code != 200:
+            allowed = (
+                f"answers {answer.status_code}: {answer.text[:300]}; see {TOKEN}, and org and bucket of [source]"
+            )
+            raise ConfigError("source", url, allowed)
+        read_annotated(csv.reader(answer.text.splitlines()), self._source, take, url)

@@ -199,6 +199,7 @@ def load_mapping(path: Path, kind: str) -> Mapping:
     return Mapping(path.name, text, source, _duration(hold, source.hold) if source.hold else 0, rules)
 
 
+_UNKNOWN = "Object contains unknown field "
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -210,6 +211,9 @@ def _convert(where: str, body: Any, kind: type[T]) -> T:
         key = path.strip(".`")
         value = body.get(key, "") if isinstance(body, dict) else body
         known = ", ".join(kind.__struct_fields__)
+        if what.startswith(_UNKNOWN):
+            key = what.removeprefix(_UNKNOWN).strip("`")
+            raise ConfigError(f"{where} {key}", body[key], f"is no key here; the keys are {known}") from None
         allowed = f"cannot be used: {what}; the keys are {known}"
         raise ConfigError(f"{where} {key}".strip(), value, allowed) from None
 

@@ -37,13 +37,23 @@ def ascending(at: Times, values: Numbers) -> Points:
     return Points(at, values)
 
 
-def repeated(series: Series, hold_ms: int, is_counter: bool) -> Series:
+class Newest:
+    """Time of the newest point read of several series. [ms since 1970, UTC]"""
+
+    at = -1
+
+
+def repeated(series: Series, hold_ms: int, is_counter: bool, newest: Newest) -> Series:
     """Give points again while their value is held, until the next one, at most `hold_ms`.
 
     is_counter : between two points at most `hold_ms` apart, it rises evenly.
+    newest     : is told of each point read.
     """
     last: Points | None = None
     for block in series:
+        if not len(block.at):
+            continue
+        newest.at = max(newest.at, int(block.at[-1]))
         if last is not None:
             block = Points(np.append(last.at, block.at), np.append(last.values, block.values))
         done = _filled(block, hold_ms, is_counter)
@@ -72,6 +82,13 @@ def _filled(points: Points, hold_ms: int, is_counter: bool) -> Points:
         slope = np.append(np.diff(values) / span, 0.0)
         filled = np.where(nth > 0, filled + slope[of] * nth * REPEAT_MS, filled)
     return Points(times, filled)
+
+
+def ended(tables: Iterator[Table], newest: Newest) -> Iterator[Table]:
+    """Leave out what is only held behind the newest point of all series: there the history ends."""
+    for table in tables:
+        end = int(np.searchsorted(table.at, newest.at, "right"))
+        yield Table(table.at[:end], table.names, table.values[:end])
 
 
 def merged(series: dict[str, Series]) -> Iterator[Table]:

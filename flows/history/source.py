@@ -10,7 +10,7 @@ import msgspec
 from flows.errors import ConfigError
 from flows.history import csv_source, emoncms, homeassistant, influx, influx_server
 from flows.history.mapping import Csv, Influx, Mapping
-from flows.history.points import Series, merged, repeated
+from flows.history.points import Newest, Series, ended, merged, repeated
 from flows.history.spool import Spool
 from flows.history.tally import Tally
 from flows.model.table import Table
@@ -31,7 +31,8 @@ def opened(kind: str, source: str, mapping: Mapping, tally: Tally) -> Iterator[I
     with TemporaryDirectory(prefix="heatpump-import-") as folder:
         spool = Spool(Path(folder))
         try:
-            yield merged(_held(_series(kind, source, mapping, tally, spool), mapping))
+            series = _series(kind, source, mapping, tally, spool)
+            yield _held(series, mapping) if mapping.hold_ms else merged(series)
         finally:
             spool.close()
 
@@ -55,9 +56,8 @@ def _series(kind: str, source: str, mapping: Mapping, tally: Tally, spool: Spool
     return csv_source.spooled(spool, mapping)
 
 
-def _held(series: dict[str, Series], mapping: Mapping) -> dict[str, Series]:
+def _held(series: dict[str, Series], mapping: Mapping) -> Iterator[Table]:
     """Repeat what the source holds longer than we do."""
-    if not mapping.hold_ms:
-        return series
-    counters = {rule.quantity for rule in mapping.rules if rule.is_counter}
-    return {name: repeated(points, mapping.hold_ms, name in counters) for name, points in series.items()}
+    counters, newest = {rule.quantity for rule in mapping.rules if rule.is_counter}, Newest()
+    filled = {name: repeated(points, mapping.hold_ms, name in counters, newest) for name, points in series.items()}
+    return ended(merged(filled), newest)

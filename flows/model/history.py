@@ -67,13 +67,13 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """Raw rows of history lie before `until`: minutes that begin before it are what these and the stream's give.
+    """History is among a device's raw rows, beside what the stream brings or newer than it.
 
-    until : [ms since 1970, UTC]
+    newest : event time of its newest reading. [ms since 1970, UTC]
     """
 
     device_id: str
-    until: int
+    newest: int
 
 
 class Standing(msgspec.Struct):

@@ -110,7 +110,7 @@ class Importer(Keyed[HistoryState, _Shared]):
         for item in items:
             kind = type(item)
             if kind is Reading:
-                self._live(item, rows)
+                self._live(item)
             elif kind is History:
                 self._history(item, passed, rows)
             elif kind is Start:
@@ -128,26 +128,15 @@ class Importer(Keyed[HistoryState, _Shared]):
         known = state.imports.get(import_id) if state else None
         return known.standing if known else Standing()
 
-    def _live(self, reading: Reading, rows: list[Any]) -> None:
+    def _live(self, reading: Reading) -> None:
+        """Note, by the minute, when live readings are."""
         state = self.devices.get(reading.device_id)
         minute = reading.at // MINUTE_MS * MINUTE_MS
         if state is not None and state.live_since <= reading.at and minute <= state.live_until:
             return
         state = self.state_of(reading.device_id)
-        if state.imports and minute > state.live_until:
-            self._join(state, reading, rows)
         state.live_since = reading.at if state.live_since < 0 else min(state.live_since, reading.at)
         state.live_until = max(state.live_until, minute)
-
-    def _join(self, state: HistoryState, reading: Reading, rows: list[Any]) -> None:
-        """Where live readings begin behind history, count what its last one's values were held for."""
-        end = max(known.past.fold.at for known in state.imports.values())
-        raw = reading.arrived - self.shared.raw_retention_ms
-        if state.live_until < end < reading.at and end >= raw:
-            until = min(reading.at, end + HOLD_MS + MINUTE_MS) // MINUTE_MS * MINUTE_MS
-            start = end // MINUTE_MS * MINUTE_MS
-            if start < until:
-                rows.append(Refold(reading.device_id, reading.order, start, until, reading.at))
 
     def _metadata(self, change: MetadataChanged, rows: list[Any]) -> None:
         """Compute imported raw rows anew; the rest of history stays as it was computed."""
@@ -182,7 +171,7 @@ class Importer(Keyed[HistoryState, _Shared]):
             self._raw(item, chunk, full, sums, limits, rows)
             self._rollups(item, state, known, full, limits, mixed, rows)
             if samples.at[-1] >= limits.raw and samples.at[-1] + HOLD_MS >= state.live_until:
-                passed.append(Imported(item.device_id, int(samples.at[-1]) + HOLD_MS))
+                passed.append(Imported(item.device_id, int(samples.at[-1])))
         if chunk.last:
             self._end(item, chunk, state, known, limits, rows)
 
@@ -256,22 +245,27 @@ class Importer(Keyed[HistoryState, _Shared]):
     ) -> None:
         """Minutes and hours: folded here; where others are, what lies within retention is left to the store."""
         device_id = item.device_id
+        before = [state.live_until, *(each.past.fold.at for each in state.imports.values())]
         minutes = minutes_closed(known.past, full, state.metadata, item.order)
         hours = hours_closed(known.past, minutes, item.order)
         self._count(state, known, hours)
-        end = limits.refold if mixed else int(full.at[-1]) + HOLD_MS
-        rows += _rows(minutes, device_id, "1m", limits.minutes, end)
+        stop = limits.refold if mixed else int(full.at[-1]) + HOLD_MS
+        rows += _rows(minutes, device_id, "1m", limits.minutes, stop)
         if mixed:
             rows += _rows(hours, device_id, "1h", 0, limits.minutes)
             within = hours.start[hours.start >= limits.minutes].tolist()
             rows += [Compose(device_id, item.order, "1h", start) for start in within]
-            start = max(limits.refold, (int(full.at[0]) - HOLD_MS) // MINUTE_MS * MINUTE_MS)
-            stop = (int(full.at[-1]) + HOLD_MS) // MINUTE_MS * MINUTE_MS + MINUTE_MS
-            if start < stop:
-                frontier = max(state.live_until, int(full.at[-1]))
-                rows.append(Refold(device_id, item.order + ORDER_STEP - 1, start, stop, frontier))
+            first, last = int(full.at[0]), int(full.at[-1])
+            # What was the newest there was counts as held up to these readings, too.
+            spans = [(at, at) for at in sorted({*before}) if 0 <= at < first - HOLD_MS]
+            for start, end in [*spans, (first - HOLD_MS, last)]:
+                start = max(limits.refold, start // MINUTE_MS * MINUTE_MS)
+                end = (end + HOLD_MS) // MINUTE_MS * MINUTE_MS + MINUTE_MS
+                if start < end:
+                    order = item.order + ORDER_STEP - 1
+                    rows.append(Refold(device_id, order, start, end, max(state.live_until, last)))
         else:
-            rows += _rows(hours, device_id, "1h", 0, end)
+            rows += _rows(hours, device_id, "1h", 0, stop)
         rows += _days(device_id, item.order, hours, int(full.at[-1]))
 
     def _count(self, state: HistoryState, known: Import, hours: RollupTable) -> None:

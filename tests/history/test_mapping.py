@@ -1,0 +1,69 @@
+"""A mapping file is read, and a mistake in it names file, key, value and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.errors import ConfigError
+from flows.history.mapping import MAPPABLE, load_mapping
+from flows.history.units import units_for
+from flows.model.quantities import FLAGS
+
+POWER = '[quantity.power]\nfield="p"\n'
+
+MISTAKES = [
+    ("csv", "x = 1", "map.toml x: 'x' is no part of a mapping"),
+    ("csv", "quantity = [", "map.toml: '' is no TOML"),
+    ("csv", "[source]\n", "[quantity.*]: '' is missing"),
+    (
+        "csv",
+        '[source]\ndelimeter=";"\n' + POWER,
+        "[source] delimeter: ';' is no key here; the keys are time, time_format",
+    ),
+    ("csv", '[source]\ndelimiter=";;"\n' + POWER, "[source] delimiter: ';;' must be one character"),
+    ("csv", '[source]\ndecimal=";"\n' + POWER, "[source] decimal: ';' must be"),
+    ("csv", '[source]\nname="n"\n' + POWER, "[source] value: '' name and value belong together"),
+    ("csv", '[source]\ntime_format="german"\n' + POWER, "[source] time_format: 'german' must be iso, unix"),
+    ("csv", '[source]\ntimezone="Berlin"\n' + POWER, "[source] timezone: 'Berlin' must be an IANA time zone"),
+    ("csv", '[source]\nhold="1 hour"\n' + POWER, "[source] hold: '1 hour' must be a whole number of s, m, h or d"),
+    ("csv", "[source]\nsorted=3\n" + POWER, "[source] sorted: 3 cannot be used: Expected `bool`, got `int`"),
+    (
+        "homeassistant",
+        '[source]\ntable="events"\n' + POWER,
+        "[source] table: 'events' must be states or statistics",
+    ),
+    ("csv", '[quantity.cop]\nfield="p"\n', "[quantity.cop]: 'cop' is no quantity that can be imported"),
+    ("csv", '[quantity.delta_t]\nfield="p"\n', "'delta_t' is no quantity that can be imported"),
+    ("csv", "[quantity.power]\n", "Object missing required field `field`"),
+    ("csv", '[quantity.power]\nfield=""\n', "[quantity.power] field: '' must name a field"),
+    ("csv", POWER + 'unit="°C"\n', "[quantity.power] unit: '°C' cannot become power; it may be W, kW"),
+    ("csv", POWER + "above=3\n", "[quantity.power] above: 3.0 is for flags"),
+    ("csv", POWER + 'use="median"\n', "[quantity.power] use: 'median' must be mean"),
+    ("csv", POWER + 'scale="2"\n', "[quantity.power] scale: '2' cannot be used: Expected `float`"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "said"), MISTAKES)
+def test_a_mistake_is_named(tmp_path, kind, text, said):
+    (tmp_path / "map.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_mapping(tmp_path / "map.toml", kind)
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"--map: .* cannot be read"):
+        load_mapping(tmp_path / "map.toml", "csv")
+
+
+@pytest.mark.parametrize("path", sorted(Path("docs/how-to/import").glob("*.toml")), ids=lambda path: path.name)
+def test_the_examples_are_mappings(path):
+    kind = {"logger": "csv", "heat-pump-stats": "csv"}.get(path.stem, path.stem)
+    assert load_mapping(path, kind).rules
+
+
+@pytest.mark.parametrize("quantity", [name for name in MAPPABLE if name not in FLAGS])
+def test_each_quantity_has_its_own_unit_among_those_it_may_come_in(quantity):
+    from flows.model.quantities import BY_NAME
+
+    assert units_for(quantity)[BY_NAME[quantity].unit] == (1.0, 0.0)

@@ -1,0 +1,285 @@
+"""Each source as its system writes it gives the readings that went in."""
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.errors import ConfigError
+from flows.history.influx_server import TOKEN
+from flows.history.mapping import load_mapping
+from flows.history.source import opened
+from flows.history.tally import Tally
+from tests.history.formats import (
+    write_annotated,
+    write_feeds,
+    write_history_export,
+    write_homeassistant,
+    write_lines,
+    write_phpfina,
+    write_phptimeseries,
+)
+
+T = 1_728_540_000_000  # 2024-10-10T06:00Z
+MINUTE = 60_000
+EXCHANGES = Path("/work/shared/data/influxdb/exchanges.jsonl")
+
+
+class Read:
+    """What came of a source: values by time, NaN left out, and the tally."""
+
+    def __init__(self, kind: str, source: Path | str, mapping: str, folder: Path) -> None:
+        path = folder / "map.toml"
+        path.write_text(mapping)
+        self.tally = Tally()
+        self.rows: dict[int, dict[str, float]] = {}
+        with opened(kind, str(source), load_mapping(path, kind), self.tally) as tables:
+            for table in tables:
+                assert not self.rows or not len(table.at) or table.at[0] > max(self.rows)
+                for at, values in zip(table.at.tolist(), table.values.tolist(), strict=True):
+                    self.rows[at] = {n: v for n, v in zip(table.names, values, strict=True) if v == v}
+
+
+def test_a_csv_with_local_times_decimal_commas_other_units_and_words(tmp_path):
+    (tmp_path / "logger.csv").write_text(
+        "Zeit;Vorlauf [°F];HD [bar];Leistung [kW];Status\n"
+        "10.10.2024 08:00;104,0;20;2,5;läuft\n"
+        "10.10.2024 08:05;;20,5;---;steht\n"
+        "10.10.2024 08:10;kaputt;21;3,0;läuft\n"
+    )
+    example = Path("docs/how-to/import/logger.toml").read_text()
+    read = Read("csv", tmp_path / "logger.csv", example, tmp_path)
+    assert list(read.rows) == [T, T + 5 * MINUTE, T + 10 * MINUTE]
+    assert read.rows[T] == pytest.approx(
+        {"temp_outlet": 40.0, "pressure_high": 290.07547546, "power": 1250.0, "compressor_running": 1.0}
+    )
+    assert read.rows[T + 5 * MINUTE] == pytest.approx({"pressure_high": 297.3273623465, "compressor_running": 0.0})
+    assert read.tally.removed == {"temp_outlet: no number": 1}
+
+
+def test_the_hour_that_a_clock_shows_twice_in_autumn_is_read_twice(tmp_path):
+    lines = [f"2024-10-27 02:{minute:02d}:00,{value}" for value, minute in [(1, 0), (2, 30), (3, 0), (4, 30)]]
+    (tmp_path / "a.csv").write_text("time,p\n" + "\n".join(lines) + "\n2024-10-27 03:00:00,5\n")
+    read = Read(
+        "csv", tmp_path / "a.csv", '[source]\ntimezone="Europe/Berlin"\n[quantity.power]\nfield="p"', tmp_path
+    )
+    half = 30 * MINUTE
+    first = 1_729_987_200_000  # 2024-10-27T00:00Z
+    assert {at: row["power"] for at, row in read.rows.items()} == {first + n * half: n + 1.0 for n in range(5)}
+
+
+@pytest.mark.parametrize(("form", "text"), [("unix", "1728540000"), ("unix_ms", "1728540000000")])
+def test_unix_times_in_a_gzipped_csv(tmp_path, form, text):
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(f"time,p\n{text},7\n".encode()))
+    mapping = f'[source]\ntime_format="{form}"\n[quantity.power]\nfield="p"'
+    assert Read("csv", tmp_path / "a.csv.gz", mapping, tmp_path).rows == {T: {"power": 7.0}}
+
+
+def test_bad_rows_are_counted_with_their_reasons_and_harm_no_other(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "time,p\n2024-10-10T06:00:00Z,1\nyesterday,2\n2099-01-01T00:00:00Z,3\n2024-10-10T05:00:00Z,4\n"
+        "2024-10-10T06:01:00Z\n2024-10-10T06:02:00Z,5\n"
+    )
+    read = Read("csv", tmp_path / "a.csv", '[quantity.power]\nfield="p"', tmp_path)
+    assert {at: row["power"] for at, row in read.rows.items()} == {T: 1.0, T + 2 * MINUTE: 5.0}
+    assert +read.tally.refused == {
+        "no time in time": 2,
+        "out of order: sort the file, or set sorted = false": 1,
+        "another number of cells than the header": 1,
+    }
+    assert read.tally.rows == 6
+
+
+def test_rows_in_any_order_of_one_value_each(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "when,what,how\n2024-10-10T06:01:00Z,t,2\n2024-10-10T06:00:00Z,t,1\n2024-10-10T06:00:00Z,w,9\n"
+        "2024-10-10T06:00:00Z,other,5\n"
+    )
+    mapping = (
+        '[source]\ntime="when"\nname="what"\nvalue="how"\nsorted=false\n'
+        '[quantity.temp_inlet]\nfield="t"\n[quantity.power]\nfield="w"'
+    )
+    read = Read("csv", tmp_path / "a.csv", mapping, tmp_path)
+    assert read.rows == {T: {"temp_inlet": 1.0, "power": 9.0}, T + MINUTE: {"temp_inlet": 2.0}}
+
+
+def test_a_value_is_repeated_while_the_source_holds_it_and_a_counter_rises_evenly(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "time,p,e\n2024-10-10T06:00:00Z,5,100\n2024-10-10T07:00:00Z,,103\n2024-10-10T10:00:00Z,6,109\n"
+    )
+    mapping = '[source]\nhold="2h"\n[quantity.power]\nfield="p"\n[quantity.electric_energy]\nfield="e"'
+    rows = Read("csv", tmp_path / "a.csv", mapping, tmp_path).rows
+    assert [at for at, row in rows.items() if row.get("power") == 5.0] == [T + n * 10 * MINUTE for n in range(12)]
+    assert [row["electric_energy"] for at, row in rows.items() if at < T + 60 * MINUTE] == pytest.approx(
+        [100.0, 100.5, 101.0, 101.5, 102.0, 102.5]
+    )
+    assert not [row for at, row in rows.items() if T + 120 * MINUTE < at < T + 240 * MINUTE]
+    assert max(rows) == T + 240 * MINUTE, "nothing is held behind the end of the history"
+
+
+def test_emoncms_feeds_of_both_engines_by_name_tag_and_number(tmp_path):
+    nan = float("nan")
+    write_phpfina(tmp_path / "phpfina", 1, T // 1000, 60, [1000.0, nan, 1200.0])
+    write_phptimeseries(tmp_path / "phptimeseries", 2, {T: 30.5, T + 2 * MINUTE: 31.5})
+    write_feeds(tmp_path, {1: "elec", 2: "flowT"})
+    (tmp_path / "7.csv").write_text("1728540060,12.5\n")
+    mapping = (
+        '[quantity.power]\nfield="elec"\n[quantity.temp_outlet]\nfield="heatpump:flowT"\n'
+        '[quantity.flow_rate]\nfield="7"'
+    )
+    assert Read("emoncms", tmp_path, mapping, tmp_path).rows == {
+        T: {"power": 1000.0, "temp_outlet": 30.5},
+        T + MINUTE: {"flow_rate": 12.5},
+        T + 2 * MINUTE: {"power": 1200.0, "temp_outlet": 31.5},
+    }
+    with pytest.raises(ConfigError, match=r"\[quantity.power\] field: 'gone' is no feed .* elec, .*flowT"):
+        Read("emoncms", tmp_path, '[quantity.power]\nfield="gone"', tmp_path)
+
+
+STATES = {
+    "sensor.flow": {T: "35.5", T + 20 * MINUTE: "unavailable", T + 40 * MINUTE: "36.5"},
+    "binary_sensor.dhw": {T: "off", T + 40 * MINUTE: "on"},
+}
+ENTITIES = '[quantity.temp_outlet]\nfield="sensor.flow"\n[quantity.dhw_active]\nfield="binary_sensor.dhw"'
+
+
+@pytest.mark.parametrize("form", ["database", "export"])
+def test_home_assistant_states_are_held_until_they_change_or_become_unavailable(tmp_path, form):
+    path = tmp_path / "source"
+    (write_homeassistant if form == "database" else write_history_export)(path, STATES)
+    rows = Read("homeassistant", path, ENTITIES, tmp_path).rows
+    assert {at - T: row["temp_outlet"] for at, row in rows.items() if "temp_outlet" in row} == {
+        0: 35.5,
+        10 * MINUTE: 35.5,
+        40 * MINUTE: 36.5,
+    }
+    assert [row["dhw_active"] for row in rows.values() if "dhw_active" in row] == [0.0, 0.0, 0.0, 0.0, 1.0]
+
+
+def test_home_assistant_statistics_are_means_of_hours_and_counters_at_their_ends(tmp_path):
+    hours = [(T + n * 60 * MINUTE, 30.0 + n, 100.0 + n) for n in range(3)]
+    write_homeassistant(tmp_path / "ha.db", {}, {"sensor.t": hours, "sensor.e": hours})
+    mapping = (
+        '[source]\ntable="statistics"\nhold="1h"\n[quantity.temp_inlet]\nfield="sensor.t"\n'
+        '[quantity.electric_energy]\nfield="sensor.e"'
+    )
+    rows = Read("homeassistant", tmp_path / "ha.db", mapping, tmp_path).rows
+    assert [row["temp_inlet"] for row in rows.values() if "temp_inlet" in row][:7] == [30.0] * 6 + [31.0]
+    assert rows[T + 60 * MINUTE]["electric_energy"] == 100.0
+    assert rows[T + 120 * MINUTE]["electric_energy"] == 101.0
+    assert rows[T + 90 * MINUTE]["electric_energy"] == pytest.approx(100.5)
+
+
+@pytest.mark.parametrize("write", [write_annotated, write_lines])
+def test_influx_exports_field_by_field_and_only_what_is_wanted(tmp_path, write):
+    fields = {"t": {T: 30.5, T + MINUTE: 31.5}, "on": {T: "true", T + MINUTE: "false"}, "x": {T: 1.0}}
+    path = tmp_path / "export"
+    write(path, fields, "pump", site="home")
+    mapping = '[source]\nmeasurement="pump"\ntags={{site="{}"}}\n[quantity.temp_inlet]\nfield="t"\n[quantity.fan_running]\nfield="on"'
+    assert Read("influx", path, mapping.format("home"), tmp_path).rows == {
+        T: {"temp_inlet": 30.5, "fan_running": 1.0},
+        T + MINUTE: {"temp_inlet": 31.5, "fan_running": 0.0},
+    }
+    assert Read("influx", path, mapping.format("other"), tmp_path).rows == {}
+
+
+def test_line_protocol_with_escapes_types_and_a_wrong_line(tmp_path):
+    (tmp_path / "a.lp").write_text(
+        '# comment\nheat\\ pump,room=a\\,b power=1500i,note="a b,c=1",temp\\ in=3.05e1 1728540000000000000\nbroken\n'
+    )
+    mapping = (
+        '[source]\nmeasurement="heat pump"\ntags={room="a,b"}\n[quantity.power]\nfield="power"\n'
+        '[quantity.temp_inlet]\nfield="temp in"'
+    )
+    read = Read("influx", tmp_path / "a.lp", mapping, tmp_path)
+    assert read.rows == {T: {"power": 1500.0, "temp_inlet": 30.5}}
+    assert read.tally.refused == {"no line of line protocol with a time": 1}
+
+
+@contextmanager
+def influxdb(answers: dict[str, str], asked: list[dict]) -> Iterator[str]:
+    """A server that answers Flux queries for a field with annotated CSV, and keeps what it was asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append({"path": self.path, "token": self.headers["Authorization"], **body})
+            properties = body["extern"]["body"][0]["assignment"]["init"]["properties"]
+            bound = {each["key"]["name"]: each["value"]["value"] for each in properties}
+            data = answers.get(bound["field"], "").encode()
+            self.send_response(200 if self.headers["Authorization"] == "Token good" else 401)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def recorded(name: str) -> str:
+    """The answer that a real InfluxDB 2.9.1 gave."""
+    for line in EXCHANGES.read_text().splitlines():
+        exchange = json.loads(line)
+        if exchange.get("name") == name:
+            return exchange["response"]["body"]
+    raise LookupError(name)
+
+
+LIVE = '[source]\nmeasurement="sensor_reading"\ntags={device_id="q1"}\n[quantity.temp_inlet]\nfield="temp_inlet"'
+
+
+def test_a_live_influxdb_is_asked_with_bound_names_and_its_answer_read(tmp_path, monkeypatch):
+    answer = ",result,table,_start,_stop,_time,_value,_field,_measurement,device_id\r\n"
+    answer += ",_result,0,x,x,2024-10-10T06:00:00Z,30.5,temp_inlet,sensor_reading,q1\r\n\r\n"
+    asked: list[dict] = []
+    monkeypatch.setenv(TOKEN, "good")
+    with influxdb({"temp_inlet": answer}, asked) as url:
+        assert Read("influx", url, LIVE, tmp_path).rows == {T: {"temp_inlet": 30.5}}
+    assert asked[0]["path"] == "/api/v2/query?org=heatpump"
+    assert asked[0]["query"].endswith(
+        'r._field == v.field and r["_measurement"] == v.value0 and r["device_id"] == v.value1) |> first()'
+    )
+    monkeypatch.setenv(TOKEN, "wrong")
+    with influxdb({}, asked) as url, pytest.raises(ConfigError, match="answers 401"):
+        Read("influx", url, LIVE, tmp_path)
+    monkeypatch.delenv(TOKEN)
+    with pytest.raises(ConfigError, match="must hold a token"):
+        Read("influx", url, LIVE, tmp_path)
+
+
+@pytest.mark.skipif(not EXCHANGES.exists(), reason="recorded exchanges are not at hand")
+@pytest.mark.parametrize("name", ["query_json_dialect_annotations_last", "query_json_pivot_range"])
+def test_what_a_real_influxdb_answered_is_read_whole_and_pivoted(tmp_path, name):
+    (tmp_path / "a.csv").write_bytes(recorded(name).encode())
+    mapping = "".join(
+        f'[quantity.{name}]\nfield="{name}"\n'
+        for name in ("temp_inlet", "temp_outlet", "power", "compressor_running")
+    )
+    read = Read("influx", tmp_path / "a.csv", mapping, tmp_path)
+    newest = read.rows[max(read.rows)]
+    assert newest == {"temp_inlet": 49.0, "temp_outlet": 52.0, "power": 1959.0, "compressor_running": 1.0}
+
+
+def test_a_long_series_is_read_in_blocks_of_bounded_size(tmp_path):
+    write_phpfina(tmp_path, 1, 1_600_000_000, 10, [float(n % 500) for n in range(100_000)])
+    path = tmp_path / "map.toml"
+    path.write_text('[quantity.power]\nfield="1"')
+    with opened("emoncms", str(tmp_path), load_mapping(path, "emoncms"), Tally()) as tables:
+        sizes = [len(table.at) for table in tables]
+    assert sum(sizes) == 100_000
+    assert max(sizes) <= 20_000
+    assert np.isclose(min(sizes), 20_000)
