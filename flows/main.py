@@ -35,6 +35,7 @@ from flows.sinks.live import LiveSink
 from flows.sinks.mqtt import MqttPublisher
 from flows.sinks.store import StorePartition, StoreSink
 from flows.sources.journal import FrameReader, JournalPartition, JournalSource
+from flows.sources.replay import Recorded
 from flows.store import open_reader, open_writer
 from flows.store.protocol import Fence
 
@@ -61,7 +62,7 @@ def run(settings: Settings) -> int:
         keeper = Housekeeping(settings, journal, ingest, meter, publisher)
         base = fence.base if fence else 0
         read = partial(JournalReader, journal)
-        source = _source(read, info.journal_id, base, settings.batch_frames, meter, follow=True)
+        source = _source(read, info.journal_id, base, settings.batch_frames, meter, follow=lambda: True)
         store = _store_sink(graph, settings.store_path, info.journal_id, base, meter)
         ingest.pipeline, ingest.extra_health = keeper.pipeline, keeper.health
         ingest.standing = keeper.standing
@@ -105,21 +106,21 @@ def run_journal(
         folder = recovery_folder or Path(scratch) / "recovery"
         recovery.prepare(folder, folder.with_name(f"{folder.name}-copies"), graph, fence, info, anew)
         read = partial(JournalReader, journal_folder)
-        source = _source(read, info.journal_id, base, batch_frames, meter, follow=False)
+        source = _source(read, info.journal_id, base, batch_frames, meter, follow=lambda: False)
         store = _store_sink(graph, store_path, info.journal_id, base, meter)
         return _run(graph, source, {"store": store}, meter, folder, epoch_ms)
 
 
-def run_frames(frames: FrameReader, journal_id: str, store_path: Path, graph_path: Path, meter: Meter) -> int:
-    """Run a graph over frames from elsewhere, from the first to the last; return the exit code.
+def run_frames(frames: Recorded, journal_id: str, store_path: Path, settings: Settings, meter: Meter) -> int:
+    """Run the graph over recorded frames, from the first to the last; return the exit code.
 
     journal_id : of the store's fence: what fed it, and may feed it again.
     """
-    graph = load_graph(graph_path)
-    source = _source(lambda _: frames, journal_id, 0, 1_000, meter, follow=False)
+    graph = load_graph(settings.graph)
+    source = _source(lambda _: frames, journal_id, 0, settings.batch_frames, meter, follow=frames.more)
     store = _store_sink(graph, store_path, journal_id, 0, meter)
     with tempfile.TemporaryDirectory() as scratch:
-        return _run(graph, source, {"store": store}, meter, Path(scratch) / "recovery", 5_000)
+        return _run(graph, source, {"store": store}, meter, Path(scratch) / "recovery", settings.epoch_ms)
 
 
 def _run(
@@ -198,7 +199,12 @@ def _start(settings: Settings, graph: Graph) -> Start:
 
 
 def _source(
-    read: Callable[[int], FrameReader], journal_id: str, base: int, batch_frames: int, meter: Meter, follow: bool
+    read: Callable[[int], FrameReader],
+    journal_id: str,
+    base: int,
+    batch_frames: int,
+    meter: Meter,
+    follow: Callable[[], bool],
 ) -> JournalSource:
     def open_after(seq: int) -> JournalPartition:
         return JournalPartition(read, journal_id, base, batch_frames, meter.progress, follow, seq)

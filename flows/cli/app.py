@@ -11,12 +11,13 @@ from flows.cli.flow import flow
 from flows.cli.graph import graph
 from flows.cli.import_ import import_
 from flows.cli.rebuild import rebuild
+from flows.cli.record import record
 from flows.cli.replay import replay
 from flows.cli.status import status
 from flows.cli.up import up
 from flows.errors import HeatPumpError, in_our_words
 
-COMMANDS = (up, status, flow, api, replay, import_, graph, doctor, rebuild)
+COMMANDS = (up, status, flow, api, record, replay, import_, graph, doctor, rebuild)
 
 # Plain help: loading rich for it would take longer than everything else.
 app = typer.Typer(

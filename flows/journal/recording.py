@@ -1,16 +1,16 @@
 """Recordings: a span of a journal as one compressed file, which docs/reference/recording.md describes.
 
-Little endian: magic 8 · version u16 · 6 zero bytes · chunks. A chunk: marker 4 · crc u32 · kind u8 · 3 zero bytes
-· length u32 · content; the CRC covers all after itself. A head (JSON) comes first, an end (JSON) last; between them
-blocks: first seq u64 · last seq u64 · first arrived i64 · last arrived i64 · frames u32, then whole frames as in a
-segment, compressed together by zlib. A damaged chunk costs its own frames only.
+Little endian: magic 8 · version u16 · 6 zero bytes · chunks. A chunk: marker 4 · crc u32 · kind u8 ·
+3 zero bytes · length u32 · content; the CRC covers all after itself. A head (JSON) comes first, an end (JSON)
+last; between them blocks: first seq u64 · last seq u64 · first arrived i64 · last arrived i64 · frames u32, then
+whole frames as in a segment, compressed together by zlib. A damaged chunk costs its own frames only.
 """
 
 import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import msgspec
 
 from flows.errors import JournalError
 from flows.journal.frame import decode, encode, seed_of
-from flows.journal.segments import Damage, sync_folder
+from flows.journal.segments import sync_folder
 from flows.model.frame import Frame, FrameKind
 
 MAGIC = b"HPMRECD\n"
@@ -59,6 +59,7 @@ class Contents(msgspec.Struct):
     """What was found.
 
     frames                      : how many, of all kinds.
+    messages                    : how many of them devices sent.
     readings                    : in data messages as sent, by device.
     first_seq, last_seq         : of the frames in the span.
     first_arrived, last_arrived : of the same. [ms since 1970, UTC]
@@ -66,6 +67,7 @@ class Contents(msgspec.Struct):
     """
 
     frames: int = 0
+    messages: int = 0
     readings: dict[str, int] = {}
     first_seq: int = 0
     last_seq: int = 0
@@ -93,10 +95,12 @@ class Hole(msgspec.Struct, frozen=True):
     after: Block | None
 
 
-def write_recording(path: Path, head: Head, frames: Iterable[Frame], damage: Damage) -> Contents:
+def write_recording(
+    path: Path, head: Head, frames: Iterable[Frame], finish: Callable[[Contents], None]
+) -> Contents:
     """Write frames to a file that appears whole or not at all; return what it holds.
 
-    damage : of the reader that gives the frames; read after the last one.
+    finish : sees what was found after the last frame, may add to it, or refuse it by an exception.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     contents = Contents()
@@ -105,7 +109,7 @@ def write_recording(path: Path, head: Head, frames: Iterable[Frame], damage: Dam
             file.write(_PREAMBLE.pack(MAGIC, VERSION) + _chunk(_HEAD, msgspec.json.encode(head)))
             for block in _blocks(frames, head, contents):
                 file.write(block)
-            contents.missing = damage.frames
+            finish(contents)
             file.write(_chunk(_END, msgspec.json.encode(contents)))
             file.flush()
             os.fsync(file.fileno())
@@ -152,6 +156,7 @@ def _count(frame: Frame, head: Head, contents: Contents) -> None:
     contents.first_arrived = contents.first_arrived or frame.arrived
     contents.last_seq, contents.last_arrived = frame.seq, frame.arrived
     if frame.kind is FrameKind.MESSAGE:
+        contents.messages += 1
         device_id = device_of(frame)
         data = frame.topic.endswith("/data")
         contents.readings[device_id] = contents.readings.get(device_id, 0) + (readings_in(frame) if data else 0)
@@ -222,7 +227,8 @@ class Recording:
                 yield frame
 
     def _scan(self) -> Head:
-        at, head, harmed = _PREAMBLE.size, None, False
+        at, harmed = _PREAMBLE.size, False
+        head: Head | None = None
         while self.contents is None and at < len(self._data):
             found = self._chunk_at(at)
             if found is None:

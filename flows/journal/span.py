@@ -19,17 +19,19 @@ _decoder = msgspec.json.Decoder(dict[str, object])
 class Span:
     """Frames that arrived in [start, end), and before them the newest start of the flow: what they ran with.
 
-    devices : whose messages and commands, with all ticks and starts; empty: everything.
+    of      : devices whose messages, history and commands, with all ticks and starts; empty: everything.
     last    : the last seq to read, the durable end of a journal in use.
     damage  : what could not be read.
+    devices : that sent something in the span, once it was read.
 
     Segments that begin and end on the same side of the span are not read.
     """
 
-    def __init__(self, folder: Path, start: int, end: int, devices: Collection[str], last: int) -> None:
+    def __init__(self, folder: Path, start: int, end: int, of: Collection[str], last: int) -> None:
         self._folder, self._start, self._end = folder, start, end
-        self._devices, self._last = frozenset(devices), last
+        self._of, self._last = frozenset(of), last
         self.damage = Damage()
+        self.devices: set[str] = set()
 
     def __iter__(self) -> Iterator[Frame]:
         firsts = [frame for s in list_segments(self._folder) if (frame := frame_at(self._folder, s.first_seq))]
@@ -46,7 +48,9 @@ class Span:
                 if before is not None:
                     yield before
                     before = None
-                if not self._devices or concerns(frame, self._devices):
+                if frame.kind is FrameKind.MESSAGE:
+                    self.devices.add(device_of(frame))
+                if not self._of or concerns(frame, self._of):
                     yield frame
             elif frame.kind is FrameKind.START and frame.arrived < self._start:
                 before = frame
@@ -64,10 +68,10 @@ class Span:
 def concerns(frame: Frame, devices: frozenset[str]) -> bool:
     """Tell whether a frame may matter to one of the devices.
 
-    A message by its topic, a command by the device that it names, in whatever way; one that names none may concern
-    all. Ticks and starts concern all.
+    A message or history by its topic, a command by the device that it names, in whatever way; one that names none
+    may concern all. Ticks and starts concern all.
     """
-    if frame.kind is FrameKind.MESSAGE:
+    if frame.kind in (FrameKind.MESSAGE, FrameKind.HISTORY):
         return device_of(frame) in devices
     if frame.kind is FrameKind.COMMAND:
         named = _named(frame.payload)
@@ -86,4 +90,7 @@ def _named(command: bytes) -> str | None:
         return device_id
     if isinstance(alert_id := body.get("alert_id"), str):
         return alert_id.partition("/")[0]
+    seen = body.get("seen")  # the dead letter that it is about
+    if isinstance(seen, dict) and isinstance(topic := seen.get("topic"), str) and topic.count("/") >= 2:
+        return topic.split("/")[1]
     return None

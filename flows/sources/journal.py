@@ -62,7 +62,7 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
     open_reader  : makes a reader that begins after a seq.
     base         : added to every seq, see Fence.
     batch_frames : most frames in a batch.
-    follow       : wait at the end for more, until progress.stop; else end there.
+    follow       : tells whether more may come after an end for now; until progress.stop.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
         base: int,
         batch_frames: int,
         progress: Progress,
-        follow: bool,
+        follow: Callable[[], bool],
         after: int,
     ) -> None:
         self._reader = open_reader(after)
@@ -92,7 +92,7 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
         frames = self._read()
         self._idle = not frames
         if not frames:
-            if not self._follow:
+            if not self._follow():
                 raise StopIteration
             return []
         self._seq = self._progress.read = frames[-1].seq

@@ -1,125 +1,145 @@
-"""Play a recording: over MQTT as its device would have sent it, or into a journal as if that had arrived."""
+"""Play what was recorded: messages over MQTT as devices sent them, frames at the pace at which they arrived."""
 
-import hashlib
 import threading
 import time
-from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+from uuid import uuid4
 
-import msgspec
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from flows.errors import ConfigError, HeatPumpError
-from flows.journal.segments import Header, path_of
-from flows.journal.writer import Journal
-from flows.model.frame import FrameKind, Start, start_payload, tick_payload
-from flows.model.times import DAY_MS
+from flows.model.frame import Frame
+from flows.model.times import DAY_MS, now_ms
 from flows.settings import Settings
-from flows.sources.recording import Sent, Survey, readings
 
 UNACKNOWLEDGED = 100
 """Most messages on the way to the broker at once."""
 
 ACK_S = 30.0
-FOREVER_MS = 36_500 * DAY_MS
+
+
+class Message(NamedTuple):
+    """A recorded message. at: when it arrived; only the time between two matters. [ms]"""
+
+    at: int
+    topic: str
+    payload: bytes
+    qos: int
 
 
 def shift_to_now(last: int) -> int:
     """Whole days by which to move a recording so that its last reading is the newest possible past. [ms]
 
-    last : its event time. [ms since 1970, UTC]
+    last : its time. [ms since 1970, UTC]
     """
-    return (round(time.time() * 1000) - last) // DAY_MS * DAY_MS
+    return (now_ms() - last) // DAY_MS * DAY_MS
 
 
 def send(
-    file: Path,
+    messages: Iterable[Message],
     device_id: str,
-    found: Survey,
-    shift_ms: int,
     speed: float,
     settings: Settings,
+    stop: threading.Event,
     sent: Callable[[], None],
-) -> None:
-    """Play a recording over MQTT: QoS 1, `speed` times its pace, until the broker has acknowledged all.
+) -> int:
+    """Play messages over MQTT, `speed` times their pace, until the broker has acknowledged all; return how many.
 
-    shift_ms : added to every time. [ms]
-    sent     : called after each reading.
+    device_id : whose online and last will are kept up meanwhile; "": the messages have their own.
+    stop      : ends it early; what is on its way is still acknowledged.
+    sent      : called after each message.
     Raises ConfigError where the broker is away or refuses, HeatPumpError where it stops acknowledging.
     """
-    device = _Device(settings, device_id)
+    broker = _Broker(settings, device_id)
     try:
-        device.publish("status/online", b"true", retain=True)
-        began = time.monotonic()
-        for reading in readings(file):
-            due = began + (reading.at - found.first) / 1000.0 / speed
-            time.sleep(max(0.0, due - time.monotonic()))
-            device.publish("data", _payload(device_id, reading, shift_ms))
+        began, first, count = time.monotonic(), None, 0
+        for message in messages:
+            first = message.at if first is None else first
+            due = began + (message.at - first) / 1000.0 / speed
+            if stop.wait(max(0.0, due - time.monotonic())):
+                break
+            broker.publish(message.topic, message.payload, message.qos)
             sent()
-        device.wait_for_acknowledgements()
+            count += 1
+        broker.wait_for_acknowledgements()
+        return count
     finally:
-        device.close()
+        broker.close()
 
 
-def write_journal(file: Path, device_id: str, folder: Path) -> None:
-    """Write the journal that a flow would have had: every reading arrives at its event time, seconds tick between.
+class Recorded:
+    """Recorded frames as the pipeline reads a journal, as fast as it takes them."""
 
-    The same recording, device and build give the same journal, its id included: what a store has of it already is
-    recognised. Nothing in it is older than the retention it starts with.
-    """
-    start = Start(
-        seq=0,
-        arrived=0,
-        version=version("heat-pump-monitor"),
-        raw_retention_ms=FOREVER_MS,
-        minute_retention_ms=FOREVER_MS,
-        dead_letter_retention_ms=FOREVER_MS,
-    )
-    content = hashlib.sha256(start_payload(start) + device_id.encode() + file.read_bytes())
-    folder.mkdir(parents=True)
-    path_of(folder, 1).write_bytes(Header(content.digest()[:16], 1, 0).encode())
-    journal = Journal.open(folder)
-    try:
-        topic, ticks, before = f"heatpump/{device_id}/data", 0, 0
-        for reading in readings(file):
-            if not before:
-                journal.append(FrameKind.START, reading.at, payload=start_payload(start))
-            elif reading.at - before >= 1000:
-                ticks += (reading.at - before) // 1000
-                journal.append(FrameKind.TICK, reading.at, payload=tick_payload(ticks))
-            journal.append(FrameKind.MESSAGE, reading.at, topic, _payload(device_id, reading), qos=1)
-            before = reading.at
-        journal.append(FrameKind.TICK, before + 1000, payload=tick_payload(ticks + 1))
-        journal.commit()
-    finally:
-        journal.close()
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+
+    def read(self, max_frames: int) -> list[Frame]:
+        """Read the next frames; none at the end."""
+        return list(islice(self._frames, max_frames))
+
+    def more(self) -> bool:
+        """Tell whether frames may come after there were none."""
+        return False
+
+    def close(self) -> None:
+        """There is nothing to release."""
 
 
-def _payload(device_id: str, reading: Sent, shift_ms: int = 0) -> bytes:
-    return msgspec.json.encode({"device": device_id, "timestamp": reading.at + shift_ms, **reading.payload})
+class Paced(Recorded):
+    """The same, `speed` times the pace at which they arrived. start: what arrived before it is due at once."""
+
+    def __init__(self, frames: Iterator[Frame], start: int, speed: float) -> None:
+        super().__init__(frames)
+        self._start, self._speed = start, speed
+        self._next = next(frames, None)
+        self._began: tuple[float, int] | None = None
+
+    def read(self, max_frames: int) -> list[Frame]:
+        """Read the frames that are due."""
+        frames: list[Frame] = []
+        while self._next is not None and len(frames) < max_frames and self._is_due(self._next):
+            frames.append(self._next)
+            self._next = next(self._frames, None)
+        return frames
+
+    def more(self) -> bool:
+        """Tell whether frames are still to become due."""
+        return self._next is not None
+
+    def _is_due(self, frame: Frame) -> bool:
+        if frame.arrived < self._start:
+            return True
+        if self._began is None:
+            self._began = time.monotonic(), frame.arrived
+        began, first = self._began
+        return (frame.arrived - first) / 1000.0 / self._speed <= time.monotonic() - began
 
 
-class _Device:
-    """A device's connection to the broker, open. Raises ConfigError where the broker is away or refuses."""
+class _Broker:
+    """A connection to the broker, open. Raises ConfigError where the broker is away or refuses."""
 
     def __init__(self, settings: Settings, device_id: str) -> None:
-        self._root = f"heatpump/{device_id}"
+        self._online = f"heatpump/{device_id}/status/online" if device_id else ""
         self._where = f"{settings.mqtt_host}:{settings.mqtt_port}"
         self._free = threading.Semaphore(UNACKNOWLEDGED)
         self._answered = threading.Event()
         self._refusal = "no answer as an MQTT broker gives it"
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"replay-{device_id}")
+        client_id = f"replay-{device_id or uuid4().hex[:12]}"
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id)
         password = settings.mqtt_password.get_secret_value()
         if password:
             self._client.username_pw_set(settings.mqtt_user, password)
-        self._client.will_set(f"{self._root}/status/online", b"false", qos=1, retain=True)
+        if self._online:
+            self._client.will_set(self._online, b"false", qos=1, retain=True)
         self._client.max_inflight_messages_set(UNACKNOWLEDGED)
         self._client.on_connect = self._connected
         self._client.on_publish = lambda *_: self._free.release()
         self._open(settings)
+        if self._online:
+            self.publish(self._online, b"true", retain=True)
 
     def _open(self, settings: Settings) -> None:
         try:
@@ -137,10 +157,10 @@ class _Device:
         self._refusal = str(reason) if reason.is_failure else ""
         self._answered.set()
 
-    def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
-        """Send at QoS 1; wait while too much is not acknowledged yet. Raises HeatPumpError."""
+    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> None:
+        """Send; wait while too much is not acknowledged yet. Raises HeatPumpError."""
         self._acquire()
-        self._client.publish(f"{self._root}/{topic}", payload, qos=1, retain=retain)
+        self._client.publish(topic, payload, qos=qos, retain=retain)
 
     def wait_for_acknowledgements(self) -> None:
         """Wait until the broker has everything. Raises HeatPumpError."""
@@ -149,7 +169,8 @@ class _Device:
 
     def close(self) -> None:
         """Go offline."""
-        self._client.publish(f"{self._root}/status/online", b"false", qos=1, retain=True)
+        if self._online:
+            self._client.publish(self._online, b"false", qos=1, retain=True)
         self._disconnect()
 
     def _disconnect(self) -> None:

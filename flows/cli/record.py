@@ -1,0 +1,164 @@
+"""heatpump record: a span of the journal as one file."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.options import Data
+
+if TYPE_CHECKING:
+    from flows.journal.reader import JournalInfo
+    from flows.journal.recording import Contents
+
+WHEN = "ISO 8601, UTC unless it says otherwise, or how long ago, such as -24h or -7d"
+_AGO = re.compile(r"-(\d{1,9}[smhdw])")
+
+
+def record(
+    file: Annotated[Path, typer.Argument(help="Where to write it; .hpr by custom.")],
+    start: Annotated[
+        str, typer.Option("--from", help=f"First arrival: {WHEN}; by default the journal's beginning.")
+    ] = "",
+    end: Annotated[
+        str, typer.Option("--to", help="Only arrivals before this, written alike; by default now.")
+    ] = "",
+    device: Annotated[list[str] | None, typer.Option(help="Only what concerns it; may be repeated.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    data: Data = None,
+) -> None:
+    """Record a span of the journal, whole or of some devices.
+
+    Beside a running system it reads what is durable and changes nothing. A span is of arrivals. The journal keeps
+    a week by default: what of the span is gone already is said. With --device: its messages and commands, and all
+    ticks and starts, so that its alerts come out the same.
+
+    Examples:
+      heatpump record day.hpr --from -24h
+
+      heatpump record site1.hpr --from 2026-01-05T06:00 --to 2026-01-05T18:00 --device site1
+    """
+    from importlib.metadata import version
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from flows.errors import ConfigError
+    from flows.journal.reader import describe
+    from flows.journal.recording import Head, write_recording
+    from flows.journal.span import Span
+    from flows.model.times import iso, now_ms
+    from flows.settings import load_settings
+
+    folder = load_settings(data=data).data
+    devices = _checked(device or [])
+    if file.exists() and not force:
+        raise ConfigError("FILE", str(file), "is there already: name another, or replace it with --force")
+    now, durable, journal = now_ms(), _durable_end(folder), describe(folder / "journal")
+    begin = _instant("--from", start, now) if start else 0
+    until = _instant("--to", end, now) if end else max(now, (journal.last_arrived or 0) + 1)
+    if begin >= until:
+        raise ConfigError("--from", start, f"is not before --to, {iso(until)}")
+    gone = _gone(journal, begin, until)
+    span = Span(folder / "journal", begin, until, devices, min(durable, journal.last_seq))
+    head = Head(journal.journal_id, begin, until, devices, version("heat-pump-monitor"))
+
+    def judge(found: "Contents") -> None:
+        found.missing = span.damage.frames
+        if not found.first_seq:
+            raise ConfigError("--from and --to", f"{start} {end}".strip(), f"hold nothing: {_holds(journal)}")
+        absent = [name for name in devices if name not in found.readings]
+        if absent:
+            there = ", ".join(sorted(span.devices)[:20]) or "none"
+            raise ConfigError("--device", absent[0], f"has sent nothing in this span; devices that have: {there}")
+
+    with Progress(console=Console(stderr=True)) as bar:
+        found = write_recording(file, head, bar.track(span, description=file.name), judge)
+    if found.missing:
+        gone.append(f"{found.missing} frames in or near the span are damaged in the journal; they are missing")
+    for note in gone:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(
+        f"{found.frames} frames with {sum(found.readings.values())} readings of {len(found.readings)} devices, "
+        f"which arrived from {iso(found.first_arrived)} to {iso(found.last_arrived)}, in {file} "
+        f"({file.stat().st_size / 1e6:.1f} MB)"
+    )
+
+
+def _checked(devices: list[str]) -> tuple[str, ...]:
+    from flows.errors import ConfigError
+    from flows.model.device import DEVICE_ID
+
+    for name in devices:
+        if not DEVICE_ID.fullmatch(name):
+            raise ConfigError("--device", name, "must be 1 to 64 letters, digits, _ . or -, not _ . - first")
+    return tuple(dict.fromkeys(devices))
+
+
+def _durable_end(data: Path) -> int:
+    """Ask a running flow how far its journal is durable; without one, all that is there is.
+
+    Raises HeatPumpError where a flow has the folder and does not answer.
+    """
+    import fcntl
+
+    from flows.cli.checks import flow_health
+    from flows.errors import HeatPumpError
+
+    try:
+        return int(flow_health(data)["synced_seq"])
+    except OSError as error:
+        why = error
+    try:
+        with (data / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        raise HeatPumpError(
+            f"the flow that has {data} {why}, so what is durable is not known: record again in a moment"
+        ) from None
+    return 1 << 62
+
+
+def _gone(journal: "JournalInfo", begin: int, until: int) -> list[str]:
+    """Say what of a span the journal no longer has. Raises ConfigError if it is all of it."""
+    from flows.errors import ConfigError
+    from flows.model.times import HOUR_MS, iso
+
+    if journal.first_arrived is None:
+        raise ConfigError("--data", journal.journal_id[:8], "is an empty journal: nothing has arrived yet")
+    if journal.first_seq == 1 or not 0 < begin < journal.first_arrived:
+        return []
+    if until <= journal.first_arrived:
+        raise ConfigError("--to", iso(until), f"is before anything that is still there: {_holds(journal)}")
+    hours = (journal.first_arrived - begin) / HOUR_MS
+    return [
+        f"{hours:.1f} hours are missing: what arrived from {iso(begin)} to {iso(journal.first_arrived)} is no "
+        "longer in the journal (HEATPUMP_JOURNAL_RETENTION)"
+    ]
+
+
+def _holds(journal: "JournalInfo") -> str:
+    from flows.model.times import iso
+
+    return (
+        f"the journal has what arrived from {iso(journal.first_arrived or 0)} to {iso(journal.last_arrived or 0)}"
+    )
+
+
+def _instant(option: str, text: str, now: int) -> int:
+    from flows.errors import ConfigError
+    from flows.settings import duration_ms
+
+    if ago := _AGO.fullmatch(text):
+        return max(0, now - duration_ms(ago[1]))
+    try:
+        when = datetime.fromisoformat(text)
+        return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            option, text, "must be a time such as 2026-01-05T06:00Z, or -24h (s, m, h, d, w)"
+        ) from None
