@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows.model.quantities import MODES, QUANTITIES
-from flows.physics.fold import MINUTE_MS, Sample, fold_range, open_minute
+from flows.physics.segments import MINUTE_MS
 from flows.sources.recording import REPEAT_MS, readings
+from tests.folding import Sample, fold_range, open_minute
 
 RECORDING = Path(__file__).parent / "data" / "heat-pump-stats" / "2024-10-10_defrost_during_ch_raw.csv"
 TOLERANCE = 0.005
@@ -68,8 +69,8 @@ def energies_between(history: list[Sample], start: int, end: int) -> tuple[float
 
 
 def _energies_until(history: list[Sample]) -> tuple[float, float]:
-    minutes, state = fold_range(history, 0, history[-1].at, [])
-    last = open_minute(state)
+    minutes = fold_range(history, 0, history[-1].at, [])
+    last = open_minute(history, [])
     return energies([minute.values for minute in [*minutes, *([last] if last else [])]])
 
 

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from flows.cli.replay import replay
 from flows.errors import ConfigError
 from flows.model.quantities import ENERGY_COLUMNS
-from flows.physics.fold import Sample
 from flows.store import open_reader
 from flows.store.dump import dump
 from flows.store.protocol import StoreReader
+from tests.folding import Sample
 from tests.recorded import RECORDING, agrees, energies, energies_between, ms, samples, sessions, whole_minute_spans
 
 pytestmark = pytest.mark.slow

@@ -17,10 +17,10 @@ from flows.cli.checks import flow_health
 from flows.cli.replay import replay
 from flows.model.rollup import RollupRow
 from flows.model.times import DAY_MS
-from flows.physics.fold import Sample
 from flows.sources.recording import survey
 from flows.store import open_reader
 from tests.brokers import Mosquitto
+from tests.folding import Sample
 from tests.recorded import RECORDING, agrees, energies, energies_between, ms, samples, sessions, whole_minute_spans
 
 pytestmark = pytest.mark.slow

@@ -1,14 +1,23 @@
 """What a heat pump is doing, and what a counter says."""
 
+import numpy as np
 import pytest
 
-from flows.physics.energy import counter_difference, operating_mode
+from flows.model.quantities import MODES
+from flows.physics.energy import counter_differences, operating_modes
 
 HOUR_MS = 3_600_000
 
 
 def mode(defrost=None, dhw=None, compressor=None, power=None, delta_t=None, ambient=None) -> str:
-    return operating_mode(defrost, dhw, compressor, power, delta_t, ambient)
+    given = (defrost, dhw, compressor, power, delta_t, ambient)
+    (found,) = operating_modes(*(np.array([np.nan if value is None else value]) for value in given))
+    return MODES[found]
+
+
+def counter_difference(before: float, after: float, span_ms: int, may_fall: bool) -> float | None:
+    (found,) = counter_differences(np.array([before]), np.array([after]), np.array([span_ms]), may_fall)
+    return None if np.isnan(found) else found
 
 
 def test_defrost_goes_before_hot_water_and_hot_water_before_what_the_compressor_does() -> None:

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from flows.model.device import DeviceMetadata
 from flows.model.quantities import MODES
 from flows.model.rollup import BUCKET_MS, HOLD_MS, RollupRow
-from flows.physics.fold import Fold, Minute, Sample, advance, compose, fold_range
+from flows.physics import compose as composing
+from flows.physics.fold import Fold, close, latest, put_late, take
+from flows.physics.minutes import Minute
 from tests import oracle
 from tests.effort import examples
+from tests.folding import Sample, compose, fold_range
 from tests.oracle.rollups import LENGTH, Row, Site, differences, rows
 
 NOON = 1_770_033_600_000  # 2026-02-02T12:00Z
@@ -80,7 +83,7 @@ def metadata_of(sites: tuple[Site, ...]) -> list[DeviceMetadata]:
 def whole(samples: dict, sites: tuple[Site, ...] = ()) -> list[Minute]:
     first, last = min(samples), max(samples)
     ordered = [Sample(at, samples[at]) for at in sorted(samples)]
-    return fold_range(ordered, first - first % 60_000, last + 1, metadata_of(sites))[0]
+    return fold_range(ordered, first - first % 60_000, last + 1, metadata_of(sites))
 
 
 def row_of(minute: Minute) -> RollupRow:
@@ -115,14 +118,42 @@ def test_minutes_hours_and_days_are_the_oracles(samples, sites):
 
 
 @quick
-@given(histories(), st.lists(st.integers(0, 30), max_size=6))
-def test_a_stream_saved_and_recovered_anywhere_gives_the_batch_bit_for_bit(samples, saves):
-    state, minutes = Fold(), []
+@given(histories(), st.lists(st.integers(0, 30), max_size=6), st.lists(st.booleans(), min_size=30, max_size=30))
+def test_a_stream_saved_recovered_and_closed_anywhere_gives_the_batch_bit_for_bit(samples, saves, closes):
+    fold, minutes = Fold(), []
     for index, at in enumerate(sorted(samples)):
         if index in saves:
-            state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=Fold)
-        minutes += advance(state, Sample(at, samples[at]), [])
-    assert minutes == whole(samples)
+            fold = msgspec.msgpack.decode(msgspec.msgpack.encode(fold), type=Fold)
+        take(fold, at, samples[at])
+        if closes[index]:
+            minutes += close([fold], [[]])[0]
+    assert minutes + close([fold], [[]])[0] == whole(samples)
+
+
+@quick
+@given(st.lists(st.tuples(histories(most=8), sites), min_size=1, max_size=5))
+def test_devices_folded_together_give_each_what_it_gives_alone_bit_for_bit(fleet):
+    folds = [Fold() for _ in fleet]
+    for fold, (samples, _) in zip(folds, fleet, strict=True):
+        for at in sorted(samples):
+            take(fold, at, samples[at])
+    together = close(folds, [metadata_of(sites) for _, sites in fleet])
+    assert together == [whole(samples, sites) for samples, sites in fleet]
+
+
+@quick
+@given(histories(most=12), st.data())
+def test_a_late_sample_among_the_open_ones_is_held_as_if_it_had_come_in_time(samples, data):
+    times = sorted(samples)
+    late = data.draw(st.sampled_from(times[:-1] or times))
+    fold, ordered = Fold(), Fold()
+    for at in times:
+        take(ordered, at, samples[at])
+        if at != late:
+            take(fold, at, samples[at])
+    if late in times[:-1]:
+        put_late(fold, late, samples[late])
+        assert latest(fold) == latest(ordered)
 
 
 @quick
@@ -135,15 +166,18 @@ def test_any_range_folded_alone_gives_its_minutes_bit_for_bit(samples, data):
     times = sorted(samples)
     until = next((at for at in times if at >= end), times[-1])
     needed = [Sample(at, samples[at]) for at in times if start - HOLD_MS <= at <= until]
-    assert fold_range(needed, start, end, [])[0] == [m for m in minutes if start <= m.start < end]
+    assert fold_range(needed, start, end, []) == [m for m in minutes if start <= m.start < end]
 
 
 @quick
-@given(histories(most=12), st.randoms(use_true_random=False))
-def test_composing_does_not_depend_on_the_order_of_the_rows(samples, random):
+@given(histories(most=20))
+def test_buckets_composed_together_are_those_composed_alone_bit_for_bit(samples):
     minutes = [row_of(minute) for minute in whole(samples)]
-    shuffled = random.sample(minutes, len(minutes))
-    assert compose(shuffled, "1d", 0, 0) == compose(minutes, "1d", 0, 0)
+    if minutes:
+        hour = BUCKET_MS["1h"]
+        finer = composing.table_of_rows(minutes)
+        together = composing.compose(finer, finer.start // hour * hour, 1 / 60)
+        assert composing.rows_of(together, "d", "1h", 0) == composed(minutes, "1h", minutes[-1].start + 2 * hour)
 
 
 def test_the_generated_histories_meet_every_mode_and_every_source_of_heat():

@@ -1,8 +1,18 @@
 """Carnot's limit, and heat estimated from it."""
 
+import numpy as np
 import pytest
 
-from flows.physics.performance import carnot_cop, estimated_heat_power
+from flows.physics.performance import carnot_cop, carnot_cops, estimated_heat_powers
+
+
+def estimated_heat_power(
+    power: float, outlet: float, ambient: float, inlet: float | None, carnot_fraction: float
+) -> float | None:
+    delta_t = np.array([np.nan if inlet is None else outlet - inlet])
+    carnot = carnot_cops(np.array([outlet]), np.array([ambient]))
+    (found,) = estimated_heat_powers(np.array([power]), carnot, delta_t, np.array([carnot_fraction]))
+    return None if np.isnan(found) else found
 
 
 def test_carnot_at_thirty_five_and_seven_degrees_is_nine() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.physics.fold import Sample, fold_range
+from tests.folding import Sample, fold_range
 from tests.recorded import Session, agrees, energies, energies_between, samples, sessions
 
 
@@ -27,13 +27,13 @@ def test_the_sessions_cover_the_recording_from_its_first_to_its_last_frame_witho
 
 def test_all_heat_is_measured_once_the_flow_was_reported(history: list[Sample]) -> None:
     first, last = sessions()[0].start, sessions()[-1].end
-    minutes, _ = fold_range(history, first, last, [])
+    minutes = fold_range(history, first, last, [])
     assert {minute.heat_source for minute in minutes} == {"measured"}
     assert all(minute.values["power_coverage"] == pytest.approx(1.0) for minute in minutes)
 
 
 def test_defrosts_take_heat_out_of_the_water_and_stay_in_the_sum(history: list[Sample]) -> None:
-    minutes, _ = fold_range(history, sessions()[0].start, sessions()[-1].end, [])
+    minutes = fold_range(history, sessions()[0].start, sessions()[-1].end, [])
     values = [minute.values for minute in minutes]
     assert sum(row.get("defrost_active_starts", 0.0) for row in values) == 3.0
     defrost = sum(row.get("heat_kwh_defrost", 0.0) for row in values)

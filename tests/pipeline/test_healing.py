@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from flows.main import run_journal
 from flows.model.rollup import BUCKET_MS, RollupRow
-from flows.physics.fold import Sample, compose, fold_range
 from flows.store import open_reader
+from tests.folding import Sample, compose, fold_range
 
 from .conftest import HOUR, NOW, Recorder
 
@@ -42,7 +42,7 @@ def test_any_order_any_doubling_and_any_batch_size_give_one_batch_over_the_raw_r
     with closing(open_reader(folder / "store.sqlite")) as reader:
         raw = reader.readings("site1", 0, NOW + 9 * HOUR, 1000, newest_first=False)
         assert [row.at for row in raw] == sorted({NOW + second * 1000 for second, *_ in events})
-        minutes, _ = fold_range([Sample(row.at, row.values) for row in raw], 0, NOW + 9 * HOUR, [])
+        minutes = fold_range([Sample(row.at, row.values) for row in raw], 0, NOW + 9 * HOUR, [])
         expected = [
             RollupRow("site1", "1m", m.start, 0, m.count, m.values, m.heat_source)
             for m in minutes

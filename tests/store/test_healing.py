@@ -11,8 +11,8 @@ from flows.model.device import DeviceMetadata, metadata_at
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, RollupRow
 from flows.model.rows import DeviceRow, RawRow, Retain
 from flows.physics.derive import derived_values, payload_values
-from flows.physics.fold import Sample, compose, fold_range
 from tests.effort import examples
+from tests.folding import Sample, compose, fold_range
 
 from .conftest import DAY, FOREVER, HOUR, MINUTE, NOW, SECOND, raw
 
@@ -39,16 +39,16 @@ def built(rows: list[RollupRow]) -> list:
 
 def one_fold(samples: list[Sample], metadata: list[DeviceMetadata]) -> dict[str, list]:
     """Rows of every resolution as one fold over all samples gives them, closed buckets only."""
-    minutes, state = fold_range(samples, 0, FOREVER, metadata)
+    minutes, newest = fold_range(samples, 0, FOREVER, metadata), samples[-1].at
     rows = [RollupRow("site1", "1m", m.start, 0, m.count, m.values, m.heat_source) for m in minutes]
-    out = {"1m": [row for row in rows if row.start + MINUTE <= state.at]}
+    out = {"1m": [row for row in rows if row.start + MINUTE <= newest]}
     for resolution, finer in (("1h", "1m"), ("1d", "1h")):
         length = BUCKET_MS[resolution]
         starts = sorted({row.start - row.start % length for row in out[finer]})
         out[resolution] = [
             compose([row for row in out[finer] if row.start - row.start % length == start], resolution, start, 0)
             for start in starts
-            if start + length <= state.at
+            if start + length <= newest
         ]
     return {resolution: built(found) for resolution, found in out.items()}
 

@@ -4,8 +4,8 @@ import pytest
 
 from flows.model.quantities import ENERGY_COLUMNS, QUANTITIES, rollup_columns
 from flows.model.rollup import Compose, RollupRow
-from flows.physics.fold import compose
 from flows.store.protocol import Columns
+from tests.folding import compose
 
 from .conftest import DAY, FOREVER, HOUR, MINUTE, NOW, minute, raw
 
