@@ -416,7 +416,7 @@ def test_a_batch_is_bounded_by_frames_and_by_bytes(folder, size, count, batches)
     journal = open_small(folder, segment_bytes=100_000_000)
     journal.append_messages([Message("t", bytes(size), 1, False, False, 1, 5)] * count)
     journal.commit()
-    part = JournalPartition(lambda after: JournalReader(folder, after), "", 0, 1_000, Progress(), True, 0)
+    part = JournalPartition(lambda after: JournalReader(folder, after), "", 0, 1_000, Progress(), lambda: True, 0)
     given = [part.next_batch()[0][1] for _ in batches]
     part.close()
     assert [len(batch.items) for batch in given] == batches
