@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api import answers, schemas
 from api.deps import Context
-from flows.model.command import CommandOutcome, CommandRequest
+from flows.model.command import CommandOutcome, CommandRequest, kept_body
 
 PATIENCE_S = 5.0
 """How long a command's effect is waited for before the answer is 202. [s]"""
@@ -54,7 +54,7 @@ async def carry_out(given: Context, key: str | None, by: str, name: str, body: d
 
 
 def _answer(outcome: CommandOutcome, request: CommandRequest) -> Response:
-    if outcome.name != request.name or msgspec.json.decode(outcome.body) != request.body:
+    if outcome.name != request.name or msgspec.json.decode(outcome.body) != kept_body(request.body):
         detail = f"Idempotency-Key {request.id} was already used for another command"
         return answers.json({"id": request.id, "seq": outcome.seq, "outcome": "refused", "detail": detail}, 409)
     body = {"id": outcome.id, "seq": outcome.seq, "outcome": outcome.outcome, "detail": outcome.detail}

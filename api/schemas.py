@@ -146,9 +146,16 @@ class DeadLetterLine(BaseModel):
     device_id: str
     topic: str
     arrived: Instant
-    reason: str = Field(examples=["not_json"])
+    reason: str = Field(description="Why it was first refused.", examples=["not_json"])
     detail: str
     size: int
+    state: Literal["open", "retried", "dropped"] = Field(description="retried: with success.")
+    attempts: int = Field(description="How often it was retried.")
+    tried_at: Instant | None
+    last_reason: str = Field(description="Why it was last refused again, empty if it never was.")
+    last_detail: str
+    resolved_by: str = Field(description="Who retried it with success or dropped it.")
+    resolved_at: Instant | None
 
 
 class DeadLetter(DeadLetterLine):
@@ -200,6 +207,12 @@ class Acknowledgement(Body):
     """Who acknowledges."""
 
     by: Actor = Field("api", description="Who acknowledges, as shown later.", examples=["Anna"])
+
+
+class Attribution(Body):
+    """Who asks."""
+
+    by: Actor = Field("api", description="Who asks, as shown later.", examples=["Anna"])
 
 
 class Thresholds(Body):

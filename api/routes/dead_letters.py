@@ -1,11 +1,13 @@
-"""dead_letters: what was refused, and why."""
+"""dead_letters: what was refused, and why; to retry or drop one is a command to the flow."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import answers, schemas
+from api.commands import ANSWERS, CommandId, carry_out
 from api.deps import Given
 from api.params import FilterDevice, Span
 from flows.queries import dead_letters as queries
@@ -16,11 +18,16 @@ MOST_ID = (1 << 62) - 1
 Reason = Annotated[
     str | None, Query(description="Only those refused for this reason.", max_length=64, examples=["not_json"])
 ]
+State = Annotated[
+    Literal["open", "retried", "dropped", "all"],
+    Query(description="Only those that stand so; retried: with success.", examples=["open"]),
+]
 Before = Annotated[
     int | None, Query(ge=0, le=MOST_ID, description="Only those with a smaller id.", examples=[8192])
 ]
 Limit = Annotated[int, Query(ge=1, le=500, description="Most of them in a page.", examples=[50])]
 LetterId = Annotated[int, Path(ge=0, le=MOST_ID, description="Id of the dead letter, as listed.", examples=[8192])]
+_UNKNOWN: answers.Documented = {404: {"model": schemas.Problem, "description": "No such dead letter."}}
 
 
 @router.get("/api/dead-letters", response_model=list[schemas.DeadLetterLine])
@@ -31,9 +38,11 @@ def dead_letters(
     reason: Reason = None,
     before: Before = None,
     limit: Limit = 50,
+    state: State = "open",
 ) -> Response:
     """List refused messages, newest first, without their bodies; more pages by the Link header."""
-    page, rest = queries.dead_letters(given.reader, device_id, reason, before, limit)
+    chosen = None if state == "all" else state
+    page, rest = queries.dead_letters(given.reader, device_id, reason, before, limit, chosen)
     answer = answers.json(page)
     if rest is not None:
         answer.headers.update(answers.next_page(request, before=rest))
@@ -49,8 +58,24 @@ def counts(given: Given, span: Span, device_id: FilterDevice = None) -> Response
 @router.get(
     "/api/dead-letters/{letter_id}",
     response_model=schemas.DeadLetter,
-    responses={404: {"model": schemas.Problem, "description": "No such dead letter."}},
+    responses=_UNKNOWN,
 )
 def dead_letter(letter_id: LetterId, given: Given) -> Response:
     """Get one with its body, base64 where it is no text."""
     return answers.json(queries.dead_letter(given.reader, letter_id))
+
+
+@router.post("/api/dead-letters/{letter_id}/retry", response_model=schemas.Outcome, responses=ANSWERS | _UNKNOWN)
+async def retry(
+    letter_id: LetterId, given: Given, by: schemas.Attribution | None = None, key: CommandId = None
+) -> Response:
+    """Read it again, as of its arrival. Refused again, it stays open: the same letter, one attempt more."""
+    body = await run_in_threadpool(queries.command_body, given.reader, letter_id)
+    return await carry_out(given, key, by.by if by is not None else "api", "dead_letter_retry", body)
+
+
+@router.delete("/api/dead-letters/{letter_id}", response_model=schemas.Outcome, responses=ANSWERS | _UNKNOWN)
+async def drop(letter_id: LetterId, given: Given, key: CommandId = None) -> Response:
+    """Close it unread. It stays listed with `state=dropped` until retention takes it."""
+    body = await run_in_threadpool(queries.command_body, given.reader, letter_id)
+    return await carry_out(given, key, "api", "dead_letter_drop", body)

@@ -15,8 +15,8 @@ class Command(msgspec.Struct, frozen=True):
     id     : the sender's; the same id twice has one effect.
     by     : who asked.
     at     : when it was asked, as the journal took it. [ms since 1970, UTC]
-    name   : alert_ack, device_put or device_forget.
-    body   : by name: {"alert_id"} · DeviceMetadata as a dict with "device_id" · {"device_id"}.
+    name   : alert_ack, device_put, device_forget, dead_letter_retry or dead_letter_drop.
+    body   : by name: {"alert_id"} · DeviceMetadata as a dict with "device_id" · {"device_id"} · LetterCommand.
     """
 
     seq: int
@@ -48,6 +48,7 @@ def command_of(frame: Frame) -> Command:
 class CommandOutcome(msgspec.Struct, frozen=True):
     """What became of a command; one row, kept for ever.
 
+    body   : see `kept_body`; JSON.
     detail : why it was refused, or what was done.
     """
 
@@ -71,6 +72,11 @@ def refused(command: Command, detail: str) -> CommandOutcome:
     return _outcome(command, "refused", detail)
 
 
+def kept_body(body: dict[str, object]) -> dict[str, object]:
+    """Leave out what the sender only saw when it asked: a whole dead letter is not kept twice."""
+    return {name: value for name, value in body.items() if name != "seen"}
+
+
 def _outcome(command: Command, word: Outcome, detail: str) -> CommandOutcome:
-    body = msgspec.json.encode(command.body).decode()
+    body = msgspec.json.encode(kept_body(command.body)).decode()
     return CommandOutcome(command.seq, command.id, command.by, command.at, command.name, body, word, detail)

@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from flows.model.dead_letter import Retry
+
 Value = float | bool
 Clock = Literal["device", "boot", "arrival"]
 
@@ -46,6 +48,8 @@ class Reading(msgspec.Struct):
     invalid   : fields the device itself called untrusted.
     retained  : came from the broker's memory, not from the device just now.
     raw       : the reading's JSON as sent.
+    checked   : values have the types of quantities.py and lie within its spans: nothing is left to validate.
+    retry     : the attempt at a dead letter that it comes from; retained then, since it is no sign of life.
     """
 
     device_id: str
@@ -62,6 +66,8 @@ class Reading(msgspec.Struct):
     invalid: tuple[str, ...] = ()
     retained: bool = False
     raw: bytes = b""
+    checked: bool = False
+    retry: Retry | None = None
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ import msgspec
 
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
-from flows.model.dead_letter import DeadLetter
+from flows.model.dead_letter import DeadLetter, LetterChange
 from flows.model.device import DeviceMetadata
 from flows.model.reading import Clock, Value
 from flows.model.rollup import Compose, Refold, RollupRow
@@ -83,6 +83,7 @@ StoreItem = (
     | DeviceRow
     | Transition
     | DeadLetter
+    | LetterChange
     | CommandOutcome
     | Forget
     | Retain

@@ -2,7 +2,7 @@
 
 In     Reading, Tick, Start
 Out    dated     Reading with `at` and `clock`, in order; the other kinds as they came
-       dead      DeadLetter older_than_retention, empty
+       dead      DeadLetter older_than_retention, empty; LetterChange where that was a letter before
        repeated  Reading that the device sent before: acknowledged again, otherwise done with
 State  per device: its boot (start, newest uptime), readings that wait for it to be dated, the
        newest time given by arrival, the numbers of its newest readings; shared: the raw retention
@@ -15,7 +15,7 @@ from zlib import crc32
 
 import msgspec
 
-from flows.model.dead_letter import DeadLetter
+from flows.model.dead_letter import FIRST_RELEASED, FIRST_ROW, DeadLetter
 from flows.model.device import Forgotten
 from flows.model.frame import Start, Tick
 from flows.model.reading import EARLIEST_MS, FUTURE_MS, ORDER_STEP, Reading
@@ -114,6 +114,11 @@ def is_reboot(boot: Boot, reading: Reading, up: int) -> bool:
     return up < boot.uptime and reading.arrived - up > boot.start + boot.uptime
 
 
+def is_of(boot: Boot, reading: Reading, up: int) -> bool:
+    """Tell whether a reading that comes again was of this boot, not of one before or after it."""
+    return not is_reboot(boot, reading, up) and reading.arrived - up >= boot.start - JUMP_MS
+
+
 def is_absurd(boot: Boot, reading: Reading, up: int) -> bool:
     """Tell an uptime that one reading alone claims, and that would carry all later ones into the past."""
     start, before = reading.arrived - up, boot.doubtful
@@ -147,6 +152,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
 
     def __init__(self, params: Params, snapshot: Snapshot | None) -> None:
         super().__init__(1, DeviceClock, _Shared, snapshot)
+        self._released = (-1, 0)  # (seq, how many letters among what that frame released, but for the first)
 
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Date every reading; pass the rest on."""
@@ -172,6 +178,9 @@ class Clock(Keyed[DeviceClock, _Shared]):
 
     def _reading(self, reading: Reading, out: Ports) -> None:
         state = self.state_of(reading.device_id)
+        if reading.retry is not None:
+            self._retried(state, reading, out)
+            return
         if self._is_repeated(state, reading):
             self.counts["duplicate"] += 1
             out["repeated"].append(reading)
@@ -189,6 +198,24 @@ class Clock(Keyed[DeviceClock, _Shared]):
         else:
             self._power_on(state, reading, first=self._is_first(state, reading))
             self._arrival(state, reading, out)
+
+    def _retried(self, state: DeviceClock, reading: Reading, out: Ports) -> None:
+        """Date what was a dead letter by its own arrival; it says nothing of how the device's clock goes now.
+
+        Nobody knows any more whether it was the first of its boot, so 85.0 is a power-on value.
+        """
+        self._power_on(state, reading, first=True)
+        at, up, boot = unix_time(reading), uptime(reading), state.boot
+        if at is not None:
+            self._emit(reading, at, "device", out)
+        elif up is None:
+            self._emit(reading, reading.arrived, "arrival", out)
+        elif boot is None or not is_of(boot, reading, up):
+            self._emit(reading, reading.arrived, "boot", out)
+        elif boot.dated:
+            self._date(boot, reading, up, out)
+        else:
+            self._wait(state, reading, out)
 
     def _arrival(self, state: DeviceClock, reading: Reading, out: Ports) -> None:
         """Rule 3; two in one millisecond are 1 ms apart."""
@@ -236,6 +263,9 @@ class Clock(Keyed[DeviceClock, _Shared]):
         if boot.dated:
             self._date(boot, reading, up, out)
             return
+        self._wait(state, reading, out)
+
+    def _wait(self, state: DeviceClock, reading: Reading, out: Ports) -> None:
         state.pending.append(reading)
         self.shared.waiting[reading.device_id] = None
         if len(state.pending) >= _MOST_PENDING:
@@ -249,9 +279,9 @@ class Clock(Keyed[DeviceClock, _Shared]):
         """Fix the start of the boot and date what waited for it.
 
         order : of what released them; a dead letter among them is as new as that, or the store would take it for
-                one that it has counted already.
+                one that it has counted already. Its index is none that a letter of that frame itself has.
         """
-        refused = len(out["dead"])
+        dead, refused = out["dead"], len(out["dead"])
         pending, state.pending = state.pending, []
         self.shared.waiting.pop(device_id, None)
         if state.boot is None:
@@ -259,10 +289,16 @@ class Clock(Keyed[DeviceClock, _Shared]):
         state.boot.dated = True
         for reading in pending:
             self._date(state.boot, reading, uptime(reading) or 0, out)
-        for index, letter in enumerate(out["dead"][refused:]):
-            out["dead"][refused + index] = msgspec.structs.replace(
-                letter, order=order + min(index, ORDER_STEP - 1)
-            )
+        for index, letter in enumerate(dead[refused:], start=refused):
+            if type(letter) is DeadLetter:
+                dead[index] = msgspec.structs.replace(letter, order=self._released_order(order // ORDER_STEP))
+
+    def _released_order(self, seq: int) -> int:
+        """Give the next id of a letter among what a frame released, whichever device's."""
+        before, count = self._released
+        count = count + 1 if seq == before else 0
+        self._released = seq, count
+        return seq * ORDER_STEP + min(FIRST_RELEASED + count, FIRST_ROW - 1)
 
     def _date(self, boot: Boot, reading: Reading, up: int, out: Ports) -> None:
         self._emit(reading, boot.start + up, "boot", out)
@@ -283,8 +319,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
         if at < oldest:
             days = self.shared.raw_retention_ms // 86_400_000
             detail = f"the reading is older than the {days} days that raw readings are kept; import it instead"
-            letter: DeadLetter = dead_reading(reading, "older_than_retention", detail)
-            out["dead"].append(letter)
+            out["dead"].append(dead_reading(reading, "older_than_retention", detail))
             return
         reading.at, reading.clock = at, clock
         out["dated"].append(reading)

@@ -2,14 +2,16 @@
 
 In     Frame (messages), Tick, Command, Start
 Out    items  Reading, Status, DeviceAlert, and the other kinds as they came
-       dead   DeadLetter bad_topic, bad_device_id, too_large, not_json, not_an_object, empty, device_mismatch,
+       dead   LetterChange of a letter that is refused again;
+              DeadLetter bad_topic, bad_device_id, too_large, not_json, not_an_object, empty, device_mismatch,
               too_many_readings, bad_status, bad_alert, internal (a mistake of ours that the message met)
-       rows   CommandOutcome of a command nobody knows
-State  ids of the newest commands, so that a repeated one has one effect
+       rows   CommandOutcome of a command nobody knows, LetterChange of a letter that is closed here
+State  ids of the newest commands, so that a repeated one has one effect; letters they were about (letters.py)
 """
 
 import json
 import logging
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,8 +21,10 @@ from flows.model.command import Command, refused
 from flows.model.dead_letter import KEPT_BYTES, DeadLetter
 from flows.model.device import DEVICE_ID
 from flows.model.frame import Frame
-from flows.model.quantities import QUANTITIES
+from flows.model.quantities import Quantity
 from flows.model.reading import EARLIEST_MS, FUTURE_MS, ORDER_STEP, DeviceAlert, Reading, Status, finite
+from flows.nodes import letters
+from flows.nodes.payload import LEVEL_NAMES, TREE, Tree, decode_payload, is_plain, levels_of
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 
 MAX_READINGS = 5_000
@@ -29,27 +33,12 @@ KNOWN_COMMANDS = ("alert_ack", "device_put", "device_forget")
 _REMEMBERED_COMMANDS = 1_000
 _ONLINE = {"true": True, "1": True, "online": True, "false": False, "0": False, "offline": False}
 _LEVELS: tuple[Level, ...] = ("warning", "critical")
-_LEVEL_NAMES = ("voltage", "compressor_temp", "pressure_high", "pressure_low", "current")
+_TOPICS = 32_768
 
 log = logging.getLogger("heatpump.decode")
 
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _decode = msgspec.json.Decoder().decode
-
-
-def _paths() -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for quantity in QUANTITIES:
-        if quantity.path:
-            *groups, key = quantity.path
-            branch: dict[str, Any] = tree
-            for group in groups:
-                branch = branch.setdefault(group, {})
-            branch[key] = quantity.name
-    return tree
-
-
-_PATHS = _paths()
 
 
 class Refused(Exception):
@@ -60,42 +49,56 @@ class Refused(Exception):
         self.reason, self.detail = reason, detail
 
 
-def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame) -> Reading:
-    """Read one JSON object; values are as sent, of any type (validate judges them).
+def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame, plain: bool) -> Reading:
+    """Read one JSON object; values are as sent, of any type, or all valid and `checked`.
 
+    plain : see `is_plain`.
     Raises Refused: not_json, not_an_object, empty, device_mismatch.
     """
-    try:
-        payload = _object(_decode(raw))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        payload = _object(_parse_leniently(raw))
-        raw = msgspec.json.encode(payload)
-    if not payload:
-        raise Refused("empty", "the reading has no fields")
-    named = payload.get("device")
+    found = decode_payload(raw) if plain else None
+    if found is not None:
+        payload, values = found
+        named, timestamp, boot_id, number = payload.device, payload.timestamp, payload.boot_id, payload.seq
+        version = payload.firmware_version if payload.version is None else payload.version
+        levels, valid = levels_of(payload), payload.valid
+    else:
+        raw, fields = _fields(raw)
+        values = {}
+        _collect(fields, TREE, values)
+        named, timestamp, boot_id, number, version, alerts, valid = map(
+            fields.get, ("device", "timestamp", "boot_id", "seq", "version", "alerts", "valid")
+        )
+        version = fields.get("firmware_version") if version is None else version
+        levels = _levels(alerts) if isinstance(alerts, dict) else {}
     if named is not None and named != device_id:
         raise Refused("device_mismatch", f"the payload names device {named!r:.80}, the topic {device_id!r}")
-    values: dict[str, Any] = {}
-    _collect(payload, _PATHS, values)
-    invalid, levels = payload.get("valid"), payload.get("alerts")
-    boot_id, number = payload.get("boot_id"), payload.get("seq")
-    version = payload.get("version")
-    if version is None:
-        version = payload.get("firmware_version")
     return Reading(
         device_id,
         order,
         frame.arrived,
         values,
-        timestamp=finite(payload.get("timestamp")),
+        timestamp=finite(timestamp),
         boot_id=f"{boot_id}"[:64] if isinstance(boot_id, str) or finite(boot_id) is not None else None,
         number=number if type(number) is int and 0 <= number < 2**53 else None,
         version=version[:64] if isinstance(version, str) else None,
-        levels=_levels(levels) if isinstance(levels, dict) else {},
-        invalid=tuple(name for name, ok in invalid.items() if ok is False) if isinstance(invalid, dict) else (),
+        levels=levels,
+        invalid=tuple([name for name, ok in valid.items() if ok is False]) if isinstance(valid, dict) else (),
         retained=frame.retain,
         raw=raw,
+        checked=found is not None,
     )
+
+
+def _fields(raw: bytes) -> tuple[bytes, dict[str, Any]]:
+    """Read any JSON object: its text, without what no JSON may hold, and its fields."""
+    try:
+        fields = _object(_decode(raw))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        fields = _object(_parse_leniently(raw))
+        raw = msgspec.json.encode(fields)
+    if not fields:
+        raise Refused("empty", "the reading has no fields")
+    return raw, fields
 
 
 def _object(payload: Any) -> dict[str, Any]:
@@ -124,23 +127,23 @@ def _cleaned(value: Any) -> Any:
     return value if value is None or isinstance(value, bool) or finite(value) is not None else None
 
 
-def _collect(payload: dict[str, Any], paths: dict[str, Any], values: dict[str, Any]) -> None:
-    for key, path in paths.items():
+def _collect(payload: dict[str, Any], tree: Tree, values: dict[str, Any]) -> None:
+    for key, part in tree.items():
         value = payload.get(key)
         if value is None:
             continue
-        if isinstance(path, str):
-            values[path] = value
+        if isinstance(part, Quantity):
+            values[part.name] = value
         elif isinstance(value, dict):
-            _collect(value, path, values)
+            _collect(value, part, values)
 
 
 def _levels(levels: dict[str, Any]) -> dict[str, int]:
-    found = ((name, levels.get(name)) for name in _LEVEL_NAMES)
+    found = ((name, levels.get(name)) for name in LEVEL_NAMES)
     return {name: int(level) for name, level in found if isinstance(level, int | float) and level in (0, 1, 2)}
 
 
-def parse_readings(frame: Frame, device_id: str) -> list[tuple[int, bytes]]:
+def parse_readings(frame: Frame) -> list[tuple[int, bytes]]:
     """Split a data message into its readings: (order, JSON bytes) each, oldest first.
 
     Raises Refused: not_json, empty, too_many_readings.
@@ -160,6 +163,16 @@ def parse_readings(frame: Frame, device_id: str) -> list[tuple[int, bytes]]:
     if len(parts) > MAX_READINGS:
         raise Refused("too_many_readings", f"more than {MAX_READINGS} readings in one message")
     return [(first + index, part) for index, part in enumerate(parts)]
+
+
+@lru_cache(_TOPICS)
+def split_topic(topic: str) -> tuple[str, str, str]:
+    """Split a topic: the device's id, "" if it is none; data, alerts, status or ""; the name of a status."""
+    root, _, rest = topic.partition("/")
+    device_id, _, kind = rest.partition("/")
+    name, _, detail = kind.partition("/")
+    kind = name if kind in ("data", "alerts") or (name == "status" and detail) else ""
+    return device_id if DEVICE_ID.fullmatch(device_id) else "", kind if root == "heatpump" else "", detail
 
 
 def parse_status(frame: Frame, device_id: str, name: str) -> Status:
@@ -210,9 +223,10 @@ class _None(msgspec.Struct):
 
 
 class _Shared(msgspec.Struct):
-    """commands: ids of the newest, oldest first."""
+    """commands: ids of the newest, oldest first. letters: what those on dead letters had seen, see letters.py."""
 
     commands: dict[str, None] = {}
+    letters: dict[int, int] = {}
 
 
 class Decode(Keyed[_None, _Shared]):
@@ -228,18 +242,16 @@ class Decode(Keyed[_None, _Shared]):
             if type(item) is Frame:
                 self._message(item, passed, dead)
             elif type(item) is Command:
-                self._command(item, passed, out["rows"])
+                self._command(item, passed, out)
             else:
                 passed.append(item)
 
     def _message(self, frame: Frame, passed: list[Any], dead: list[DeadLetter]) -> None:
-        root, _, rest = frame.topic.partition("/")
-        device_id, _, kind = rest.partition("/")
-        name, _, detail = kind.partition("/")
+        device_id, kind, detail = split_topic(frame.topic)
         try:
-            if root != "heatpump" or not (kind in ("data", "alerts") or (name == "status" and detail)):
+            if not kind:
                 raise Refused("bad_topic", "the topic is none of heatpump/{id}/data, status/…, alerts")
-            if not DEVICE_ID.fullmatch(device_id):
+            if not device_id:
                 raise Refused("bad_device_id", "a device id is 1 to 64 letters, digits, _ . -")
             if frame.original_bytes:
                 raise Refused("too_large", f"{frame.original_bytes} bytes; a message may have 256 kB at most")
@@ -252,19 +264,19 @@ class Decode(Keyed[_None, _Shared]):
         except Exception as error:
             if kind == "data":
                 self.counts.update(("received", "dead readings"))
-            known = device_id if DEVICE_ID.fullmatch(device_id) else ""
-            dead.append(_letter(frame, known, frame.seq * ORDER_STEP, _why(error), frame.payload))
+            dead.append(_letter(frame, device_id, frame.seq * ORDER_STEP, _why(error), frame.payload))
 
     def _data(self, frame: Frame, device_id: str, passed: list[Any], dead: list[DeadLetter]) -> None:
-        for order, raw in parse_readings(frame, device_id):
+        parts, plain = parse_readings(frame), is_plain(frame.payload)
+        for order, raw in parts:
             try:
-                passed.append(parse_reading(raw, device_id, order, frame))
+                passed.append(parse_reading(raw, device_id, order, frame, plain))
             except Exception as error:
                 dead.append(_letter(frame, device_id, order, _why(error), raw))
                 self.counts["dead readings"] += 1
-            self.counts["received"] += 1
+        self.counts["received"] += len(parts)
 
-    def _command(self, command: Command, passed: list[Any], rows: list[Any]) -> None:
+    def _command(self, command: Command, passed: list[Any], out: Ports) -> None:
         seen = self.shared.commands
         if command.id in seen:
             self.counts["repeated commands"] += 1
@@ -274,8 +286,10 @@ class Decode(Keyed[_None, _Shared]):
             del seen[next(iter(seen))]
         if command.name in KNOWN_COMMANDS:
             passed.append(command)
+        elif command.name in letters.LETTER_COMMANDS:
+            letters.carry_out(command, self.shared.letters, self._message, out)
         else:
-            rows.append(refused(command, f"no command is called {command.name!r:.60}"))
+            out["rows"].append(refused(command, f"no command is called {command.name!r:.60}"))
 
 
 def _why(error: Exception) -> Refused:

@@ -1,9 +1,9 @@
 """device: keep the register of devices, and say daily what retention no longer covers.
 
-In     Reading, Status, Tick, Start, Command
+In     Reading, Status, Tick, Start, Command, History
 Out    items  the same, commands on devices replaced by MetadataChanged or Forgotten
        rows   DeviceRow (at first sight, at a change, and at most once a tick for last_seen), Forget, Retain,
-              CommandOutcome
+              CommandOutcome; LetterChange of a dead letter whose reading goes on to be stored, or cannot be
 State  per device: attributes, online, metadata; shared: retentions, the day retention has reached, its work list
 
 A device's commands follow its messages in the pipe, so a correction takes effect between two readings.
@@ -25,10 +25,13 @@ from flows.model.device import (
     with_metadata,
 )
 from flows.model.frame import Start, Tick
+from flows.model.history import History
 from flows.model.reading import ORDER_STEP, Reading, Status
 from flows.model.rows import DeviceRow, Forget, Retain
 from flows.model.times import DAY_MS
+from flows.nodes.letters import settled
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
+from flows.nodes.validate import dead_reading
 
 MOST_DAYS_A_DAY = 2
 """A server clock that jumps ahead must not empty the store."""
@@ -81,6 +84,9 @@ class Register(Keyed[DeviceState, _Shared]):
         passed, rows = out["items"], out["rows"]
         for item in items:
             kind = type(item)
+            if kind is Reading and item.retry is not None and self._is_too_late(item, rows):
+                self.counts["dropped"] += 1
+                continue
             if kind in (Reading, Status) and self._is_forgotten(item):
                 self.counts["dropped" if kind is Reading else "forgotten status"] += 1
                 continue
@@ -90,6 +96,8 @@ class Register(Keyed[DeviceState, _Shared]):
                 self._status(item, rows)
             elif kind is Tick:
                 self._tick(item, rows)
+            elif kind is History:
+                self._history(item, rows)
             elif kind is Start:
                 self.shared.raw_retention_ms = item.raw_retention_ms
                 self.shared.minute_retention_ms = item.minute_retention_ms
@@ -106,6 +114,18 @@ class Register(Keyed[DeviceState, _Shared]):
             del forgotten[item.device_id]
         return item.device_id in forgotten
 
+    def _is_too_late(self, reading: Reading, rows: list[Any]) -> bool:
+        """Say what became of a letter that is tried again; True where the store would not keep its reading."""
+        if reading.device_id in self.shared.forgotten:
+            rows.append(dead_reading(reading, "forgotten", "the device was forgotten and has not spoken since"))
+        elif reading.at < self.shared.retained:
+            detail = "the reading is older than what is kept raw by now; import it instead"
+            rows.append(dead_reading(reading, "older_than_retention", detail))
+        else:
+            rows.extend(settled(reading))
+            return False
+        return True
+
     def _reading(self, reading: Reading, rows: list[Any]) -> None:
         known = reading.device_id in self.devices
         state = self.state_of(reading.device_id)
@@ -118,6 +138,12 @@ class Register(Keyed[DeviceState, _Shared]):
             self.shared.spoke[reading.device_id] = None
         if reading.version is not None:
             self._attribute(reading, "version", reading.version, rows)
+
+    def _history(self, history: History, rows: list[Any]) -> None:
+        """Know a device of which there is only history: it is listed, and retention covers it."""
+        if history.device_id not in self.devices:
+            self.state_of(history.device_id)
+            rows.append(DeviceRow(history.device_id, history.order))
 
     def _attribute(self, item: Reading | Status, name: str, value: str, rows: list[Any]) -> None:
         attributes = self.devices[item.device_id].attributes

@@ -2,8 +2,11 @@
 
 In     Reading
 Out    ok    Reading, implausible fields removed; the other kinds as they came
-       dead  DeadLetter "empty" where nothing is left
+       dead  DeadLetter "empty" where nothing is left, LetterChange where that was a letter before
 State  none
+
+A payload that is well-formed in every field was held against the table while `decode` parsed it (payload.py, and
+says so by `checked`): where no span is overridden and the device calls no field invalid, it passes.
 """
 
 from collections import Counter
@@ -12,7 +15,7 @@ from typing import Any
 import msgspec
 
 from flows.errors import ConfigError
-from flows.model.dead_letter import KEPT_BYTES, DeadLetter
+from flows.model.dead_letter import KEPT_BYTES, DeadLetter, LetterChange, refused_again
 from flows.model.quantities import BY_NAME, COUNTERS, FLAGS, QUANTITIES
 from flows.model.reading import Reading, Value, finite
 from flows.nodes.ports import Node, Ports, Snapshot, Stateless
@@ -43,7 +46,9 @@ def all_spans(params: Params) -> dict[str, tuple[float, float]]:
     return spans
 
 
-def check(reading: Reading, spans: dict[str, tuple[float, float]], removed: Counter[str]) -> Reading | DeadLetter:
+def check(
+    reading: Reading, spans: dict[str, tuple[float, float]], removed: Counter[str]
+) -> Reading | DeadLetter | LetterChange:
     """Decide one reading; why fields were removed is added to `removed`."""
     kept: dict[str, Value] = {}
     for name, value in reading.values.items():
@@ -72,8 +77,11 @@ def check(reading: Reading, spans: dict[str, tuple[float, float]], removed: Coun
     return reading
 
 
-def dead_reading(reading: Reading, reason: str, detail: str) -> DeadLetter:
-    """Refuse a reading."""
+def dead_reading(reading: Reading, reason: str, detail: str) -> DeadLetter | LetterChange:
+    """Refuse a reading; one that comes from a dead letter is that letter again."""
+    retry = reading.retry
+    if retry is not None and retry.letter_id is not None:
+        return refused_again(retry, retry.letter_id, reason, detail)
     topic, raw = f"heatpump/{reading.device_id}/data", reading.raw
     return DeadLetter(
         reading.order, reading.device_id, topic, reading.arrived, reason, detail, raw[:KEPT_BYTES], len(raw)
@@ -86,14 +94,18 @@ class Validate(Stateless):
     def __init__(self, params: Params, _snapshot: Snapshot | None) -> None:
         super().__init__()
         self._spans = all_spans(params)
+        self._of_the_table = not params.spans
 
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Check every reading; pass the rest on."""
         ok, dead = out["ok"], out["dead"]
         for item in items:
             if type(item) is Reading:
+                if item.checked and self._of_the_table and not item.invalid:
+                    ok.append(item)
+                    continue
                 item = check(item, self._spans, self.counts)
-                (dead if type(item) is DeadLetter else ok).append(item)
+                (ok if type(item) is Reading else dead).append(item)
             else:
                 ok.append(item)
 

@@ -1,16 +1,20 @@
-"""dead_letters: what was refused, and why."""
+"""dead_letters: what was refused, why, and what became of it; and what a command on a letter carries."""
 
 import base64
 
 import msgspec
 
 from flows.errors import NotFound
+from flows.model.dead_letter import LetterState
 from flows.model.times import iso
 from flows.store.protocol import StoredDeadLetter, StoreReader
 
+MOST_TOPIC = 1_000
+"""Characters of a topic that a command carries: no longer one is valid, whatever follows."""
+
 
 class DeadLetterLine(msgspec.Struct, frozen=True):
-    """One refused message without its body. size: of the original. [bytes]"""
+    """One refused message without its body; see StoredDeadLetter. size: of the original. [bytes]"""
 
     id: int
     device_id: str
@@ -19,6 +23,13 @@ class DeadLetterLine(msgspec.Struct, frozen=True):
     reason: str
     detail: str
     size: int
+    state: LetterState
+    attempts: int
+    tried_at: str | None
+    last_reason: str
+    last_detail: str
+    resolved_by: str
+    resolved_at: str | None
 
 
 class DeadLetterAnswer(DeadLetterLine, frozen=True):
@@ -38,24 +49,41 @@ class RefusedInHour(msgspec.Struct, frozen=True):
 
 
 def dead_letters(
-    reader: StoreReader, device_id: str | None, reason: str | None, before: int | None, limit: int
+    reader: StoreReader,
+    device_id: str | None,
+    reason: str | None,
+    before: int | None,
+    limit: int,
+    state: LetterState | None = "open",
 ) -> tuple[list[DeadLetterLine], int | None]:
-    """List dead letters, newest first, and the `before` of the next page, None on the last."""
-    found = reader.dead_letters(device_id, reason, before, limit + 1)
+    """List dead letters (state None: any), newest first, and the `before` of the next page, None on the last."""
+    found = reader.dead_letters(device_id, reason, before, limit + 1, state)
     page = found[:limit]
     return [_line(letter) for letter in page], page[-1].id if len(found) > limit else None
 
 
 def dead_letter(reader: StoreReader, letter_id: int) -> DeadLetterAnswer:
     """Get one with its body. Raises NotFound."""
-    letter = reader.dead_letter(letter_id)
-    if letter is None:
-        raise NotFound(f"dead letter {letter_id} is not known; it may be older than their retention")
+    letter = _known(reader, letter_id)
     try:
         encoding, payload = "utf-8", letter.body.decode()
     except UnicodeDecodeError:
         encoding, payload = "base64", base64.b64encode(letter.body).decode()
     return DeadLetterAnswer(**msgspec.structs.asdict(_line(letter)), encoding=encoding, payload=payload)
+
+
+def command_body(reader: StoreReader, letter_id: int) -> dict[str, object]:
+    """Give a command on a letter what the flow needs of it: its nodes read no store. Raises NotFound."""
+    letter = _known(reader, letter_id)
+    seen = {
+        "state": letter.state,
+        "attempts": letter.attempts,
+        "topic": letter.topic[:MOST_TOPIC],
+        "arrived": letter.arrived,
+        "payload": base64.b64encode(letter.body).decode() if letter.state == "open" else "",
+        "size": letter.size,
+    }
+    return {"letter_id": letter_id, "seen": seen}
 
 
 def refused_by_hour(reader: StoreReader, device_id: str | None, start: int, end: int) -> list[RefusedInHour]:
@@ -64,7 +92,27 @@ def refused_by_hour(reader: StoreReader, device_id: str | None, start: int, end:
     return [RefusedInHour(count.device_id, count.reason, iso(count.hour), count.count) for count in counts]
 
 
+def _known(reader: StoreReader, letter_id: int) -> StoredDeadLetter:
+    letter = reader.dead_letter(letter_id)
+    if letter is None:
+        raise NotFound(f"dead letter {letter_id} is not known; it may be older than their retention")
+    return letter
+
+
 def _line(letter: StoredDeadLetter) -> DeadLetterLine:
     return DeadLetterLine(
-        letter.id, letter.device_id, letter.topic, iso(letter.arrived), letter.reason, letter.detail, letter.size
+        letter.id,
+        letter.device_id,
+        letter.topic,
+        iso(letter.arrived),
+        letter.reason,
+        letter.detail,
+        letter.size,
+        letter.state,
+        letter.attempts,
+        iso(letter.tried_at) if letter.tried_at is not None else None,
+        letter.last_reason,
+        letter.last_detail,
+        letter.resolved_by,
+        iso(letter.resolved_at) if letter.resolved_at is not None else None,
     )

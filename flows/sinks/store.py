@@ -7,7 +7,8 @@ goes to a file beside the store.
 
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from flows.build import Piece
 from flows.errors import RetryableStoreError, RowRefused, StoreError
 from flows.meter import Meter
-from flows.model.dead_letter import KEPT_BYTES, DeadLetter
-from flows.model.rows import StoreItem
+from flows.model.command import CommandOutcome
+from flows.model.dead_letter import FIRST_ROW, KEPT_BYTES, DeadLetter, LetterChange, not_stored
+from flows.model.reading import ORDER_STEP
+from flows.model.rows import RawRow, StoreItem
 from flows.store.protocol import Fence, StoreWriter
 
 log = logging.getLogger("heatpump.store")
@@ -87,36 +90,64 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
 
     def _write(self, seq: int, items: list[StoreItem]) -> None:
         if items:
-            self._apply(items)
+            try:
+                self._patiently(lambda: self._writer.apply(items))
+            except RowRefused:
+                self._salvage(items)
         for item in items:
             self._meter.stored_rows[type(item).__name__] += 1
         self._progress.stored = seq
 
-    def _apply(self, items: list[StoreItem]) -> None:
-        """Write items; where the store refuses them for good, halve them down to the culprit."""
+    def _salvage(self, items: list[StoreItem]) -> None:
+        """Write what the store takes, then letters of what it does not, and what became of letters tried again."""
+        changes = {item.order: item for item in items if isinstance(item, LetterChange)}
+        others = [item for item in items if not isinstance(item, LetterChange)]
+        rows = []
+        for item, why in self._apply(sorted(others, key=_order)):
+            change = changes.get(item.order) if isinstance(item, RawRow) else None
+            if change is None:
+                rows.append((item, why))
+            else:
+                changes[change.order] = not_stored(change, "store_refused", why)
+        for item, why in self._apply([*changes.values(), *self._letters(rows)]):
+            self._keep_in_file(item, why)
+
+    def _apply(self, items: list[StoreItem]) -> Iterator[tuple[StoreItem, str]]:
+        """Write items, halving what the store refuses for good down to the culprits; yields these, and why."""
         try:
-            self._patiently(lambda: self._writer.apply(items))
+            if items:
+                self._patiently(lambda: self._writer.apply(items))
         except RowRefused as error:
             if len(items) == 1:
-                self._bury(items[0], str(error))
+                log.error("the store refuses a %s: %s", type(items[0]).__name__, error)
+                yield items[0], str(error)
                 return
             half = len(items) // 2
-            self._apply(items[:half])
-            self._apply(items[half:])
+            yield from self._apply(items[:half])
+            yield from self._apply(items[half:])
 
-    def _bury(self, item: StoreItem, why: str) -> None:
-        log.error("the store refuses a %s: %s", type(item).__name__, why)
-        if isinstance(item, DeadLetter):
-            with self._refused.open("ab") as file:
-                file.write(msgspec.json.encode({"why": why, "item": item}) + b"\n")
-            return
-        data = msgspec.json.encode(item)
-        order = getattr(item, "order", 0)
-        device_id = getattr(item, "device_id", "")
-        letter = DeadLetter(
-            order, device_id, "", self._progress.arrived, "store_refused", why, data[:KEPT_BYTES], len(data)
-        )
-        self._apply([letter])
+    def _letters(self, refused: list[tuple[StoreItem, str]]) -> list[StoreItem]:
+        """Make letters of refused rows. The rows of a frame always come together, so their number makes the id."""
+        letters: list[StoreItem] = []
+        taken: Counter[int] = Counter()
+        for item, why in refused:
+            seq = _order(item) // ORDER_STEP
+            order = seq * ORDER_STEP + FIRST_ROW + taken[seq]
+            taken[seq] += 1
+            if isinstance(item, DeadLetter | LetterChange) or order >= (seq + 1) * ORDER_STEP:
+                self._keep_in_file(item, why)
+                continue
+            data = msgspec.json.encode(item)
+            device_id = getattr(item, "device_id", "")
+            arrived = getattr(item, "arrived", self._progress.arrived)
+            letters.append(
+                DeadLetter(order, device_id, "", arrived, "store_refused", why, data[:KEPT_BYTES], len(data))
+            )
+        return letters
+
+    def _keep_in_file(self, item: StoreItem, why: str) -> None:
+        with self._refused.open("ab") as file:
+            file.write(msgspec.json.encode({"why": why, "item": item}) + b"\n")
 
     def _patiently(self, write: Callable[[], Any]) -> None:
         """Try until the store takes it. Raises StoreError when asked to stop: the journal has it all."""
@@ -142,3 +173,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             if self._progress.stop:
                 raise StoreError("stopped while the store was away; the journal keeps what was not stored")
             time.sleep(0.02)
+
+
+def _order(item: StoreItem) -> int:
+    return item.seq * ORDER_STEP if isinstance(item, CommandOutcome) else item.order

@@ -6,6 +6,7 @@ import msgspec
 
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
+from flows.model.dead_letter import LetterState
 from flows.model.device import DeviceMetadata
 from flows.model.reading import Clock, Value
 from flows.model.rollup import Resolution, RollupRow
@@ -68,7 +69,14 @@ class StoredAlert(msgspec.Struct, frozen=True):
 class StoredDeadLetter(msgspec.Struct, frozen=True):
     """A refused message, one of the first KEPT_PER_HOUR of its device, reason and hour; the rest are only counted.
 
-    id : its order. body: at most KEPT_BYTES of the original. arrived: [ms since 1970, UTC]. size: [bytes]
+    id          : its order.
+    arrived     : [ms since 1970, UTC], as tried_at and resolved_at.
+    reason      : of the first refusal, by which it is counted and filtered.
+    body        : at most KEPT_BYTES of the original.
+    size        : of the original. [bytes]
+    attempts    : how often it was retried; tried_at: when last.
+    last_reason : with last_detail why it was refused again, "" if it never was.
+    resolved_by : who retried it with success or dropped it, "" while it is open.
     """
 
     id: int
@@ -79,6 +87,13 @@ class StoredDeadLetter(msgspec.Struct, frozen=True):
     detail: str
     body: bytes
     size: int
+    state: LetterState = "open"
+    attempts: int = 0
+    tried_at: int | None = None
+    last_reason: str = ""
+    last_detail: str = ""
+    resolved_by: str = ""
+    resolved_at: int | None = None
 
 
 class DeadLetterCount(msgspec.Struct, frozen=True):
@@ -113,9 +128,10 @@ class StoreWriter(Protocol):
         """Write one batch whole or not at all; rows whose order is not newer than the stored one are ignored.
 
         Items are applied in this order whatever theirs: Forget, DeviceRow, RawRow, LatestRow, RollupRow,
-        Refold, Compose, Transition, DeadLetter, CommandOutcome, Retain. What depends on what came before or
-        after it does not depend on how the journal was cut into batches: a Forget takes everything of its device
-        up to its order, also what comes later; Retain and a rederiving Refold see what has an order up to theirs.
+        Refold, Compose, Transition, DeadLetter, LetterChange, CommandOutcome, Retain. What depends on what came
+        before or after it does not depend on how the journal was cut into batches: a Forget takes everything of
+        its device up to its order, also what comes later; Retain and a rederiving Refold see what has an order up
+        to theirs.
         Raises RetryableStoreError, RowRefused (one of the rows can never be stored), StoreError: nothing was
         written then.
         """
@@ -176,9 +192,14 @@ class StoreReader(Protocol):
         """One alert, or None."""
 
     def dead_letters(
-        self, device_id: str | None, reason: str | None, before: int | None, limit: int
+        self,
+        device_id: str | None,
+        reason: str | None,
+        before: int | None,
+        limit: int,
+        state: LetterState | None = "open",
     ) -> list[StoredDeadLetter]:
-        """Dead letters with id < before, newest first."""
+        """Dead letters with id < before, newest first; state: None for any."""
 
     def dead_letter(self, letter_id: int) -> StoredDeadLetter | None:
         """One dead letter, or None."""

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.model.dead_letter import FIRST_RELEASED
 from flows.model.frame import Start, Tick
 from flows.model.reading import ORDER_STEP, Reading
 from flows.nodes.clock import NODE
@@ -201,8 +202,13 @@ def test_a_short_counter_that_begins_anew_is_no_duplicate(run_node, a_reading):
 
 
 def test_a_dead_letter_of_a_reading_that_waited_is_as_new_as_what_released_it(run_node, a_reading):
-    out = run_node(NODE, [a_reading(seq=1, temp_inlet=85.0, timestamp=10_000), Tick(9, 1, NOW)])
-    assert [(letter.reason, letter.order) for letter in out.dead] == [("empty", 9 * ORDER_STEP)]
+    waiting = [a_reading(seq=n, device_id=f"site{n}", temp_inlet=85.0, timestamp=10_000) for n in (1, 2)]
+    out = run_node(NODE, [*waiting, Tick(9, 1, NOW)])
+    first = 9 * ORDER_STEP + FIRST_RELEASED
+    assert [(letter.device_id, letter.reason, letter.order) for letter in out.dead] == [
+        ("site1", "empty", first),
+        ("site2", "empty", first + 1),
+    ]
 
 
 def test_the_power_on_value_is_dropped_in_the_first_reading_of_a_boot_only_and_never_for_the_compressor(

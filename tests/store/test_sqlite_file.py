@@ -94,6 +94,7 @@ def test_a_store_of_an_older_build_is_migrated_by_the_flow_and_waited_for_by_rea
     with closing(sqlite3.connect(path)) as db:
         assert [name for (name,) in db.execute("SELECT name FROM migration ORDER BY position")] == [
             "first_tables",
+            "attempts_at_dead_letters",
             "warmer_water",
         ]
 

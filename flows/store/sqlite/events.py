@@ -4,7 +4,7 @@ from itertools import groupby
 
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
-from flows.model.dead_letter import KEPT_PER_HOUR, DeadLetter
+from flows.model.dead_letter import KEPT_PER_HOUR, DeadLetter, LetterChange
 from flows.store.sqlite.catalog import Catalog
 
 HOUR_MS = 3_600_000
@@ -77,7 +77,8 @@ def write_dead_letters(catalog: Catalog, letters: list[DeadLetter]) -> None:
             newest, count = letter.order, count + 1
             if count <= KEPT_PER_HOUR:
                 db.execute(
-                    "INSERT INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    "INSERT INTO dead_letter (ord, device_id, topic, arrived, reason, detail, body, size)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     (
                         letter.order,
                         device_id,
@@ -90,6 +91,28 @@ def write_dead_letters(catalog: Catalog, letters: list[DeadLetter]) -> None:
                     ),
                 )
         db.execute("INSERT OR REPLACE INTO dead_letter_count VALUES (?, ?, ?, ?, ?)", (*where, newest, count))
+
+
+def write_letter_changes(catalog: Catalog, changes: list[LetterChange]) -> None:
+    """Say how letters stand that commands were about, and what became of those commands.
+
+    A closed letter stays as it is; a letter that is not there (any more) does not come back.
+    """
+    for change in sorted(changes, key=lambda change: change.order):
+        done, closed = change.outcome, change.state != "open"
+        tried = change.state != "dropped"
+        catalog.db.execute(
+            "UPDATE dead_letter SET state = ?, attempts = ?, tried_at = iif(?, ?, tried_at),"
+            " last_reason = iif(?, ?, last_reason), last_detail = iif(?, ?, last_detail),"
+            " resolved_by = ?, resolved_at = ? WHERE ord = ? AND state = 'open' AND attempts <= ?",
+            (
+                *(change.state, change.attempt, tried, done.at),
+                *(not closed, change.reason, not closed, change.detail),
+                *(done.by if closed else "", done.at if closed else None),
+                *(change.letter_id, change.attempt),
+            ),
+        )
+    write_outcomes(catalog, [change.outcome for change in changes])
 
 
 def write_outcomes(catalog: Catalog, outcomes: list[CommandOutcome]) -> None:

@@ -15,7 +15,23 @@ def first_tables(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (first_tables,)
+def attempts_at_dead_letters(db: sqlite3.Connection) -> None:
+    """Remember how often a dead letter was tried again, and who closed it."""
+    columns = {
+        "state": "TEXT NOT NULL DEFAULT 'open'",
+        "attempts": "INTEGER NOT NULL DEFAULT 0",
+        "tried_at": "INTEGER",
+        "last_reason": "TEXT NOT NULL DEFAULT ''",
+        "last_detail": "TEXT NOT NULL DEFAULT ''",
+        "resolved_by": "TEXT NOT NULL DEFAULT ''",
+        "resolved_at": "INTEGER",
+    }
+    for name, type_ in columns.items():
+        db.execute(f"ALTER TABLE dead_letter ADD COLUMN {name} {type_}")
+    db.execute("CREATE INDEX dead_letter_by_state ON dead_letter (state, ord)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (first_tables, attempts_at_dead_letters)
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:

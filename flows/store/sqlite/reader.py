@@ -9,6 +9,7 @@ from threading import Lock
 
 from flows.errors import RetryableStoreError
 from flows.model.command import CommandOutcome
+from flows.model.dead_letter import LetterState
 from flows.model.rollup import Resolution, RollupRow
 from flows.store.protocol import (
     Columns,
@@ -123,12 +124,17 @@ class SqliteReader:
             return alerts.select_one(db, alert_id)
 
     def dead_letters(
-        self, device_id: str | None, reason: str | None, before: int | None, limit: int
+        self,
+        device_id: str | None,
+        reason: str | None,
+        before: int | None,
+        limit: int,
+        state: LetterState | None = "open",
     ) -> list[StoredDeadLetter]:
-        """Dead letters with id < before, newest first."""
+        """Dead letters with id < before, newest first; state: None for any."""
         bounds: list[int | str] = [END_OF_TIME if before is None else before]
         where = "ord < ?"
-        chosen = {"device_id": device_id, "reason": reason}
+        chosen = {"device_id": device_id, "reason": reason, "state": state}
         for column, value in chosen.items():
             if value is not None:
                 where, bounds = f"{where} AND {column} = ?", [*bounds, value]

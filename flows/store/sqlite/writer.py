@@ -8,13 +8,18 @@ from typing import Any
 
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
-from flows.model.dead_letter import DeadLetter
+from flows.model.dead_letter import DeadLetter, LetterChange
 from flows.model.rollup import Compose, Refold, RollupRow
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
 from flows.store.protocol import Fence
 from flows.store.sqlite.catalog import Catalog
 from flows.store.sqlite.connection import LONGEST_LOG_BYTES, connect_writer, speaking
-from flows.store.sqlite.events import write_dead_letters, write_outcomes, write_transitions
+from flows.store.sqlite.events import (
+    write_dead_letters,
+    write_letter_changes,
+    write_outcomes,
+    write_transitions,
+)
 from flows.store.sqlite.healing import heal
 from flows.store.sqlite.leaving import forget, retain
 from flows.store.sqlite.migrations import migrate
@@ -33,12 +38,13 @@ STEPS: dict[type, Callable[[Catalog, list[Any]], None]] = {
     Refold: heal,
     Transition: write_transitions,
     DeadLetter: write_dead_letters,
+    LetterChange: write_letter_changes,
     CommandOutcome: write_outcomes,
     Retain: retain,
 }
 """What is done with each kind of item, in the order in which a batch is written; Compose goes with Refold."""
 
-_KEPT = (Forget, CommandOutcome)
+_KEPT = (Forget, LetterChange, CommandOutcome)
 """What a Forget leaves alone."""
 
 
