@@ -200,7 +200,7 @@ class Recording:
                 raise JournalError(f"{path} is no recording; `heatpump record` makes one")
             self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         version = _PREAMBLE.unpack_from(self._data)[1]
-        if version > VERSION:
+        if version != VERSION:
             raise JournalError(f"{path} has format {version}, this version reads {VERSION}; run a newer version")
         self.contents: Contents | None = None
         self.blocks: list[Block] = []

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 
 from flows.cli.replay import replay
 from flows.errors import ConfigError
-from flows.journal.reader import JournalReader, describe
 from flows.model.frame import FrameKind, start_of, tick_of
 from flows.model.times import DAY_MS
+from flows.sources.played_csv import PlayedCsv
 from flows.sources.recording import readings
-from flows.sources.replay import shift_to_now, write_journal
+from flows.sources.replay import shift_to_now
 from tests.brokers import free_port
 from tests.recorded import RECORDING, ms
 
@@ -82,7 +82,9 @@ def test_over_mqtt_every_reading_arrives_in_order_between_online_and_offline(run
         str(RECORDING), "--port", str(any_broker.port), "--device-id", "daikin", "--speed", "1e9", "--keep-time"
     )
     assert result.exit_code == 0, result.output
-    assert "3931 readings from 2024-10-10T00:00:30Z to 2024-10-11T09:23:00Z sent as daikin" in result.output
+    assert (
+        "3931 readings from 2024-10-10T00:00:30.000Z to 2024-10-11T09:23:00.000Z sent as daikin" in result.output
+    )
     heard.until_offline()
     (first, online), *data, (last, offline) = heard.messages
     assert (first, online) == ("heatpump/daikin/status/online", b"true")
@@ -128,10 +130,9 @@ def test_a_recording_of_this_moment_is_not_moved_and_one_of_the_future_moves_bac
     assert shift_to_now(now + DAY_MS // 2) == -DAY_MS
 
 
-def test_the_journal_has_every_reading_arrive_at_its_event_time_with_the_seconds_between(short, tmp_path) -> None:
-    write_journal(short, "site1", tmp_path / "journal")
-    with JournalReader(tmp_path / "journal", 0) as reader:
-        frames = reader.read(100)
+def test_the_journal_has_every_reading_arrive_at_its_event_time_with_the_seconds_between(short) -> None:
+    played = PlayedCsv(short, "site1")
+    frames = list(played.frames())
     first = ms("2024-10-10T00:00:30Z")
     kinds = [(frame.kind.name, frame.arrived - first) for frame in frames]
     assert kinds == [
@@ -139,20 +140,21 @@ def test_the_journal_has_every_reading_arrive_at_its_event_time_with_the_seconds
         ("TICK", 91_000),
     ]  # fmt: skip
     assert [tick_of(frame).n for frame in frames if frame.kind is FrameKind.TICK] == [30, 90, 91]
+    assert [frame.seq for frame in frames] == [1, 2, 3, 4, 5, 6, 7]
+    assert (played.first_seq, played.last_seq) == (1, 7)
     assert start_of(frames[0]).raw_retention_ms > 50 * 365 * DAY_MS
     assert frames[1].topic == "heatpump/site1/data"
     assert json.loads(frames[1].payload)["timestamp"] == first
 
 
-def test_the_same_recording_and_device_give_the_same_journal_and_others_another(short, tmp_path) -> None:
-    def journal_id(name: str, device_id: str) -> str:
-        write_journal(short, device_id, tmp_path / name)
-        return describe(tmp_path / name).journal_id
+def test_the_same_recording_and_device_give_the_same_journal_and_others_another(short) -> None:
+    def journal_id(device_id: str) -> str:
+        return PlayedCsv(short, device_id).journal_id
 
-    assert journal_id("a", "site1") == journal_id("b", "site1") != journal_id("c", "site2")
+    one, other = journal_id("site1"), journal_id("site2")
+    assert one == journal_id("site1") != other
     short.write_text(SHORT.replace(",20,", ",21,"))
-    assert journal_id("d", "site1") != journal_id("e", "site2") != journal_id("f", "site1")
-    assert journal_id("g", "site1") != describe(tmp_path / "a").journal_id
+    assert len({one, other, journal_id("site1"), journal_id("site2")}) == 4
 
 
 def test_a_broker_that_is_away_is_named(run, short) -> None:
