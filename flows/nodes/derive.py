@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged, metadata_at
+from flows.model.device import DEFAULT_METADATA, DeviceMetadata, Forgotten, MetadataChanged, metadata_at
 from flows.model.reading import Reading
 from flows.model.rows import RawRow
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
@@ -44,14 +44,14 @@ class Derive(Keyed[_State, _Shared]):
         for item in items:
             kind = type(item)
             if kind is Reading:
-                state = self.devices.get(item.device_id)
-                values = item.values
+                device_id, at, values = item.device_id, item.at, item.values
+                state = self.devices.get(device_id)
                 sums = phase_sums(values)
-                values.update(sums)
-                values.update(derived_values(values, metadata_at(state.metadata if state else [], item.at)))
-                rows.append(
-                    RawRow(item.device_id, item.at, item.order, item.arrived, item.clock, values, tuple(sums))
-                )
+                if sums:
+                    values.update(sums)
+                metadata = metadata_at(state.metadata, at) if state is not None else DEFAULT_METADATA
+                values.update(derived_values(values, metadata))
+                rows.append(RawRow(device_id, at, item.order, item.arrived, item.clock, values, tuple(sums)))
                 live.append(item)
             elif kind is MetadataChanged:
                 self.state_of(item.device_id).metadata = item.history

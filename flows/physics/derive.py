@@ -18,6 +18,8 @@ from flows.physics.refrigerant import absolute_psi, dew_temperature, dew_tempera
 DERIVED_NAMES = tuple(q.name for q in QUANTITIES if q.origin == "derived")
 DERIVED = frozenset(DERIVED_NAMES)
 PHASES = ("phase1", "phase2", "phase3")
+_POWERS = tuple(f"{phase}_power" for phase in PHASES)
+_COUNTERS = tuple(f"{phase}_energy" for phase in PHASES)
 
 
 def payload_values(values: dict[str, Value]) -> dict[str, Value]:
@@ -32,12 +34,12 @@ def phase_sums(values: dict[str, Value]) -> dict[str, float]:
     """
     sums: dict[str, float] = {}
     if "power" not in values:
-        powers = [float(values[f"{phase}_power"]) for phase in PHASES if f"{phase}_power" in values]
+        powers = [float(values[name]) for name in _POWERS if name in values]
         if powers:
             sums["power"] = sum(powers)
     if "electric_energy" not in values:
-        counters = [float(values[f"{phase}_energy"]) for phase in PHASES if f"{phase}_energy" in values]
-        if len(counters) == len(PHASES):
+        counters = [float(values[name]) for name in _COUNTERS if name in values]
+        if len(counters) == len(_COUNTERS):
             sums["electric_energy"] = sum(counters)
     return sums
 
@@ -50,43 +52,45 @@ def derived_values(values: dict[str, Value], metadata: DeviceMetadata) -> dict[s
     Gives delta_t [K], heat_power [W], carnot_cop, t_sat_low, t_sat_high [°C], pressure_ratio,
     discharge_superheat, evaporator_approach, condenser_approach [K].
     """
+    get = values.get
     out: dict[str, Value] = {}
-    inlet, outlet, ambient = values.get("temp_inlet"), values.get("temp_outlet"), values.get("temp_ambient")
-    if outlet is not None and inlet is not None:
-        out["delta_t"] = outlet - inlet
-        flow_rate = values.get("flow_rate")
-        if flow_rate is not None:
-            out["heat_power"] = heat_power(flow_rate, outlet, inlet, heat_capacity(metadata.glycol_percent))
-    if outlet is not None and ambient is not None:
-        ideal = carnot_cop(outlet, ambient)
-        if ideal is not None:
-            out["carnot_cop"] = ideal
-    _add_refrigerant(out, values, metadata)
-    return out
-
-
-def _add_refrigerant(out: dict[str, Value], values: dict[str, Value], metadata: DeviceMetadata) -> None:
-    high, low = values.get("pressure_high"), values.get("pressure_low")
+    inlet, outlet, ambient = get("temp_inlet"), get("temp_outlet"), get("temp_ambient")
+    if outlet is not None:
+        if inlet is not None:
+            out["delta_t"] = outlet - inlet
+            flow_rate = get("flow_rate")
+            if flow_rate is not None:
+                out["heat_power"] = heat_power(flow_rate, outlet, inlet, heat_capacity(metadata.glycol_percent))
+        if ambient is not None:
+            ideal = carnot_cop(outlet, ambient)
+            if ideal is not None:
+                out["carnot_cop"] = ideal
+    high, low = get("pressure_high"), get("pressure_low")
     high = absolute_psi(high, metadata.pressure_absolute) if high is not None else None
     low = absolute_psi(low, metadata.pressure_absolute) if low is not None else None
     if high is not None and low is not None and low > 0.0:
         out["pressure_ratio"] = high / low
-    if not metadata.refrigerant:
-        return
-    if low is not None:
-        t_sat_low = dew_temperature(low, metadata.refrigerant)
-        if t_sat_low is not None:
-            out["t_sat_low"] = t_sat_low
-            if "temp_ambient" in values:
-                out["evaporator_approach"] = values["temp_ambient"] - t_sat_low
-    if high is not None:
-        t_sat_high = dew_temperature(high, metadata.refrigerant)
-        if t_sat_high is not None:
-            out["t_sat_high"] = t_sat_high
-            if "temp_compressor" in values:
-                out["discharge_superheat"] = values["temp_compressor"] - t_sat_high
-            if "temp_outlet" in values:
-                out["condenser_approach"] = t_sat_high - values["temp_outlet"]
+    if metadata.refrigerant:
+        _add_saturation(out, values, low, high, metadata.refrigerant)
+    return out
+
+
+def _add_saturation(
+    out: dict[str, Value], values: dict[str, Value], low: float | None, high: float | None, refrigerant: str
+) -> None:
+    """Add what follows from the dew temperatures at two pressures. [psia]"""
+    t_sat_low = dew_temperature(low, refrigerant) if low is not None else None
+    if t_sat_low is not None:
+        out["t_sat_low"] = t_sat_low
+        if "temp_ambient" in values:
+            out["evaporator_approach"] = values["temp_ambient"] - t_sat_low
+    t_sat_high = dew_temperature(high, refrigerant) if high is not None else None
+    if t_sat_high is not None:
+        out["t_sat_high"] = t_sat_high
+        if "temp_compressor" in values:
+            out["discharge_superheat"] = values["temp_compressor"] - t_sat_high
+        if "temp_outlet" in values:
+            out["condenser_approach"] = t_sat_high - values["temp_outlet"]
 
 
 def derived_table(table: Table, history: list[DeviceMetadata]) -> Table:

@@ -1,6 +1,7 @@
 """Heat given to the water loop."""
 
 from bisect import bisect_right
+from functools import lru_cache
 
 from flows.model.table import Amount
 
@@ -11,6 +12,7 @@ _GLYCOL_PERCENT = (0.0, 10.0, 15.0, 20.0, 25.0, 30.0)
 _GLYCOL_CP = (WATER_CP, 4120.0, 4100.0, 4070.0, 3980.0, 3900.0)
 
 
+@lru_cache(1024)
 def heat_capacity(glycol_percent: float) -> float:
     """Heat capacity of a water-glycol mixture, linear between the points of ECODAN_Bridge.ino. [J/(kg K)]
 
