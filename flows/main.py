@@ -84,7 +84,7 @@ def run_journal(
     journal_folder: Path,
     store_path: Path,
     recovery_folder: Path | None = None,
-    batch_frames: int = 1_000,
+    batch_frames: int = 8_000,
     epoch_ms: int = 5_000,
     graph_path: Path | None = None,
     meter: Meter | None = None,

@@ -19,7 +19,7 @@ from flows.store.dump import dump
 from tests.ledger.load import DAY_MS, HOUR_MS, Load
 
 NOW = 1_770_000_000_000
-BATCH_SIZES = (1, 7, 100, 1000)
+BATCH_SIZES = (1, 7, 100, 8000)
 CHILD = """
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """rollup: closed minutes in order, dirty ranges for what is not. That they heal: tests/pipeline/test_healing.py."""
 
+import msgspec
+
 from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged
 from flows.model.frame import Tick
 from flows.model.reading import ORDER_STEP
@@ -110,3 +112,34 @@ def test_a_forgotten_device_leaves_nothing_dirty(run_node, a_reading):
     events = [(0, {"power": 1.0}), (3000, {"power": 1.0}), (1500, {"power": 9.0}), Forgotten("site1", 5), 1]
     out = run(run_node, a_reading, events)
     assert of(Refold, out.rows) == [] and out.logic.sizes() == {"devices": 0, "dirty": 0}
+
+
+def test_a_snapshot_that_had_sums_goes_on_and_refolds_the_minute_that_was_open(run_node, a_reading):
+    old = {
+        "fold": {
+            "held": {"power": (START + 70_000, 200.0), "fan_running": (START + 10_000, True)},
+            "at": START + 70_000,
+            "minute": START + 60_000,
+            "count": 1,
+            "numbers": {"power": [2_000_000.0, 10_000.0, 100.0, 200.0]},
+            "flags": {},
+            "energy": {},
+            "heat": -1,
+        },
+        "dirty": [],
+        "spoilt": 0,
+        "metadata": [],
+        "order": 7,
+        "since": START,
+    }
+    encode = msgspec.msgpack.encode
+    logic = NODE.recover(NODE.Params(), (1, encode({"dirty": {}, "spoke": {}}), {"site1": encode(old)}))
+    out = {port: [] for port in NODE.out}
+    logic.on_items([a_reading(seq=9, at=START + 130_000, power=300.0)], out)
+    logic.on_items([Tick(10, 1, START), a_reading(seq=11, at=START + 190_000, power=0.0)], out)
+    (refold,) = of(Refold, out["rows"])
+    assert (refold.start, refold.end) == (START + 60_000, START + 120_000)
+    (row,) = of(RollupRow, out["rows"])
+    assert (row.start, row.values["power_mean"]) == (START + 120_000, (200.0 * 10 + 300.0 * 50) / 60)
+    assert row.values["fan_running_share"] == 1.0
+    assert of(LatestRow, out["rows"])[-1].values["power"] == (START + 130_000, 300.0)
