@@ -98,6 +98,7 @@ def main(
         console.print(sentence, style="red", highlight=False)
     if wrong:
         raise typer.Exit(1)
+    console.print("The store holds exactly what was published.")
 
 
 def measure(
@@ -184,7 +185,10 @@ def show(measured: Measured, readings: int, watched: list[Watched], site: Site) 
     console.print(table)
     pipeline = site.get("/api/pipeline")
     journal, conservation = pipeline["journal"], pipeline["conservation"]
-    rows, store_mb = rows_of(site.store), site.store.stat().st_size / 1e6
+    rows, store_mb = (
+        rows_of(site.store),
+        sum(file.stat().st_size for file in site.data.glob("store.sqlite*")) / 1e6,
+    )
     figures = Table("figure", "value", title="Result")
     figures.add_row("readings/s, first publish to last stored", f"{readings / measured.seconds:,.0f}")
     figures.add_row("nothing dirty after [s]", f"{measured.healed_s:.2f}")

@@ -85,7 +85,7 @@ class Growth:
             counted = [sample for sample in self.samples if sample.age_s[name] >= YOUNG_S]
             counted = counted[int(len(counted) * FIRST_PART) :]
             if len(counted) < 3:
-                found.append(f"{name}: {len(counted)} samples are too few to judge growth")
+                console.print(f"{name}: too short a run to judge growth", highlight=False)
                 continue
             times = [sample.at_s / 3600 for sample in counted]
             memory = [sample.memory[name] for sample in counted]

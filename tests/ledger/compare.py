@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections import Counter
+from collections.abc import Set
 from contextlib import closing
 from math import isclose
 from pathlib import Path
@@ -57,23 +58,36 @@ class Verdict:
         self.differences.append(sentence)
 
 
-def compare(store: Path, expected: dict[str, Expected], events: list[Event]) -> Verdict:
-    """Compare everything that must be stored with everything that is."""
+def compare(
+    store: Path,
+    expected: dict[str, Expected],
+    events: list[Event],
+    others: Set[str] = frozenset(),
+    left: bool = False,
+) -> Verdict:
+    """Compare everything that must be stored with everything that is.
+
+    others : devices that are somebody else's to compare.
+    left   : the devices said at last that they go offline.
+    """
     verdict = Verdict()
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
         db.row_factory = sqlite3.Row
         known = {row["device_id"]: row["device"] for row in db.execute("SELECT device_id, device FROM device")}
-        for device_id in sorted(known.keys() - expected.keys()):
+        for device_id in sorted(known.keys() - expected.keys() - others):
             verdict.differs(f"device {device_id} is stored, nobody published it")
         for device_id, wanted in expected.items():
             key = known.get(device_id, -1)
             verdict.counts.update({"published": wanted.published, "distinct": len(wanted.samples)})
             _compare_raw(verdict, db, device_id, key, wanted.samples)
             _compare_rollups(verdict, db, device_id, key, wanted.rollups)
-            _compare_transitions(verdict, db, device_id, key, wanted.transitions)
-        _compare_events(verdict, db, known, events)
-        for reason, count in db.execute("SELECT reason, sum(count) FROM dead_letter_count GROUP BY reason"):
-            verdict.differs(f"{count} dead letters: {reason}")
+            _compare_transitions(verdict, db, device_id, key, wanted.transitions, left)
+        numbers = {number: device_id for device_id, number in known.items() if device_id not in others}
+        _compare_events(verdict, db, numbers, events)
+        query = "SELECT device_id, reason, sum(count) FROM dead_letter_count GROUP BY device_id, reason"
+        for device_id, reason, count in db.execute(query):
+            if device_id not in others:
+                verdict.differs(f"{device_id}: {count} dead letters: {reason}")
     return verdict
 
 
@@ -143,12 +157,16 @@ def _compare_transitions(
     device_id: str,
     device: int,
     expected: dict[str, list[alerts.Change]],
+    left: bool,
 ) -> None:
     stored: dict[str, list[alerts.Change]] = {}
     query = "SELECT * FROM alert_transition WHERE device = ? AND state != 'noted' ORDER BY ord"
     for row in db.execute(query, (device,)):
         change = alerts.Change(row["alert_type"], row["state"], row["level"], row["at"], row["value"])
         stored.setdefault(change.alert_type, []).append(change)
+    offline = [change.state for change in stored.pop("device_offline", [])]
+    if offline != ["raised"] * left:
+        verdict.differs(f"{device_id}: device_offline is {offline}, and it {'left' if left else 'did not leave'}")
     for alert_type in sorted(stored.keys() | expected.keys()):
         given, wanted = stored.get(alert_type, []), expected.get(alert_type, [])
         verdict.counts["transitions"] += len(wanted)
@@ -162,10 +180,13 @@ def _compare_transitions(
             verdict.differs(f"{device_id}: {alert_type}: transition {first} of {len(wanted)} is {told}")
 
 
-def _compare_events(verdict: Verdict, db: sqlite3.Connection, known: dict[str, int], events: list[Event]) -> None:
-    numbers = {number: device_id for device_id, number in known.items()}
-    query = "SELECT * FROM alert_transition WHERE state = 'noted'"
-    stored = Counter(Event(numbers[row["device"]], row["at"], row["value"]) for row in db.execute(query))
+def _compare_events(
+    verdict: Verdict, db: sqlite3.Connection, numbers: dict[int, str], events: list[Event]
+) -> None:
+    rows = db.execute("SELECT * FROM alert_transition WHERE state = 'noted'")
+    stored = Counter(
+        Event(numbers[row["device"]], row["at"], row["value"]) for row in rows if row["device"] in numbers
+    )
     verdict.counts["events"] += len(events)
     for event in sorted(stored.keys() | set(events)):
         if stored[event] != 1 or event not in events:

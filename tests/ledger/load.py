@@ -162,15 +162,15 @@ class Device:
 
 
 class Load:
-    """All messages of a run, in order.
+    """All messages of a run, in order; the same for the same seed and now.
 
     now    : of its making; all event times lie before it. [ms since 1970, UTC]
     first  : the first event time, two hours before a UTC midnight. [ms since 1970, UTC]
     events : alerts that devices raise themselves.
     """
 
-    def __init__(self, seed: str, devices: int, messages: int, now: int) -> None:
-        self.devices = [Device(f"ledger{n + 1}", n % 4, seed) for n in range(devices)]
+    def __init__(self, seed: str, devices: int, messages: int, now: int, name: str = "ledger") -> None:
+        self.devices = [Device(f"{name}{n + 1}", n % 4, seed) for n in range(devices)]
         self._rng = random.Random(seed)
         self.now = now
         self._each = max(1, int(messages / devices / 1.03))

@@ -110,7 +110,11 @@ class Site:
         """Start both and wait until the broker holds the flow's session."""
         for child in self.children.values():
             child.start()
-        wait_until("the flow has subscribed", lambda: self.get("/api/health").get("mqtt_connected"))
+        try:
+            wait_until("the flow has subscribed", lambda: self.get("/api/health").get("mqtt_connected"))
+        except TimeoutError as error:
+            logs = "".join((self.data.parent / f"{name}.log").read_text()[-2000:] for name in self.children)
+            raise TimeoutError(f"{error}:\n{logs}") from None
 
     def stop(self) -> None:
         """End both."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tests.brokers import Rumqttd
+from tests.brokers import Mosquitto, Rumqttd
 from tests.ledger.compare import Expected, Verdict, compare, expected_of
 from tests.ledger.load import Load, Message
 from tests.ledger.processes import OrdinaryMosquitto, Publisher, Site, wait_until
@@ -74,9 +74,7 @@ def _run(folder: Path, memory: Path, options: Options, say: Say) -> Outcome:
         for number, burst in enumerate(bursts(messages, options.broker_kills + 1)):
             if number:
                 publisher.wait_acknowledged()
-                time.sleep(AUTOSAVED_S)
-                broker.kill()
-                broker.start()
+                kill_broker(broker)
                 publisher.wait_connected(number + 1)
                 kills.note("broker")
             send(publisher, burst, options.rate, kills)
@@ -95,6 +93,13 @@ def _run(folder: Path, memory: Path, options: Options, say: Say) -> Outcome:
     verdict = compare(site.store, expected, load.events)
     verdict.differences += rest
     return Outcome(verdict, kills.killed, len(messages), published - began, settled - published)
+
+
+def kill_broker(broker: Mosquitto | Rumqttd) -> None:
+    """Kill it once it has saved what it acknowledged, and start it again."""
+    time.sleep(AUTOSAVED_S)
+    broker.kill()
+    broker.start()
 
 
 def last_message(now: int) -> Message:
