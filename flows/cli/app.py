@@ -2,10 +2,12 @@
 
 import inspect
 import sys
+from collections.abc import Callable
 
 import typer
 
 from flows.cli.api import api
+from flows.cli.dead_letters import LETTER_COMMANDS
 from flows.cli.doctor import doctor
 from flows.cli.flow import flow
 from flows.cli.graph import graph
@@ -19,18 +21,25 @@ from flows.errors import HeatPumpError, in_our_words
 
 COMMANDS = (up, status, flow, api, record, replay, import_, graph, doctor, rebuild)
 
-# Plain help: loading rich for it would take longer than everything else.
-app = typer.Typer(
-    help="Heat pump monitoring that loses nothing: MQTT through a durable node graph to SQLite and REST.",
-    epilog="Settings are environment variables: docs/reference/settings.md.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+
+def group(commands: tuple[Callable[..., int | None], ...], about: str, epilog: str = "") -> typer.Typer:
+    """Make a command of commands. Plain help: loading rich for it would take longer than everything else."""
+    made = typer.Typer(
+        help=about, epilog=epilog, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    for command in commands:
+        # Docstrings keep examples right below their heading; help joins lines that no empty one parts.
+        text = inspect.cleandoc(command.__doc__ or "").replace("Examples:\n", "Examples:\n\n")
+        made.command(command.__name__, help=text)(command)
+    return made
+
+
+app = group(
+    COMMANDS,
+    "Heat pump monitoring that loses nothing: MQTT through a durable node graph to SQLite and REST.",
+    "Settings are environment variables: docs/reference/settings.md.",
 )
-for command in COMMANDS:
-    # Docstrings keep examples right below their heading; help joins lines that no empty one parts.
-    text = inspect.cleandoc(command.__doc__ or "").replace("Examples:\n", "Examples:\n\n")
-    app.command(help=text)(command)
+app.add_typer(group(LETTER_COMMANDS, "See what was refused; try it again, or drop it."), name="dead-letters")
 
 
 def main() -> None:
