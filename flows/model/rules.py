@@ -1,6 +1,7 @@
 """Threshold rules of alerts: data, shipped in flows/graphs/alert_rules.toml."""
 
 import tomllib
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,7 @@ import msgspec
 
 from flows.model.alert import Level
 from flows.model.device import Bounds
+from flows.model.reading import Value
 
 SHIPPED_RULES = Path(__file__).parent.parent / "graphs" / "alert_rules.toml"
 
@@ -50,6 +52,32 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if reached:
                 return level  # type: ignore[return-value]
         return None
+
+
+Bands = tuple[tuple[str, float, float], ...]
+
+
+def bands(rules: list[Rule]) -> Bands:
+    """Say for each quantity between which values, ends excluded, no rule reaches a level that is not held yet."""
+    found: dict[str, tuple[float, float]] = {}
+    for rule in rules:
+        low, high = found.get(rule.quantity, (-inf, inf))
+        thresholds = [threshold for threshold in (rule.warning, rule.critical) if threshold is not None]
+        if rule.direction == "high":
+            high = min([high, *thresholds])
+        else:
+            low = max([low, *thresholds])
+        found[rule.quantity] = low, high
+    return tuple((quantity, low, high) for quantity, (low, high) in found.items())
+
+
+def is_noteworthy(values: dict[str, Value], within: Bands) -> bool:
+    """Tell whether a value leaves its band: then the rules must be asked, else no alert can be raised."""
+    for quantity, low, high in within:
+        value = values.get(quantity)
+        if value is not None and not low < value < high:
+            return True
+    return False
 
 
 def load_rules(path: Path) -> list[Rule]:

@@ -18,11 +18,12 @@ import msgspec
 from flows.errors import ConfigError
 from flows.model.alert import AlertState, Level, Transition
 from flows.model.command import Command, done, refused
-from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged, metadata_at
+from flows.model.device import Bounds, DeviceMetadata, Forgotten, MetadataChanged, metadata_at
 from flows.model.frame import Start, Tick
 from flows.model.quantities import BY_NAME
 from flows.model.reading import ORDER_STEP, DeviceAlert, Reading, Status
-from flows.model.rules import SHIPPED_RULES, Rule, load_rules
+from flows.model.rules import SHIPPED_RULES, Rule, bands, is_noteworthy, load_rules
+from flows.nodes.payload import ALL_WELL
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 
 OFFLINE = "device_offline"
@@ -99,6 +100,7 @@ class Alerts(Keyed[AlertMemory, _Shared]):
     def __init__(self, params: Params, snapshot: Snapshot | None) -> None:
         super().__init__(1, AlertMemory, _Shared, snapshot)
         self._rules = read_rules()
+        self._bands = bands(self._rules)
         self._due: dict[int, list[str]] = {}
         for device_id, state in self.devices.items():
             self._watch(device_id, state)
@@ -135,16 +137,27 @@ class Alerts(Keyed[AlertMemory, _Shared]):
     # ---- readings
 
     def _reading(self, reading: Reading, changes: list[Transition]) -> None:
-        device_id = reading.device_id
-        state = self.state_of(device_id)
+        state, at = self.state_of(reading.device_id), reading.at
         if not reading.retained:  # else it came from the broker's memory: no sign of life
-            self._heard(state, device_id, Cause(reading.order, reading.arrived, reading.arrived), changes)
-        if reading.at <= state.at:
+            first, state.heard = state.heard < 0, self.shared.tick
+            if first or OFFLINE in state.open:
+                self._is_back(state, reading, first, changes)
+        if at <= state.at:
             return
-        state.at = reading.at
+        state.at = at
         self._settle(state, reading, changes)
+        limits = metadata_at(state.metadata, at).limits if state.metadata else {}
+        if state.open or limits or is_noteworthy(reading.values, self._bands):
+            self._judge(state, reading, limits, changes)
+        levels = reading.levels
+        if state.open or (levels and levels is not ALL_WELL and any(levels.values())):
+            self._judge_levels(state, reading, changes)
+
+    def _judge(
+        self, state: AlertMemory, reading: Reading, limits: dict[str, Bounds], changes: list[Transition]
+    ) -> None:
+        """Hold a reading against every rule."""
         settled = state.settled_from is not None and reading.at >= state.settled_from
-        limits = metadata_at(state.metadata, reading.at).limits
         for rule in self._rules:
             value = reading.values.get(rule.quantity)
             if value is None or (rule.running_only and not settled):
@@ -154,34 +167,37 @@ class Alerts(Keyed[AlertMemory, _Shared]):
             level = rule.level(value, alert.level if alert else None)
             if level is not None or alert is not None:
                 cause = Cause(reading.order, reading.at, reading.arrived, float(value))
-                self._become(
-                    state, device_id, rule.alert_type, level, _sentence(rule, level, value), cause, changes
-                )
+                message = _sentence(rule, level, value)
+                self._become(state, reading.device_id, rule.alert_type, level, message, cause, changes)
+
+    def _judge_levels(self, state: AlertMemory, reading: Reading, changes: list[Transition]) -> None:
+        """Take over the levels that the device reports itself."""
+        cause = Cause(reading.order, reading.at, reading.arrived)
         for name, code in reading.levels.items():
-            message = f"the device reports {name} as {_LEVELS.get(code, 'well')}"
-            cause = Cause(reading.order, reading.at, reading.arrived)
-            self._become(state, device_id, f"device_{name}", _LEVELS.get(code), message, cause, changes)
+            level = _LEVELS.get(code)
+            message = f"the device reports {name} as {level or 'well'}"
+            self._become(state, reading.device_id, f"device_{name}", level, message, cause, changes)
 
     def _settle(self, state: AlertMemory, reading: Reading, changes: list[Transition]) -> None:
         """Follow compressor and defrost; pressures mean nothing while it stands still or defrosts."""
         running, defrost = reading.values.get("compressor_running"), reading.values.get("defrost_active")
         if running is False or defrost is True:
             state.settled_from = None
-            cause = Cause(reading.order, reading.at, reading.arrived)
-            for rule in self._rules:
+            for rule in self._rules if state.open else ():
                 if rule.running_only and rule.alert_type in state.open:
+                    cause = Cause(reading.order, reading.at, reading.arrived)
                     self._clear(state, reading.device_id, rule.alert_type, cause, changes)
         elif running is True and state.settled_from is None:
             state.settled_from = reading.at + SETTLE_MS
 
     # ---- no reading for too long
 
-    def _heard(self, state: AlertMemory, device_id: str, cause: Cause, changes: list[Transition]) -> None:
-        first, state.heard = state.heard < 0, self.shared.tick
+    def _is_back(self, state: AlertMemory, reading: Reading, first: bool, changes: list[Transition]) -> None:
         if first:
-            self._watch(device_id, state)
+            self._watch(reading.device_id, state)
         if OFFLINE in state.open:
-            self._clear(state, device_id, OFFLINE, cause, changes)
+            cause = Cause(reading.order, reading.arrived, reading.arrived)
+            self._clear(state, reading.device_id, OFFLINE, cause, changes)
 
     def _tick(self, tick: Tick, changes: list[Transition]) -> None:
         shared = self.shared

@@ -1,12 +1,15 @@
 """alert: raise and clear by rules that are data, silence in ticks, what devices raise, acknowledgement."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.errors import ConfigError
 from flows.model.command import Command
 from flows.model.device import Bounds, DeviceMetadata, MetadataChanged
 from flows.model.frame import Start, Tick
 from flows.model.reading import ORDER_STEP, DeviceAlert, Status
+from flows.model.rules import Rule, bands, is_noteworthy
 from flows.nodes.alert import NODE, read_rules
 
 from .conftest import NOW
@@ -233,3 +236,14 @@ def test_a_wrong_rule_file_is_named(tmp_path, text, sentence):
     path.write_text(text)
     with pytest.raises(ConfigError, match=sentence):
         read_rules(path)
+
+
+@given(st.floats(-50, 800), st.sampled_from(read_rules()))
+def test_within_its_band_a_value_reaches_no_level_and_beyond_it_some_rule_does(value, rule):
+    rules = read_rules()
+    reached = any(each.level(value, None) for each in rules if each.quantity == rule.quantity)
+    assert is_noteworthy({rule.quantity: value}, bands(rules)) == reached
+
+
+def test_a_rule_without_thresholds_has_no_band():
+    assert not is_noteworthy({"voltage": 1e9}, bands([Rule("x", "voltage", "high")]))
