@@ -80,7 +80,6 @@ def rows_of(
     device_id: str,
     resolution: Resolution,
     order: int | None = None,
-    from_history: bool = False,
 ) -> list[RollupRow]:
     """Make one object a row. order: of all of them, instead of the table's."""
     columns = (table.start.tolist(), table.order.tolist(), table.count.tolist(), table.heat.tolist())
@@ -93,7 +92,6 @@ def rows_of(
             count,
             {name: value for name, value in zip(table.names, values, strict=True) if value == value},
             HEAT_SOURCES[heat] if heat >= 0 else "",
-            from_history,
         )
         for start, own, count, heat, values in zip(*columns, table.values.tolist(), strict=True)
     ]

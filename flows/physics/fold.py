@@ -6,7 +6,7 @@ A sample newer than the last extends the fold; what it closes is computed for ma
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from struct import Struct
@@ -21,6 +21,7 @@ from flows.model.table import Table
 from flows.physics.minutes import Minute, Minutes, minutes_of
 from flows.physics.segments import MINUTE_MS, NEVER, Strips, held_after
 
+SAMPLES_AT_ONCE = 2_000
 _NAN = float("nan")
 _FLAGS = frozenset(FLAGS)
 _LAYOUTS: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -118,11 +119,25 @@ def close(folds: Sequence[Fold], metadata: Sequence[list[DeviceMetadata]]) -> li
     by_names: dict[tuple[str, ...], list[int]] = {}
     for number, fold in enumerate(folds):
         by_names.setdefault(fold.names, []).append(number)
-    for numbers in by_names.values():
+    for numbers in chain.from_iterable(_in_cache(folds, numbers) for numbers in by_names.values()):
         minutes = close_alike([folds[number] for number in numbers], [metadata[number] for number in numbers])
         for strip, minute in zip(minutes.strip.tolist(), minutes.rows(), strict=True):
             closed[numbers[strip]].append(minute)
     return closed
+
+
+def _in_cache(folds: Sequence[Fold], numbers: list[int]) -> Iterator[list[int]]:
+    """Split what is folded at once: arrays that stay in the processor's cache are passed over twice as fast."""
+    part: list[int] = []
+    samples = 0
+    for number in numbers:
+        part.append(number)
+        samples += len(folds[number].times)
+        if samples >= SAMPLES_AT_ONCE:
+            yield part
+            part, samples = [], 0
+    if part:
+        yield part
 
 
 def close_alike(folds: Sequence[Fold], metadata: Sequence[list[DeviceMetadata]]) -> Minutes:
@@ -132,12 +147,12 @@ def close_alike(folds: Sequence[Fold], metadata: Sequence[list[DeviceMetadata]])
     open_minutes = np.array([fold.minute for fold in folds])
     since = np.array([fold.times[0] - fold.times[0] % MINUTE_MS for fold in folds])
     minutes = minutes_of(strips, held, since, open_minutes)
-    ends = strips.first[1:].tolist()
+    ends, sent = strips.first[1:].tolist(), np.broadcast_to(held.sent, held.values.shape)
     for fold, end, minute in zip(folds, ends, open_minutes.tolist(), strict=True):
         kept = len(fold.times) - bisect_left(fold.times, minute)
         row = end - kept - 1
         if kept < len(fold.times):
-            fold.held, fold.sent = held.values[row].tobytes(), held.sent[row].tobytes()
+            fold.held, fold.sent = held.values[row].tobytes(), sent[row].tobytes()
             fold.before = int(strips.at[row])
             del fold.rows[: -kept * 8 * len(fold.names)]
             del fold.times[:-kept]

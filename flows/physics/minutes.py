@@ -133,7 +133,7 @@ def _starts(strips: Strips, held: Held, row: Times, begins: Flags, first: Times)
     follows[strips.first[:-1]] = False
     for column, name in enumerate(strips.names):
         if name in _FLAGS:
-            before, sent = held.values[:-1, column], held.sent[:-1, column]
+            before, sent = held.values[:-1, column], held.sent_of(column)[:-1]
             rises = np.zeros(len(strips.at), dtype=np.bool_)
             rises[1:] = (strips.values[1:, column] == 1.0) & (before == 0.0) & (strips.at[1:] - sent <= HOLD_MS)
             starts = np.add.reduceat((rises & follows)[row] & begins, first, dtype=np.float64)

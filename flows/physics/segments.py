@@ -53,10 +53,17 @@ class Strips(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What is held after each row of strips: newest values and when they were sent, of any age."""
+    """What is held after each row of strips: newest values and when they were sent, of any age.
+
+    values : shape (n, names); sent: the same, or (n, 1) where all values of a row were sent together.
+    """
 
     values: Numbers
     sent: Times
+
+    def sent_of(self, column: int) -> Times:
+        """When the values of a column were sent."""
+        return self.sent[:, min(column, self.sent.shape[1] - 1)]
 
 
 class Segments(msgspec.Struct, frozen=True):
@@ -88,6 +95,8 @@ class Segments(msgspec.Struct, frozen=True):
 
 def held_after(strips: Strips) -> Held:
     """Carry every value forward within its strip."""
+    if (strips.sent == strips.at[:, None]).all():
+        return Held(strips.values, strips.at[:, None])  # every message says everything: nothing to carry
     rows = np.arange(len(strips.at))[:, None]
     known = strips.sent > NEVER
     known[strips.first[:-1]] = True  # nothing is carried into the next strip
@@ -145,7 +154,7 @@ def _segments(strips: Strips, held: Held, row: Times, start: Times, ms: Times) -
     """Say what is held in each piece, and the energies it holds."""
     strip = np.repeat(np.arange(len(strips.first) - 1), np.diff(strips.first))[row]
     values = held.values[row]
-    values[(held.sent[row] <= start[:, None] - HOLD_MS) | (ms == 0)[:, None]] = np.nan
+    np.copyto(values, np.nan, where=(held.sent[row] <= start[:, None] - HOLD_MS) | (ms == 0)[:, None])
     nothing = np.full(len(row), np.nan)
     of = {name: values[:, column] for column, name in enumerate(strips.names)}
     inlet, outlet, ambient = (of.get(name, nothing) for name in ("temp_inlet", "temp_outlet", "temp_ambient"))
@@ -195,7 +204,7 @@ def _counted(strips: Strips, held: Held, name: str, may_fall: bool) -> Numbers:
     if name in strips.names:
         column = strips.names.index(name)
         before, after = held.values[:-1, column], strips.values[1:, column]
-        ends, span = strips.at[1:], strips.at[1:] - held.sent[:-1, column]
+        ends, span = strips.at[1:], strips.at[1:] - held.sent_of(column)[:-1]
         inner = np.ones(len(ends), dtype=np.bool_)
         inner[strips.first[1:-1] - 1] = False  # from one strip to the next there is no interval
         alive = np.flatnonzero(inner & ~np.isnan(before) & (span <= HOLD_MS))
