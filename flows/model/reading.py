@@ -31,7 +31,7 @@ def finite(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-class Reading(msgspec.Struct):
+class Reading(msgspec.Struct, gc=False):
     """What one device measured at one instant, in our units.
 
     device_id : from the topic.

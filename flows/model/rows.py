@@ -7,10 +7,10 @@ from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
 from flows.model.device import DeviceMetadata
 from flows.model.reading import Clock, Value
-from flows.model.rollup import Compose, Refold, RollupRow
+from flows.model.rollup import Compose, Refold, RollupBlock, RollupRow
 
 
-class RawRow(msgspec.Struct, frozen=True):
+class RawRow(msgspec.Struct, frozen=True, gc=False):
     """One reading as stored: merged field by field into the row of its device and time.
 
     values : payload and derived quantities.
@@ -77,6 +77,7 @@ class Retain(msgspec.Struct, frozen=True):
 StoreItem = (
     RawRow
     | RollupRow
+    | RollupBlock
     | Refold
     | Compose
     | LatestRow

@@ -72,13 +72,15 @@ def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame, plain: b
         levels = _levels(alerts) if isinstance(alerts, dict) else {}
     if named is not None and named != device_id:
         raise Refused("device_mismatch", f"the payload names device {named!r:.80}, the topic {device_id!r}")
+    if boot_id is not None:
+        boot_id = f"{boot_id}"[:64] if isinstance(boot_id, str) or finite(boot_id) is not None else None
     return Reading(
         device_id,
         order,
         frame.arrived,
         values,
         timestamp=finite(timestamp),
-        boot_id=f"{boot_id}"[:64] if isinstance(boot_id, str) or finite(boot_id) is not None else None,
+        boot_id=boot_id,
         number=number if type(number) is int and 0 <= number < 2**53 else None,
         version=version[:64] if isinstance(version, str) else None,
         levels=levels,

@@ -44,8 +44,13 @@ def _type(name: str, part: Quantity | Tree) -> Any:
     return Annotated[float, msgspec.Meta(ge=part.low, le=part.high)]
 
 
+def _may_be_sentinel(quantity: Quantity) -> bool:
+    """Tell whether a sentinel lies within the span, and is one there."""
+    return quantity.kind == "number" and any(quantity.low <= value <= quantity.high for value in SENTINELS)
+
+
 def _flatten(tree: Tree) -> Callable[[Any], dict[str, Value]]:
-    """Write the function that picks what is there from a payload, by stored name.
+    """Write the function that picks what is there from a payload, by stored name; nothing of one with a sentinel.
 
     Written out, like the `__init__` of a dataclass, it takes half the time of a loop over the same fields.
     """
@@ -56,6 +61,8 @@ def _flatten(tree: Tree) -> Callable[[Any], dict[str, Value]]:
         lines.append(f"{' ' * depth}{inner} = {path}")
         lines.append(f"{' ' * depth}if {inner} is not None:")
         if isinstance(part, Quantity):
+            if _may_be_sentinel(part):
+                lines.append(f"{' ' * depth} if {inner} in SENTINELS: return {{}}")
             value = f"{inner} == 1" if part.kind == "flag" else inner
             lines.append(f"{' ' * depth} values[{part.name!r}] = {value}")
         else:
@@ -64,7 +71,7 @@ def _flatten(tree: Tree) -> Callable[[Any], dict[str, Value]]:
 
     for group, part in tree.items():
         pick(part, f"payload.{group}", 1)
-    written: dict[str, Any] = {}
+    written: dict[str, Any] = {"SENTINELS": SENTINELS}
     exec("\n".join([*lines, " return values"]), written)
     flatten: Callable[[Any], dict[str, Value]] = written["flatten"]
     return flatten
@@ -83,22 +90,15 @@ _Payload = msgspec.defstruct(
         ("alerts", _Levels | None, None),
         ("valid", dict[str, Any] | None, None),
     ],
+    gc=False,
 )
 _decode = msgspec.json.Decoder(_Payload).decode
 _values = _flatten(TREE)
-_DOUBTFUL = tuple(
-    quantity.name
-    for quantity in QUANTITIES
-    if quantity.kind == "number"
-    and quantity.path
-    and any(quantity.low <= bad <= quantity.high for bad in SENTINELS)
-)
-"""A sentinel lies within the span of these."""
 
 
 def is_plain(text: bytes) -> bool:
     """Tell whether JSON is valid UTF-8 without escapes: what the decoder skips, it does not look at."""
-    if b"\\" in text:
+    if text.find(b"\\") >= 0:  # in half the time of `in`
         return False
     try:
         return text.isascii() or bool(text.decode())
@@ -109,16 +109,14 @@ def is_plain(text: bytes) -> bool:
 def decode_payload(text: bytes) -> tuple[Any, dict[str, Value]] | None:
     """Decode plain JSON: the payload with all but the quantities, and these by stored name, valid every one.
 
-    None where it does not fit or has no quantity at all.
+    None where it does not fit, holds a sentinel, or has no quantity at all.
     """
     try:
         payload = _decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     values = _values(payload)
-    if not values or not SENTINELS.isdisjoint(map(values.get, _DOUBTFUL)):
-        return None
-    return payload, values
+    return (payload, values) if values else None
 
 
 def levels_of(payload: Any) -> dict[str, int]:
