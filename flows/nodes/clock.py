@@ -181,13 +181,14 @@ class Clock(Keyed[DeviceClock, _Shared]):
         if reading.retry is not None:
             self._retried(state, reading, out)
             return
-        if self._is_repeated(state, reading):
+        if reading.number is not None and self._is_repeated(state, reading, reading.number):
             self.counts["duplicate"] += 1
             out["repeated"].append(reading)
             return
         at = unix_time(reading)
         if at is not None:
-            self._power_on(state, reading, first=self._is_first(state, reading))
+            if self._is_first(state, reading):
+                self._power_on(state, reading, first=True)
             self._emit(reading, at, "device", out)
             return
         up = uptime(reading)
@@ -222,20 +223,18 @@ class Clock(Keyed[DeviceClock, _Shared]):
         state.arrival_at = max(reading.arrived, state.arrival_at + 1)
         self._emit(reading, state.arrival_at, "arrival", out)
 
-    def _is_repeated(self, state: DeviceClock, reading: Reading) -> bool:
+    def _is_repeated(self, state: DeviceClock, reading: Reading, number: int) -> bool:
         """Recognise a reading by the number its device gave it, among the newest of the same boot.
 
         It must say the same, too: a short counter begins anew long before the boot ends.
         """
-        if reading.number is None:
-            return False
         if state.numbers_of != reading.boot_id:
             state.numbers, state.numbers_of = {}, reading.boot_id
         content = crc32(reading.raw)
-        if reading.boot_id is not None and state.numbers.get(reading.number) == content:
+        if reading.boot_id is not None and state.numbers.get(number) == content:
             return True
-        state.numbers.pop(reading.number, None)
-        state.numbers[reading.number] = content
+        state.numbers.pop(number, None)
+        state.numbers[number] = content
         if len(state.numbers) > _NUMBERS_KEPT:
             del state.numbers[next(iter(state.numbers))]
         return False

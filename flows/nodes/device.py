@@ -81,18 +81,21 @@ class Register(Keyed[DeviceState, _Shared]):
 
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Register what devices say; carry out commands on devices."""
-        passed, rows = out["items"], out["rows"]
+        passed, rows, forgotten = out["items"], out["rows"], self.shared.forgotten
         for item in items:
             kind = type(item)
-            if kind is Reading and item.retry is not None and self._is_too_late(item, rows):
-                self.counts["dropped"] += 1
-                continue
-            if kind in (Reading, Status) and self._is_forgotten(item):
-                self.counts["dropped" if kind is Reading else "forgotten status"] += 1
-                continue
             if kind is Reading:
+                if item.retry is not None and self._is_too_late(item, rows):
+                    self.counts["dropped"] += 1
+                    continue
+                if forgotten and self._is_forgotten(item):
+                    self.counts["dropped"] += 1
+                    continue
                 self._reading(item, rows)
             elif kind is Status:
+                if forgotten and self._is_forgotten(item):
+                    self.counts["forgotten status"] += 1
+                    continue
                 self._status(item, rows)
             elif kind is Tick:
                 self._tick(item, rows)
@@ -127,17 +130,18 @@ class Register(Keyed[DeviceState, _Shared]):
         return True
 
     def _reading(self, reading: Reading, rows: list[Any]) -> None:
-        known = reading.device_id in self.devices
-        state = self.state_of(reading.device_id)
+        device_id, version = reading.device_id, reading.version
+        known = device_id in self.devices
+        state = self.state_of(device_id)
         if not reading.retained:  # else it came from the broker's memory: the device did not speak just now
             state.last_seen, state.order = reading.arrived, reading.order
         if not known:
             seen = None if reading.retained else reading.arrived
-            rows.append(DeviceRow(reading.device_id, reading.order, last_seen=seen))
+            rows.append(DeviceRow(device_id, reading.order, last_seen=seen))
         elif not reading.retained:
-            self.shared.spoke[reading.device_id] = None
-        if reading.version is not None:
-            self._attribute(reading, "version", reading.version, rows)
+            self.shared.spoke[device_id] = None
+        if version is not None and state.attributes.get("version") != version:
+            self._attribute(reading, "version", version, rows)
 
     def _history(self, history: History, rows: list[Any]) -> None:
         """Know a device of which there is only history: it is listed, and retention covers it."""
