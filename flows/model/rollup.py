@@ -20,7 +20,6 @@ class RollupRow(msgspec.Struct, frozen=True):
     values      : by column name (see quantities.rollup_columns and ENERGY_COLUMNS); zero energies and
                   quantities without coverage are absent.
     heat_source : counter, measured or estimated; "" without heat; of several, the least certain.
-    from_history: imported: it never replaces a row of more readings.
     """
 
     device_id: str
@@ -30,7 +29,24 @@ class RollupRow(msgspec.Struct, frozen=True):
     count: int
     values: dict[str, float]
     heat_source: str = ""
-    from_history: bool = False
+
+
+class RollupBlock(msgspec.Struct, frozen=True):
+    """Rollup rows of history of one device and resolution, oldest first, as columns; see RollupRow.
+
+    They are of one order, and none replaces a row of more readings.
+    start, count : int64. heat: int64, index in HEAT_SOURCES, −1 without.
+    values       : float64, a row after the other, NaN where a row has no such value.
+    """
+
+    device_id: str
+    resolution: Resolution
+    order: int
+    names: tuple[str, ...]
+    start: bytes
+    count: bytes
+    heat: bytes
+    values: bytes
 
 
 class Refold(msgspec.Struct, frozen=True):

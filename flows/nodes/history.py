@@ -2,7 +2,7 @@
 
 In     History, Reading (when live ones are), Start, MetadataChanged, Forgotten
 Out    items  the same, and Imported where the minutes of the stream are to be folded with raw rows of history
-       rows   RawRow, RollupRow, Refold, Compose, LatestRow and CommandOutcome of an import
+       rows   RawRow, RollupBlock, Refold, Compose, LatestRow and CommandOutcome of an import
 State  per device: its imports (standing, fold, open hour), when live readings were, metadata; shared: retentions
 
 docs/reference/rollups.md (History) tells what replaces what, flows/physics/history.py computes it.
@@ -20,14 +20,13 @@ from flows.model.frame import Start
 from flows.model.history import Chunk, History, Imported, Standing, chunk_of
 from flows.model.quantities import FLAGS
 from flows.model.reading import FUTURE_MS, ORDER_STEP, Reading
-from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, Resolution
+from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, Resolution, RollupBlock
 from flows.model.rows import LatestRow, RawRow
 from flows.model.table import RollupTable, Table
 from flows.model.times import DAY_MS
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 from flows.nodes.validate import SENTINELS, all_spans
 from flows.nodes.validate import Params as Spans
-from flows.physics.compose import rows_of
 from flows.physics.fold import latest
 from flows.physics.history import (
     HOUR_MS,
@@ -39,6 +38,7 @@ from flows.physics.history import (
     minutes_closed,
     months_of,
     open_hour,
+    packed,
     part_of,
 )
 
@@ -250,9 +250,9 @@ class Importer(Keyed[HistoryState, _Shared]):
         hours = hours_closed(known.past, minutes, item.order)
         self._count(state, known, hours)
         stop = limits.refold if mixed else int(full.at[-1]) + HOLD_MS
-        rows += _rows(minutes, device_id, "1m", limits.minutes, stop)
+        rows += _rows(minutes, device_id, item.order, "1m", limits.minutes, stop)
         if mixed:
-            rows += _rows(hours, device_id, "1h", 0, limits.minutes)
+            rows += _rows(hours, device_id, item.order, "1h", 0, limits.minutes)
             within = hours.start[hours.start >= limits.minutes].tolist()
             rows += [Compose(device_id, item.order, "1h", start) for start in within]
             first, last = int(full.at[0]), int(full.at[-1])
@@ -265,7 +265,7 @@ class Importer(Keyed[HistoryState, _Shared]):
                     order = item.order + ORDER_STEP - 1
                     rows.append(Refold(device_id, order, start, end, max(state.live_until, last)))
         else:
-            rows += _rows(hours, device_id, "1h", 0, stop)
+            rows += _rows(hours, device_id, item.order, "1h", 0, stop)
         rows += _days(device_id, item.order, hours, int(full.at[-1]))
 
     def _count(self, state: HistoryState, known: Import, hours: RollupTable) -> None:
@@ -291,7 +291,7 @@ class Importer(Keyed[HistoryState, _Shared]):
             _add_energy(standing, *known.partial)
             start = int(hour.start[0])
             if start + HOUR_MS <= limits.refold:
-                rows += _rows(hour, item.device_id, "1h", 0, limits.minutes)
+                rows += _rows(hour, item.device_id, item.order, "1h", 0, limits.minutes)
                 if start >= limits.minutes:
                     rows.append(Compose(item.device_id, item.order, "1h", start))
                 rows.append(Compose(item.device_id, item.order, "1d", start // DAY_MS * DAY_MS))
@@ -314,10 +314,15 @@ class Importer(Keyed[HistoryState, _Shared]):
         )
 
 
-def _rows(table: RollupTable, device_id: str, resolution: Resolution, start: int, end: int) -> list[Any]:
-    """Make rows of those that begin in [start, end)."""
+def _rows(
+    table: RollupTable, device_id: str, order: int, resolution: Resolution, start: int, end: int
+) -> list[RollupBlock]:
+    """Hand on the rows that begin in [start, end)."""
     first, last = np.searchsorted(table.start, (start, end))
-    return rows_of(part_of(table, int(first), int(last)), device_id, resolution, from_history=True)
+    if first == last:
+        return []
+    rows = packed(part_of(table, int(first), int(last)))
+    return [RollupBlock(device_id, resolution, order, rows.names, rows.start, rows.count, rows.heat, rows.values)]
 
 
 def _days(device_id: str, order: int, hours: RollupTable, now: int) -> list[Compose]:

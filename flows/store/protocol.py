@@ -128,10 +128,10 @@ class StoreWriter(Protocol):
         """Write one batch whole or not at all; rows whose order is not newer than the stored one are ignored.
 
         Items are applied in this order whatever theirs: Forget, DeviceRow, RawRow, LatestRow, RollupRow,
-        Refold, Compose, Transition, DeadLetter, LetterChange, CommandOutcome, Retain. What depends on what came
-        before or after it does not depend on how the journal was cut into batches: a Forget takes everything of
-        its device up to its order, also what comes later; Retain and a rederiving Refold see what has an order up
-        to theirs.
+        RollupBlock, Refold, Compose, Transition, DeadLetter, LetterChange, CommandOutcome, Retain. What depends on
+        what came before or after it does not depend on how the journal was cut into batches: a Forget takes
+        everything of its device up to its order, also what comes later; Retain and a rederiving Refold see what
+        has an order up to theirs.
         Raises RetryableStoreError, RowRefused (one of the rows can never be stored), StoreError: nothing was
         written then.
         """

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
+import numpy as np
 
 from flows.errors import RowRefused
 from flows.model.quantities import HEAT_SOURCES
-from flows.model.rollup import RollupRow
+from flows.model.rollup import RollupBlock, RollupRow
 from flows.model.rows import DeviceRow, LatestRow, RawRow
 from flows.physics.derive import DERIVED
 from flows.store.sqlite.catalog import Catalog
@@ -58,14 +59,8 @@ def write_rollups(catalog: Catalog, rows: list[RollupRow], from_store: bool = Fa
 
     from_store : computed from what is stored, so never poorer than a row of the same order. A row of the stream
                  may be: after a rebuild it begins without a past.
-    A row of history never replaces one of more readings.
     """
-    newer = "excluded.ord >= ord" if from_store else "excluded.ord > ord"
-    _upsert(catalog, [row for row in rows if not row.from_history], newer)
-    _upsert(catalog, [row for row in rows if row.from_history], f"{newer} AND excluded.count >= count")
-
-
-def _upsert(catalog: Catalog, rows: list[RollupRow], condition: str) -> None:
+    condition = "excluded.ord >= ord" if from_store else "excluded.ord > ord"
     device, before = catalog.device, catalog.minute_before
     for resolution, table in ROLLUP_TABLES.items():
         mine = [row for row in rows if row.resolution == resolution]
@@ -85,6 +80,33 @@ def _upsert(catalog: Catalog, rows: list[RollupRow], condition: str) -> None:
             for row in mine
         ]
         catalog.db.executemany(_upsert_rollup(table, columns, condition), keyed)
+
+
+def write_blocks(catalog: Catalog, blocks: list[RollupBlock]) -> None:
+    """Write whole rows of history; none replaces a row of more readings."""
+    for block in blocks:
+        start, count, heat = (np.frombuffer(part, np.int64) for part in (block.start, block.count, block.heat))
+        values = np.frombuffer(block.values).reshape(len(start), len(block.names))
+        first = 0
+        if block.resolution == "1m":
+            first = int(np.searchsorted(start, catalog.minute_before.get(block.device_id, 0)))
+        if first == len(start):
+            continue
+        table = ROLLUP_TABLES[block.resolution]
+        there = np.flatnonzero(~np.isnan(values).all(axis=0)).tolist()
+        names = [block.names[column] for column in there]
+        columns = catalog.columns_for(table, [dict.fromkeys(names)])
+        cells = np.full((len(start) - first, 4 + len(columns)), None, dtype=object)
+        device = catalog.device(block.device_id)
+        cells[:, 0] = [key_of(device, _keyable(at)) for at in start[first:].tolist()]
+        cells[:, 1], cells[:, 2] = block.order, count[first:]
+        cells[:, 3] = [None if source < 0 else source for source in heat[first:].tolist()]
+        chosen = values[first:, there].astype(object)
+        chosen[np.isnan(values[first:, there])] = None
+        cells[:, [4 + columns.index(name) for name in names]] = chosen
+        catalog.db.executemany(
+            _upsert_rollup(table, columns, "excluded.ord > ord AND excluded.count >= count"), cells.tolist()
+        )
 
 
 def write_latest(catalog: Catalog, rows: list[LatestRow]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
-from flows.model.rollup import Compose, Refold, RollupRow
+from flows.model.rollup import Compose, Refold, RollupBlock, RollupRow
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
 from flows.store.protocol import Fence
 from flows.store.sqlite.catalog import Catalog
@@ -23,7 +23,7 @@ from flows.store.sqlite.events import (
 from flows.store.sqlite.healing import heal
 from flows.store.sqlite.leaving import forget, retain
 from flows.store.sqlite.migrations import migrate
-from flows.store.sqlite.rows import write_devices, write_latest, write_raw, write_rollups
+from flows.store.sqlite.rows import write_blocks, write_devices, write_latest, write_raw, write_rollups
 
 BUSY_MS = 500
 """How long a lock of another process is waited for before the caller is told. [ms]"""
@@ -35,6 +35,7 @@ STEPS: dict[type, Callable[[Catalog, list[Any]], None]] = {
     RawRow: write_raw,
     LatestRow: write_latest,
     RollupRow: write_rollups,
+    RollupBlock: write_blocks,
     Refold: heal,
     Transition: write_transitions,
     DeadLetter: write_dead_letters,
