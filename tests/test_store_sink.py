@@ -7,7 +7,9 @@ import pytest
 
 from flows.build import Piece
 from flows.meter import Meter
-from flows.model.dead_letter import DeadLetter
+from flows.model.command import Command
+from flows.model.dead_letter import FIRST_ROW, DeadLetter, Retry, taken_up
+from flows.model.reading import ORDER_STEP
 from flows.model.rows import RawRow
 from flows.sinks.store import StorePartition
 from flows.store import open_reader, open_writer
@@ -60,3 +62,36 @@ def test_a_dead_letter_the_store_refuses_goes_to_a_file(sink, tmp_path):
     assert msgspec.json.decode(line)["item"]["reason"] == "empty"
     with closing(open_reader(tmp_path / "store.sqlite")) as reader:
         assert reader.stats().total_readings == 1
+
+
+def test_two_rows_of_one_frame_that_the_store_refuses_are_two_letters(sink, tmp_path):
+    first, second = row(7 * ORDER_STEP, -1), row(7 * ORDER_STEP, -2)
+    sink.write_batch([Piece(7, "a.rows", [first, row(8 * ORDER_STEP, -3)]), Piece(7, "b.dead", [second])])
+    with closing(open_reader(tmp_path / "store.sqlite")) as reader:
+        letters = reader.dead_letters(None, None, None, 10)
+        (count,) = reader.dead_letter_counts(None, 0, NOW + 1)
+    ids = {letter.id: msgspec.json.decode(letter.body)["at"] for letter in letters}
+    at_seven = 7 * ORDER_STEP + FIRST_ROW
+    assert ids == {at_seven: -1, at_seven + 1: -2, 8 * ORDER_STEP + FIRST_ROW: -3}
+    assert count.count == 3
+
+
+@pytest.mark.parametrize("at", [NOW, -1])
+def test_a_retried_letter_is_closed_only_if_the_store_takes_its_reading(sink, tmp_path, at):
+    letter = DeadLetter(ORDER_STEP, "site1", "heatpump/site1/data", NOW, "empty", "why", b"{}", 2)
+    sink.write_batch([Piece(1, "a.rows", []), Piece(1, "b.dead", [letter])])
+    order = 9 * ORDER_STEP
+    command = Command(9, "c9", "ada", NOW, "dead_letter_retry", {"letter_id": ORDER_STEP})
+    change = taken_up(Retry(order, ORDER_STEP, 1, command), ORDER_STEP, "stored")
+    sink.write_batch(
+        [Piece(9, "a.rows", [row(order, at), change, row(10 * ORDER_STEP, NOW + 1)]), Piece(9, "b.dead", [])]
+    )
+    with closing(open_reader(tmp_path / "store.sqlite")) as reader:
+        (found,) = reader.dead_letters(None, None, None, 10, None)
+        outcome, stored = reader.command("c9"), reader.stats().total_readings
+    if at == NOW:
+        assert (found.state, found.attempts, outcome.outcome, stored) == ("retried", 1, "done", 2)
+    else:
+        assert (found.state, found.attempts, outcome.outcome, stored) == ("open", 1, "refused", 1)
+        assert found.last_reason == "store_refused"
+        assert outcome.detail.startswith("store_refused: ")

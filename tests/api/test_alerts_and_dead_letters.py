@@ -49,12 +49,21 @@ def test_dead_letters_are_listed_without_bodies_page_by_page(api, filled):
         "reason": "empty",
         "detail": "why",
         "size": 2,
+        "state": "open",
+        "attempts": 0,
+        "tried_at": None,
+        "last_reason": "",
+        "last_detail": "",
+        "resolved_by": "",
+        "resolved_at": None,
     }
     second = api.get(first.links["next"]["url"])
     assert [letter["id"] for letter in second.json()] == [8192]
     assert "next" not in second.links
     assert [letter["id"] for letter in api.get("/api/dead-letters?reason=not_json").json()] == [8192]
     assert api.get("/api/dead-letters?device_id=site2").json() == []
+    assert api.get("/api/dead-letters?state=dropped").json() == []
+    assert len(api.get("/api/dead-letters?state=all").json()) == 3
 
 
 def test_a_dead_letter_has_its_body_as_text_or_base64(api):
@@ -68,6 +77,13 @@ def test_an_unknown_dead_letter_is_named(api):
     answer = api.get("/api/dead-letters/1")
     assert answer.status_code == 404
     assert "dead letter 1 " in answer.json()["detail"]
+
+
+def test_a_command_on_an_unknown_dead_letter_is_404_and_without_a_flow_503(api):
+    assert api.post("/api/dead-letters/1/retry").status_code == 404
+    assert api.delete("/api/dead-letters/1").status_code == 404
+    assert api.post("/api/dead-letters/8192/retry").status_code == 503
+    assert api.delete("/api/dead-letters/8192").status_code == 503
 
 
 def test_refusals_are_counted_by_reason_and_hour(api, filled):

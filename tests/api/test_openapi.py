@@ -34,12 +34,12 @@ def test_every_operation_says_what_it_does_and_has_a_model_of_its_answer(api):
         names.append(name)
         assert operation["description"], name
         assert operation["responses"]["200"]["content"]["application/json"]["schema"], name
-    assert len(names) == len(set(names)) == 16
+    assert len(names) == len(set(names)) == 18
 
 
 def test_every_field_of_a_body_has_a_description(api):
     schemas = api.get("/openapi.json").json()["components"]["schemas"]
-    for model in ("Metadata", "Acknowledgement"):
+    for model in ("Metadata", "Acknowledgement", "Attribution"):
         for name, field in schemas[model]["properties"].items():
             assert field.get("description"), f"{model}.{name}"
             assert field.get("examples"), f"{model}.{name}"

@@ -8,7 +8,7 @@ import pytest
 import typer
 from pydantic import AliasChoices, SecretStr
 
-from flows.cli.app import COMMANDS, app
+from flows.cli.app import COMMANDS, LETTER_COMMANDS, app
 from flows.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -41,9 +41,21 @@ def test_each_setting_is_a_sentence():
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
 def test_the_commands_page_has_each_command_with_its_options_and_examples(command):
+    check_section(f"## heatpump {command.__name__}", command, CLICK.commands[command.__name__])
+
+
+@pytest.mark.parametrize("command", LETTER_COMMANDS, ids=lambda command: command.__name__)
+def test_the_commands_page_has_each_command_on_dead_letters(command):
+    name = command.__name__
+    check_section(
+        f"### heatpump dead-letters {name}", command, CLICK.commands["dead-letters"].commands[name], end="##"
+    )
+
+
+def check_section(heading, command, click, end="## "):
     text = (REFERENCE / "cli.md").read_text()
-    section = re.search(rf"^## heatpump {command.__name__}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert section, f"cli.md has no section on {command.__name__}"
+    section = re.search(rf"^{heading}$(.*?)(?=^{end}|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section, f"cli.md has no section {heading}"
     said = section.group(1)
     summary, _, rest = inspect.cleandoc(command.__doc__).partition("\n")
     assert summary in said
@@ -51,9 +63,10 @@ def test_the_commands_page_has_each_command_with_its_options_and_examples(comman
     assert examples
     for example in examples:
         assert example in said
-    options = {option for parameter in CLICK.commands[command.__name__].params for option in parameter.opts}
-    for option in options - {"--help"}:
-        assert f"`{option if option.startswith('-') else option.upper()}`" in said, option
+    for parameter in click.params:
+        for option in parameter.opts:
+            shown = option if option.startswith("-") else parameter.metavar or option.upper()
+            assert option == "--help" or f"`{shown}`" in said, option
 
 
 def test_the_commands_page_has_no_command_that_is_not():

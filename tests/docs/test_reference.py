@@ -14,7 +14,7 @@ from flows.model.rules import load_rules
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-POSITION_OF_REASON = {"Refused": 0, "dead_reading": 1, "DeadLetter": 4}
+POSITION_OF_REASON = {"Refused": 0, "dead_reading": 1, "DeadLetter": 4, "refused_again": 2, "not_stored": 1}
 """Calls that give a dead letter its reason, and which argument is the word."""
 
 

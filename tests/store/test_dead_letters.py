@@ -1,9 +1,11 @@
 """Dead letters: every one counted once, the first hundred of an hour kept."""
 
-from flows.model.dead_letter import KEPT_PER_HOUR, DeadLetter
+from flows.model.dead_letter import KEPT_PER_HOUR, DeadLetter, LetterChange, LetterState
+from flows.model.reading import ORDER_STEP
+from flows.model.rows import Forget
 from flows.store.protocol import DeadLetterCount, StoredDeadLetter
 
-from .conftest import FOREVER, HOUR, NOW, letter
+from .conftest import FOREVER, HOUR, NOW, letter, outcome
 
 
 def test_a_dead_letter_keeps_its_bytes(store):
@@ -66,3 +68,66 @@ def test_a_replay_counts_nothing_twice(store):
     store.apply(*letters[60:])
     store.apply(*letters)
     assert store.content() == before
+
+
+def change(letter_id: int, state: LetterState, attempt: int, seq: int, reason: str = "") -> LetterChange:
+    done = outcome(f"c{seq}", seq, outcome="refused" if state == "open" else "done", at=NOW + seq)
+    detail = f"{reason} again" if reason else ""
+    return LetterChange(seq * ORDER_STEP, letter_id, attempt, state, reason, detail, done)
+
+
+def test_a_letter_that_is_refused_again_stays_open_with_the_newest_reason(store):
+    store.apply(letter(7), change(7, "open", 1, 10, "not_json"))
+    store.apply(change(7, "open", 2, 11, "device_mismatch"))
+    found = store.reader.dead_letter(7)
+    assert (found.state, found.attempts, found.tried_at, found.reason) == ("open", 2, NOW + 11, "empty")
+    assert (found.last_reason, found.last_detail) == ("device_mismatch", "device_mismatch again")
+    assert (found.resolved_by, found.resolved_at) == ("", None)
+    assert store.reader.command("c11").outcome == "refused"
+
+
+def test_a_closed_letter_is_kept_and_left_out_of_the_list_of_open_ones(store):
+    store.apply(letter(7), letter(8), letter(9), change(7, "retried", 1, 10), change(8, "dropped", 0, 11))
+    reader = store.reader
+    listed = {
+        state: [each.id for each in reader.dead_letters(None, None, None, 9, state)]
+        for state in ("open", "retried", "dropped", None)
+    }
+    assert listed == {"open": [9], "retried": [7], "dropped": [8], None: [9, 8, 7]}
+    retried, dropped = reader.dead_letter(7), reader.dead_letter(8)
+    assert (retried.resolved_by, retried.resolved_at, retried.tried_at, retried.attempts) == (
+        "ada", NOW + 10, NOW + 10, 1
+    )  # fmt: skip
+    assert (dropped.resolved_by, dropped.resolved_at, dropped.tried_at, dropped.attempts) == (
+        "ada", NOW + 11, None, 0
+    )  # fmt: skip
+    assert reader.command("c10").outcome == "done"
+
+
+def test_a_replay_of_commands_on_letters_changes_nothing_however_the_batches_are_cut(new_store):
+    items = [
+        letter(7),
+        letter(8),
+        change(7, "open", 1, 10, "not_json"),
+        change(7, "retried", 2, 11),
+        change(8, "open", 1, 12, "not_json"),
+        change(8, "dropped", 1, 13),
+    ]
+    whole, cut = new_store(), new_store()
+    whole.apply(*items)
+    for item in items:
+        cut.apply(item)
+    before = whole.content()
+    assert cut.content() == before
+    whole.apply(*items[2:4])
+    for item in items:
+        cut.apply(item)
+    assert whole.content() == cut.content() == before
+
+
+def test_a_letter_that_is_gone_does_not_come_back_but_its_command_has_an_outcome(store):
+    store.apply(letter(7))
+    store.apply(Forget("site1", 20))
+    store.apply(change(7, "open", 1, 1, "empty"))
+    assert store.reader.dead_letter(7) is None
+    assert store.reader.command("c1").outcome == "refused"
