@@ -11,6 +11,7 @@ to now. The packets are made beforehand and pushed by a process that costs next 
 more than a window of them. Exit code 1 if the store does not hold exactly what was published.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,20 +32,24 @@ from scripts.lib.holding import Progress, differences, rows_of
 from scripts.lib.watching import Used, Watched, check_shipped, console, folder_mb, show_settings
 from tests.ledger.processes import ProductionMosquitto, Site, wait_until
 
-WINDOW = 60_000
-"""Readings published and not yet stored, at most; at least two of every device's messages."""
-
 LOOK_EVERY_S = 0.05
 PATIENCE_S = 900.0
 MEMORY_DISK = Path("/dev/shm")
 
 
 class Measured(NamedTuple):
-    """seconds: from the first publish to the last reading stored; healed_s: from there until nothing is dirty."""
+    """What was measured.
+
+    seconds  : from the first publish to the last reading stored.
+    healed_s : from there until nothing is dirty.
+    used     : by process.
+    others   : what other processes took meanwhile, or the host of this machine. [cores]
+    """
 
     seconds: float
     healed_s: float
     used: dict[str, Used]
+    others: float
 
 
 def main(
@@ -54,6 +59,9 @@ def main(
     payload: Annotated[
         Payload, typer.Option(help="20 measured quantities, or the contract's full reading.")
     ] = Payload.measured,
+    window: Annotated[
+        int, typer.Option(min=1, help="Readings published and not yet stored; at least two messages a device.")
+    ] = 60_000,
     broker_only: Annotated[
         bool, typer.Option("--broker-only", help="Only what Mosquitto passes on to mosquitto_sub: the ceiling.")
     ] = False,
@@ -63,7 +71,12 @@ def main(
     # Each device's first message is sent beforehand and not counted: afterwards it is known.
     turns = max(1, round(readings / devices / per_message))
     fleet = Fleet(devices, (turns + 1) * per_message, time.time_ns() // 1_000_000, payload)
-    options = {"readings": turns * per_message * devices, "per message": per_message, "devices": devices}
+    options = {
+        "readings": turns * per_message * devices,
+        "per message": per_message,
+        "devices": devices,
+        "window": window,
+    }
     with ExitStack() as stack:
         where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ingest-", dir=folder)))
         memory = MEMORY_DISK if MEMORY_DISK.is_dir() else where
@@ -90,8 +103,8 @@ def main(
         site.start()
         check_shipped(site.children["flow"].pid)
         watched = [Watched(name, child.pid) for name, child in site.children.items()]
-        watched.append(Watched("mosquitto", broker.pid))
-        measured = measure(site, broker.port, packets, fleet, per_message, watched)
+        watched += [Watched("mosquitto", broker.pid), Watched("this script", os.getpid())]
+        measured = measure(site, broker.port, packets, fleet, per_message, window, watched)
         show(measured, options["readings"], watched, site)
         wrong = differences(site.store, fleet)
     for sentence in wrong[:20]:
@@ -102,9 +115,10 @@ def main(
 
 
 def measure(
-    site: Site, port: int, packets: Path, fleet: Fleet, per_message: int, watched: list[Watched]
+    site: Site, port: int, packets: Path, fleet: Fleet, per_message: int, window: int, watched: list[Watched]
 ) -> Measured:
     """Send the fleet's first messages, wait; send the others and time them."""
+    ahead = max(window // fleet.devices // per_message, 2)
     gate = firehose.Gate(packets)
     publisher = start_publisher(port, packets)
     try:
@@ -114,15 +128,16 @@ def measure(
             wait_until("the flow is idle", site.is_idle)
             before = {process.name: process.used() for process in watched}
             publishing = psutil.Process(publisher.pid).cpu_times()
-            window = max(1, WINDOW // fleet.devices // per_message, 2)
+            busy_before = busy_s()
             began = time.monotonic()
             while (stored := progress.rounds()) < fleet.rounds:
-                gate.open((stored // per_message + window) * fleet.devices)
+                gate.open((stored // per_message + ahead) * fleet.devices)
                 if publisher.poll() or time.monotonic() - began > PATIENCE_S:
                     raise SystemExit(f"{stored} of {fleet.rounds} readings a device are stored, and no more come")
                 time.sleep(LOOK_EVERY_S)
         seconds = time.monotonic() - began
         used = {process.name: process.used().since(before[process.name]) for process in watched}
+        busy = busy_s() - busy_before
         wait_until("nothing is dirty", site.is_idle)
         healed = time.monotonic() - began - seconds
         total, _ = publisher.communicate(timeout=10)
@@ -130,7 +145,14 @@ def measure(
     finally:
         publisher.kill()
         publisher.wait()
-    return Measured(seconds, healed, used)
+    others = busy - sum(process.cpu_s for process in used.values())
+    return Measured(seconds, healed, used, max(0.0, others / seconds))
+
+
+def busy_s() -> float:
+    """What all processes of this machine have used since its start. [s]"""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait)
 
 
 def start_publisher(port: int, packets: Path) -> "subprocess.Popen[bytes]":
@@ -191,6 +213,7 @@ def show(measured: Measured, readings: int, watched: list[Watched], site: Site) 
     )
     figures = Table("figure", "value", title="Result")
     figures.add_row("readings/s, first publish to last stored", f"{readings / measured.seconds:,.0f}")
+    figures.add_row("cores taken by others", f"{measured.others:.2f}")
     figures.add_row("nothing dirty after [s]", f"{measured.healed_s:.2f}")
     figures.add_row("dirty, backlog", f"{pipeline['dirty']}, {pipeline['backlog']}")
     figures.add_row("fdatasync p50, p99 [ms]", f"{journal['sync_ms_p50']}, {journal['sync_ms_p99']}")
