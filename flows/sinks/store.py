@@ -67,6 +67,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
         self._meter, self._progress = meter, meter.progress
         self._pending: dict[int, dict[str, list[StoreItem]]] = {}
         self._fenced = -1
+        self._unchanged = self._refused_rows = 0
 
     def write_batch(self, values: list[Piece]) -> None:
         """Collect pieces; write every batch that is whole."""
@@ -89,14 +90,21 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
         self._writer.close()
 
     def _write(self, seq: int, items: list[StoreItem]) -> None:
+        self._unchanged = self._refused_rows = 0
         if items:
             try:
-                self._patiently(lambda: self._writer.apply(items))
+                self._patiently(lambda: self._put(items))
             except RowRefused:
                 self._salvage(items)
-        for item in items:
-            self._meter.stored_rows[type(item).__name__] += 1
+        kinds = Counter(map(type, items))
+        for kind, count in kinds.items():
+            self._meter.stored_rows[kind.__name__] += count
+        stored = kinds[RawRow] - self._unchanged - self._refused_rows
+        self._meter.conservation.written(seq, stored, duplicate=self._unchanged, dead=self._refused_rows)
         self._progress.stored = seq
+
+    def _put(self, items: list[StoreItem]) -> None:
+        self._unchanged += self._writer.apply(items)
 
     def _salvage(self, items: list[StoreItem]) -> None:
         """Write what the store takes, then letters of what it does not, and what became of letters tried again."""
@@ -116,10 +124,11 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
         """Write items, halving what the store refuses for good down to the culprits; yields these, and why."""
         try:
             if items:
-                self._patiently(lambda: self._writer.apply(items))
+                self._patiently(lambda: self._put(items))
         except RowRefused as error:
             if len(items) == 1:
                 log.error("the store refuses a %s: %s", type(items[0]).__name__, error)
+                self._refused_rows += isinstance(items[0], RawRow)
                 yield items[0], str(error)
                 return
             half = len(items) // 2

@@ -124,14 +124,16 @@ class Columns(msgspec.Struct, frozen=True):
 class StoreWriter(Protocol):
     """The flow's side: one writer, one transaction a batch."""
 
-    def apply(self, items: list[StoreItem]) -> None:
+    def apply(self, items: list[StoreItem]) -> int:
         """Write one batch whole or not at all; rows whose order is not newer than the stored one are ignored.
+
+        Returns the number of raw rows that said nothing new: stored before, or older than what is stored.
 
         Items are applied in this order whatever theirs: Forget, DeviceRow, RawRow, LatestRow, RollupRow,
         RollupBlock, Refold, Compose, Transition, DeadLetter, LetterChange, CommandOutcome, Retain. What depends on
         what came before or after it does not depend on how the journal was cut into batches: a Forget takes
-        everything of its device up to its order, also what comes later; Retain and a rederiving Refold see what
-        has an order up to theirs.
+        everything of its device up to its order, also what comes later; Retain sees what has an order up to its
+        own. Of raw rows the payload is kept: what derives from each alone is computed where it is read.
         Raises RetryableStoreError, RowRefused (one of the rows can never be stored), StoreError: nothing was
         written then.
         """

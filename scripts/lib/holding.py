@@ -1,4 +1,4 @@
-"""Holds a store file against a published fleet, with plain SQL (docs/reference/store.md)."""
+"""Holds a store file against a published fleet."""
 
 import json
 import sqlite3
@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from flows.model.quantities import QUANTITIES
+from flows.store import open_reader
+from flows.store.protocol import StoredReading
 from scripts.lib.fleet import STEP_MS, Fleet, Pump
 
 TIME_BITS = 43
@@ -61,23 +63,20 @@ def rows_of(store: Path) -> dict[str, int]:
 def differences(store: Path, fleet: Fleet) -> list[str]:
     """Compare what is stored with what was published; every difference in a sentence."""
     found = []
-    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
-        db.row_factory = sqlite3.Row
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db, closing(open_reader(store)) as reader:
         every = max(1, fleet.devices // COMPARED)
         for number in range(fleet.devices):
             device_id = Pump(number).device_id
             device = device_key(db, device_id)
-            columns = "*" if number % every == 0 else "key"
             span = (-1, 0) if device is None else (device << TIME_BITS, device + 1 << TIME_BITS)
-            rows = db.execute(
-                f"SELECT {columns} FROM raw WHERE key >= ? AND key < ? ORDER BY key", span
-            ).fetchall()
-            times = [row["key"] & (1 << TIME_BITS) - 1 for row in rows]
+            keys = db.execute("SELECT key FROM raw WHERE key >= ? AND key < ? ORDER BY key", span)
+            times = [key & (1 << TIME_BITS) - 1 for (key,) in keys]
             wanted = [fleet.at(number, turn) for turn in range(fleet.rounds)]
             if times != wanted:
                 missing, more = set(wanted) - set(times), set(times) - set(wanted)
                 found.append(f"{device_id}: {len(missing)} readings are missing, {len(more)} were not published")
-            elif columns == "*":
+            elif number % every == 0:
+                rows = reader.readings(device_id, 0, wanted[-1] + 1, len(wanted), newest_first=False)
                 found += _values_differing(device_id, rows, fleet.readings(number))
         closed = minutes_closed(fleet)
         (rows_1m,) = db.execute("SELECT count(*) FROM rollup_1m").fetchone()
@@ -97,7 +96,7 @@ def minutes_closed(fleet: Fleet) -> int:
     )
 
 
-def _values_differing(device_id: str, rows: list[sqlite3.Row], texts: Any) -> list[str]:
+def _values_differing(device_id: str, rows: list[StoredReading], texts: Any) -> list[str]:
     paths = {quantity.name: quantity.path for quantity in QUANTITIES if quantity.path}
     for row, text in zip(rows, texts, strict=True):
         payload = json.loads(text)
@@ -105,7 +104,7 @@ def _values_differing(device_id: str, rows: list[sqlite3.Row], texts: Any) -> li
             value: Any = payload
             for key in path:
                 value = value.get(key) if value is not None else None
-            stored = row[name] if name in row.keys() else None
+            stored = row.values.get(name)
             if stored != value:
                 return [f"{device_id}: {name} of {payload['timestamp']} is {stored}, published was {value}"]
     return []

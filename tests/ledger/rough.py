@@ -19,6 +19,7 @@ import paho.mqtt.client as mqtt
 
 from tests.ledger.compare import TIME_BITS
 from tests.ledger.processes import wait_until
+from tests.packed import columns_of, unpacked
 
 BETWEEN_S = (0.3, 1.5)
 REBOOT_S = 10.0
@@ -175,11 +176,12 @@ def differences(store: Path, devices: Iterable[Rough]) -> list[str]:
     """Look for every number that was sent, and for every dead letter; each difference in a sentence."""
     found = []
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
+        columns = columns_of(db, "raw")
         for device in devices:
             span = "key >= d.device << ? AND key < d.device + 1 << ?"
-            query = f"SELECT electric_energy FROM raw, device d WHERE d.device_id = ? AND {span}"
+            query = f"SELECT body FROM raw, device d WHERE d.device_id = ? AND {span}"
             rows = db.execute(query, (device.device_id, TIME_BITS, TIME_BITS))
-            stored = Counter(round(counter * 1000) for (counter,) in rows)
+            stored = Counter(round(unpacked(columns, body)["electric_energy"] * 1000) for (body,) in rows)
             lost = [number for number in device.numbers if not stored[number]]
             more = [number for number, count in stored.items() if count > 1]
             unknown = stored.keys() - set(device.numbers)

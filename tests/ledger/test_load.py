@@ -11,6 +11,7 @@ from flows.main import run_journal
 from flows.model.frame import FrameKind, tick_payload
 from tests.ledger.compare import compare, expected_of
 from tests.ledger.load import Load
+from tests.packed import columns_of, packed, unpacked
 
 NOW = 1_770_000_000_000
 
@@ -59,10 +60,13 @@ def test_the_store_holds_what_was_published_and_the_oracles_rollups_and_transiti
     ("harm", "sentence"),
     [
         ("DELETE FROM raw WHERE key = (SELECT max(key) FROM raw)", "is lost"),
-        ("UPDATE raw SET voltage = voltage + 1e-6 WHERE key = (SELECT min(key) FROM raw)", "has voltage"),
+        (
+            "UPDATE raw SET body = raised('raw', body, 'voltage', 1e-6) WHERE key = (SELECT min(key) FROM raw)",
+            "has voltage",
+        ),
         ("UPDATE raw SET key = key + 1 WHERE key = (SELECT max(key) FROM raw)", "none was published"),
         ("DELETE FROM rollup_1h WHERE key = (SELECT max(key) FROM rollup_1h)", "is missing"),
-        ("UPDATE rollup_1d SET power_mean = power_mean * (1 + 1e-8)", "power_mean is"),
+        ("UPDATE rollup_1d SET body = raised('rollup_1d', body, 'power_mean', 1e-5)", "power_mean is"),
         ("UPDATE rollup_1m SET heat_source = 2 WHERE heat_source = 0", "heat_source is"),
         ("DELETE FROM alert_transition WHERE state = 'escalated'", "transition"),
         ("DELETE FROM alert_transition WHERE state = 'noted'", "is noted 0 times"),
@@ -73,6 +77,13 @@ def test_the_comparison_finds(load, expected, store, tmp_path, harm, sentence):
     harmed = tmp_path / "harmed.sqlite"
     with closing(sqlite3.connect(store)) as whole, closing(sqlite3.connect(harmed)) as db:
         whole.backup(db)
+        layouts = {table: columns_of(db, table) for table in ("raw", "rollup_1d")}
+
+        def raised(table: str, body: bytes, name: str, by: float) -> bytes:
+            values = unpacked(layouts[table], body)
+            return packed(layouts[table], {**values, name: values[name] + by})
+
+        db.create_function("raised", 4, raised)
         db.execute(harm)
         db.commit()
     assert any(sentence in difference for difference in compare(harmed, expected, load[0].events).differences)

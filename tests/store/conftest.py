@@ -29,8 +29,8 @@ class StoreUnderTest(Protocol):
     writer: StoreWriter
     reader: StoreReader
 
-    def apply(self, *items: StoreItem) -> None:
-        """Write one batch."""
+    def apply(self, *items: StoreItem) -> int:
+        """Write one batch; returns how many raw rows said nothing new."""
 
     def content(self) -> list[str]:
         """Everything but the fence, as text."""
@@ -58,8 +58,8 @@ class Sqlite:
     def _open(self) -> None:
         self.writer, self.reader = open_writer(self.path), open_reader(self.path)
 
-    def apply(self, *items: StoreItem) -> None:
-        self.writer.apply(list(items))
+    def apply(self, *items: StoreItem) -> int:
+        return self.writer.apply(list(items))
 
     def content(self) -> list[str]:
         return list(dump(self.path))

@@ -1,6 +1,7 @@
 """Refold: whatever order and batches raw rows came in, the rollups are those of one fold over all of them."""
 
 import random
+from collections.abc import Iterable
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from flows.model.device import DeviceMetadata, metadata_at
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, RollupRow
 from flows.model.rows import DeviceRow, RawRow, Retain
-from flows.physics.derive import derived_values, payload_values
+from flows.physics.derive import derived_values
 from tests.effort import examples
 from tests.folding import Sample, compose, fold_range
 
@@ -53,6 +54,14 @@ def one_fold(samples: list[Sample], metadata: list[DeviceMetadata]) -> dict[str,
     return {resolution: built(found) for resolution, found in out.items()}
 
 
+def samples_of(rows: Iterable[RawRow], metadata: list[DeviceMetadata]) -> list[Sample]:
+    """What raw rows say with what derives from each, in the order of time."""
+    return [
+        Sample(row.at, row.values | derived_values(row.values, metadata_at(metadata, row.at)))
+        for row in sorted(rows, key=lambda row: row.at)
+    ]
+
+
 def stored(store) -> dict[str, list]:
     return {r: built(store.reader.rollups("site1", r, 0, FOREVER, 100_000)) for r in ("1m", "1h", "1d")}
 
@@ -70,9 +79,7 @@ def test_any_order_split_and_doubling_gives_what_one_fold_gives_bit_for_bit(new_
         if before and row.values.items() <= before.values.items():
             continue  # it says nothing new: not even its order counts
         if before is None or row.order > before.order:
-            merged = {**(payload_values(before.values) if before else {}), **row.values}
-            if before:  # what follows from a merged row follows from all of it
-                merged |= derived_values(merged, metadata_at(METADATA, row.at))
+            merged = {**(before.values if before else {}), **row.values}
             known[row.at] = RawRow("site1", row.at, row.order, row.at, "device", merged)
     first = min(known) // MINUTE * MINUTE
     last = max(known)
@@ -87,8 +94,7 @@ def test_any_order_split_and_doubling_gives_what_one_fold_gives_bit_for_bit(new_
     rng.shuffle(pieces)
     for start in pieces:
         store.apply(Refold("site1", 200, start, start + 41 * MINUTE, last))
-    samples = [Sample(at, known[at].values) for at in sorted(known)]
-    assert stored(store) == one_fold(samples, METADATA)
+    assert stored(store) == one_fold(samples_of(known.values(), METADATA), METADATA)
 
 
 def a_day(step: int = MINUTE // 2) -> list[RawRow]:
@@ -104,7 +110,7 @@ def test_a_refold_writes_every_closed_minute_hour_and_day(store):
     rows = a_day()
     store.apply(*rows, Refold("site1", 9000, NOW, NOW + DAY + HOUR, rows[-1].at))
     found = stored(store)
-    assert found == one_fold([Sample(row.at, row.values) for row in rows], [])
+    assert found == one_fold(samples_of(rows, []), [])
     assert [len(found[resolution]) for resolution in ("1m", "1h", "1d")] == [25 * 60 - 1, 24, 1]
 
 
@@ -128,8 +134,7 @@ def test_a_late_reading_changes_its_minutes_hour_and_day_and_no_other(store):
     changed = {r: [a for a, b in zip(after[r], before[r], strict=True) if a != b] for r in after}
     assert [row[0] for row in changed["1m"]] == [late.at]
     assert [len(changed[r]) for r in ("1h", "1d")] == [1, 1]
-    everything = sorted([*rows, late], key=lambda row: row.at)
-    assert after["1m"] == one_fold([Sample(row.at, row.values) for row in everything], [])["1m"][: 24 * 60]
+    assert after["1m"] == one_fold(samples_of([*rows, late], []), [])["1m"][: 24 * 60]
 
 
 def test_two_refolds_of_one_tick_both_count_in_the_hour_they_share(store):
@@ -138,7 +143,7 @@ def test_two_refolds_of_one_tick_both_count_in_the_hour_they_share(store):
     store.apply(*rows)
     for batch in ([(0, 20)], [(20, 40), (40, 60)]):
         store.apply(*[Refold("site1", 9000, NOW + a * MINUTE, NOW + b * MINUTE, frontier) for a, b in batch])
-    assert stored(store)["1h"] == one_fold([Sample(row.at, row.values) for row in rows], [])["1h"][:1]
+    assert stored(store)["1h"] == one_fold(samples_of(rows, []), [])["1h"][:1]
 
 
 def test_a_refold_of_an_unknown_device_does_nothing(store):

@@ -4,7 +4,10 @@ import msgspec
 import pytest
 
 from flows.errors import RowRefused
+from flows.model.device import DEFAULT_METADATA, DeviceMetadata
 from flows.model.quantities import FLAGS, QUANTITIES
+from flows.model.rows import DeviceRow
+from flows.physics.derive import derived_values
 from flows.store.protocol import Columns, StoredReading, StoreStats
 
 from .conftest import FOREVER, NOW, SECOND, outcome, raw
@@ -31,10 +34,28 @@ def test_a_reading_comes_back_as_it_was_written(store):
     assert [type(value) for value in found.values.values()] == [float, float, bool, bool]
 
 
-def test_every_quantity_can_be_stored(store):
-    values = {q.name: (q.name in FLAGS) if q.kind == "flag" else 1.25 for q in QUANTITIES}
-    store.apply(raw(NOW, 1, **values))
-    assert store.reader.readings("site1", NOW, NOW + 1, 1)[0].values == values
+def test_every_quantity_of_a_payload_can_be_stored_and_what_derives_from_it_is_read(store):
+    sent = {q.name: (q.name in FLAGS) if q.kind == "flag" else 1.25 for q in QUANTITIES if q.origin == "payload"}
+    history = [DeviceMetadata(refrigerant="R290", valid_from=NOW)]
+    store.apply(raw(NOW - 1, 1, **sent), raw(NOW, 2, **sent), DeviceRow("site1", 1, metadata=history))
+    expected = [sent | derived_values(sent, metadata) for metadata in (*history, DEFAULT_METADATA)]
+    assert [row.values for row in store.reader.readings("site1", 0, FOREVER, 2)] == expected
+    assert expected[0].keys() - expected[1].keys() >= {"t_sat_low", "condenser_approach"}
+    found = store.reader.raw_columns("site1", 0, FOREVER, ["t_sat_low", "power", "delta_t"], 2).values
+    assert found == {"t_sat_low": [None, expected[0]["t_sat_low"]], "power": [1.25, 1.25], "delta_t": [0.0, 0.0]}
+
+
+def test_what_a_batch_gives_back_is_how_many_of_its_readings_said_nothing_new(store):
+    batch = [raw(NOW + n, n + 1, voltage=200.0 + n) for n in range(5)]
+    assert store.apply(*batch, batch[0]) == 1
+    assert store.apply(*batch) == 5
+    news = [
+        raw(NOW, 9, voltage=200.0),
+        raw(NOW, 10, voltage=201.0),
+        raw(NOW, 11, power=1.0),
+        raw(NOW + 9, 12, power=1.0),
+    ]
+    assert store.apply(*news) == 1
 
 
 def test_a_quantity_that_comes_later_is_absent_from_earlier_rows(store):

@@ -95,6 +95,8 @@ def test_a_store_of_an_older_build_is_migrated_by_the_flow_and_waited_for_by_rea
         assert [name for (name,) in db.execute("SELECT name FROM migration ORDER BY position")] == [
             "first_tables",
             "attempts_at_dead_letters",
+            "packed_tables",
+            "moved_rows",
             "warmer_water",
         ]
 

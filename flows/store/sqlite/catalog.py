@@ -1,10 +1,11 @@
 """What the writer knows by heart: device keys, columns, what was forgotten or let go."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from flows.errors import RowRefused
-from flows.store.sqlite.schema import COLUMNS, type_of
+from flows.store.sqlite.packing import Layout, layout
+from flows.store.sqlite.schema import COLUMNS, scales_of
 
 
 class Catalog:
@@ -26,7 +27,7 @@ class Catalog:
         for device_id, raw, minute, dead_letter in db.execute("SELECT * FROM retained"):
             self.raw_before[device_id], self.minute_before[device_id] = raw, minute
             self.dead_letter_before = max(self.dead_letter_before, dead_letter)
-        self._columns = {table: columns_of(db, table) for table in COLUMNS}
+        self._layouts = {table: layout_of(db, table) for table in COLUMNS}
 
     def device(self, device_id: str) -> int:
         """Give the integer key of a device, a new one where it has none."""
@@ -45,24 +46,33 @@ class Catalog:
         self.db.execute("DELETE FROM device WHERE device_id = ?", (device_id,))
         del self._devices[device_id]
 
-    def columns(self, table: str) -> tuple[str, ...]:
-        """Name the columns of quantities that a table has so far."""
-        return self._columns[table]
-
-    def columns_for(self, table: str, rows: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
-        """Name the columns of a table, after adding those that these rows are the first to need."""
-        known = frozenset(self._columns[table])
-        missing = set().union(*(row.keys() - known for row in rows if not known.issuperset(row)))
-        for column in sorted(missing):
-            if column not in COLUMNS[table]:
-                raise RowRefused(f"{column!r} is no column of {table}: quantities.py does not know it")
-            self.db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {type_of(table, column)}")
+    def layout(self, table: str, names: Iterable[str] = ()) -> Layout:
+        """Give the layout of a table's rows, after adding the columns that these names are the first to need."""
+        known = self._layouts[table]
+        missing = sorted(set(names).difference(known.names))
         if missing:
-            self._columns[table] = columns_of(self.db, table)
-        return self._columns[table]
+            for column in missing:
+                if column not in COLUMNS[table]:
+                    raise RowRefused(f"{column!r} is no column of {table}: quantities.py does not know it")
+            add_columns(self.db, table, len(known.names), missing)
+            self._layouts[table] = layout_of(self.db, table)
+        return self._layouts[table]
 
 
-def columns_of(db: sqlite3.Connection, table: str) -> tuple[str, ...]:
-    """Name the columns of quantities that a table has, in the order of quantities.py."""
-    there = {name for (name,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
-    return tuple(column for column in COLUMNS[table] if column in there)
+def add_columns(db: sqlite3.Connection, table: str, position: int, names: Iterable[str]) -> None:
+    """Let rows of a table have these columns too, from a position on: behind those it has."""
+    db.executemany(
+        "INSERT INTO packed_column VALUES (?, ?, ?, ?, ?)",
+        [(table, position + n, name, *scales_of(name)) for n, name in enumerate(names)],
+    )
+
+
+def layout_of(db: sqlite3.Connection, table: str) -> Layout:
+    """Read how a table's rows are packed."""
+    columns = "SELECT name, coarse, fine FROM packed_column WHERE packed = ? ORDER BY position"
+    return layout(tuple(db.execute(columns, (table,))))
+
+
+def ages_of(layout_: Layout) -> Layout:
+    """Lay out the ages of values: of the same names, mostly 0."""
+    return layout(tuple((name, 0.0, 0.0) for name in layout_.names))

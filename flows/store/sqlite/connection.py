@@ -72,6 +72,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Write whole or not at all."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
 def speaking(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours.
 

@@ -2,15 +2,12 @@
 
 import sqlite3
 
-import msgspec
-
-from flows.model.device import DeviceMetadata
 from flows.model.reading import Value
 from flows.store.protocol import StoredDevice
-from flows.store.sqlite.schema import TIME_BITS, at_of
-
-_readings_decoder = msgspec.msgpack.Decoder(dict[str, tuple[int, Value]])
-_metadata_decoder = msgspec.json.Decoder(list[DeviceMetadata])
+from flows.store.sqlite.catalog import ages_of, layout_of
+from flows.store.sqlite.packing import unpack
+from flows.store.sqlite.rowreading import history_in
+from flows.store.sqlite.schema import FLAG_COLUMNS, TIME_BITS, at_of
 
 
 def key(db: sqlite3.Connection, device_id: str) -> int | None:
@@ -28,9 +25,9 @@ def select(db: sqlite3.Connection, device_id: str | None = None) -> list[StoredD
         bounds,
     ):
         attributes.setdefault(device, {})[name] = value
+    latest = newest_values(db, where, bounds)
     rows = db.execute(
-        "SELECT device, device_id, online, last_seen, readings, metadata"
-        f" FROM device LEFT JOIN latest USING (device) {where} ORDER BY device_id",
+        f"SELECT device, device_id, online, last_seen, metadata FROM device {where} ORDER BY device_id",
         bounds,
     )
     return [
@@ -39,11 +36,31 @@ def select(db: sqlite3.Connection, device_id: str | None = None) -> list[StoredD
             None if online is None else bool(online),
             last_seen or 0,
             attributes.get(device, {}),
-            _readings_decoder.decode(readings) if readings is not None else {},
-            _metadata_decoder.decode(metadata) if metadata is not None else [],
+            latest.get(device, {}),
+            history_in(metadata),
         )
-        for device, name, online, last_seen, readings, metadata in rows
+        for device, name, online, last_seen, metadata in rows
     ]
+
+
+def newest_values(
+    db: sqlite3.Connection, where: str = "", bounds: tuple[str, ...] = ()
+) -> dict[int, dict[str, tuple[int, Value]]]:
+    """Read by device the newest value of each quantity with its event time. [ms since 1970, UTC]"""
+    layout = layout_of(db, "latest")
+    rows = db.execute(f"SELECT device, at, ages, body FROM latest JOIN device USING (device) {where}", bounds)
+    devices, newest, ages, bodies = zip(*found, strict=True) if (found := rows.fetchall()) else ((),) * 4
+    flags = [name in FLAG_COLUMNS for name in layout.names]
+    return {
+        device: {
+            name: (at - int(age), bool(value) if flag else value)
+            for name, flag, age, value in zip(layout.names, flags, ages_, values, strict=True)
+            if value == value
+        }
+        for device, at, ages_, values in zip(
+            devices, newest, unpack(ages_of(layout), ages).tolist(), unpack(layout, bodies).tolist(), strict=True
+        )
+    }
 
 
 def event_times(db: sqlite3.Connection) -> tuple[int | None, int | None]:

@@ -1,10 +1,15 @@
-"""How a store file came to its present form: named steps, applied once, in order, each in one transaction."""
+"""How a store file came to its present form: named steps, applied once, in order.
+
+Each is one transaction, but for those that move rows: they have many small ones, and go on where they were killed.
+"""
 
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from flows.errors import RetryableStoreError, StoreError
+from flows.store.sqlite.connection import transaction
+from flows.store.sqlite.repacking import moved_rows, packed_tables
 
 APPLICATION_ID = 0x48504D31
 
@@ -31,7 +36,13 @@ def attempts_at_dead_letters(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX dead_letter_by_state ON dead_letter (state, ord)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (first_tables, attempts_at_dead_letters)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    first_tables,
+    attempts_at_dead_letters,
+    packed_tables,
+    moved_rows,
+)
+IN_PIECES = frozenset([moved_rows])
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
@@ -40,16 +51,13 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     db.execute("CREATE TABLE IF NOT EXISTS migration (position INTEGER PRIMARY KEY, name TEXT NOT NULL)")
     done = len(_applied(db, path))
     for position, step in enumerate(MIGRATIONS[done:], start=done):
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        if step in IN_PIECES:
             step(db)
+        with transaction(db):
+            if step not in IN_PIECES:
+                step(db)
             db.execute("INSERT INTO migration VALUES (?, ?)", (position, step.__name__))
             db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
 
 
 def check_current(db: sqlite3.Connection, path: Path) -> None:

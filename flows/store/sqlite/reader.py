@@ -6,11 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import cast
+
+import numpy as np
 
 from flows.errors import RetryableStoreError
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import LetterState
 from flows.model.rollup import Resolution, RollupRow
+from flows.model.table import Numbers, Table
+from flows.physics.compose import rows_of
+from flows.physics.derive import DERIVED
 from flows.store.protocol import (
     Columns,
     DeadLetterCount,
@@ -22,11 +28,12 @@ from flows.store.protocol import (
     StoreStats,
 )
 from flows.store.sqlite import alerts, devices
-from flows.store.sqlite.catalog import columns_of
+from flows.store.sqlite.catalog import layout_of
 from flows.store.sqlite.connection import connect_reader, speaking
 from flows.store.sqlite.migrations import check_current
-from flows.store.sqlite.rowreading import select_rollups, select_span, values_of
-from flows.store.sqlite.schema import CLOCKS, FLAG_COLUMNS, ROLLUP_TABLES, at_of
+from flows.store.sqlite.packing import unpack
+from flows.store.sqlite.rowreading import ROLLUP, history_of, raw_table, rollup_table, select_span, times_of
+from flows.store.sqlite.schema import CLOCKS, FLAG_COLUMNS, ROLLUP_TABLES
 
 BUSY_MS = 2_000
 """How long a reader waits; only a restore or a repair locks readers out. [ms]"""
@@ -82,19 +89,50 @@ class SqliteReader:
             device = devices.key(db, device_id)
             if device is None:
                 return []
-            columns = columns_of(db, "raw")
             rest = f"ORDER BY key {'DESC' if newest_first else 'ASC'} LIMIT {limit:d}"
-            rows = select_span(
-                db, "raw", ("key", "arrived", "clock", *columns), device, start, end, rest
-            ).fetchall()
-        return [
-            StoredReading(device_id, at_of(key), arrived, CLOCKS[clock], values_of(columns, tuple(values)))
-            for key, arrived, clock, *values in rows
+            rows = select_span(db, "raw", "key, late, clock, body", device, start, end, rest).fetchall()
+            layout, history = layout_of(db, "raw"), history_of(db, device)
+        rows.sort()
+        table = raw_table(layout, [row[0] for row in rows], [row[3] for row in rows], history)
+        flags = [name in FLAG_COLUMNS for name in table.names]
+        found = [
+            StoredReading(
+                device_id,
+                at,
+                at + late,
+                CLOCKS[clock],
+                {
+                    name: bool(value) if flag else value
+                    for name, flag, value in zip(table.names, flags, values, strict=True)
+                    if value == value
+                },
+            )
+            for at, (_, late, clock, _), values in zip(table.at.tolist(), rows, table.values.tolist(), strict=True)
         ]
+        return found[::-1] if newest_first else found
 
     def raw_columns(self, device_id: str, start: int, end: int, fields: list[str], limit: int) -> Columns:
         """Raw values by column, oldest first, at most `limit` rows."""
-        return self._columns("raw", device_id, start, end, fields, limit)
+        with self._reading() as db:
+            device = devices.key(db, device_id)
+            rows, history = [], []
+            if device is not None:
+                chosen = "key, body" if fields else "key"
+                rest = f"ORDER BY key LIMIT {limit:d}"
+                rows = select_span(db, "raw", chosen, device, start, end, rest).fetchall()
+                history = history_of(db, device)
+            layout = layout_of(db, "raw")
+        keys = [row[0] for row in rows]
+        if not fields:
+            return Columns(times_of(keys).tolist(), {})
+        bodies = [row[1] for row in rows]
+        if DERIVED.isdisjoint(fields):
+            names = [name for name in layout.names if name in fields]
+            table = Table(times_of(keys), tuple(names), unpack(layout, bodies, [*map(layout.names.index, names)]))
+        else:
+            table = raw_table(layout, keys, bodies, history)
+        found = {name: listed(table.values[:, n], name in FLAG_COLUMNS) for n, name in enumerate(table.names)}
+        return Columns(table.at.tolist(), {name: found.get(name) or [None] * len(rows) for name in fields})
 
     def rollups(self, device_id: str, resolution: Resolution, start: int, end: int, limit: int) -> list[RollupRow]:
         """Rollup rows whose bucket starts in the span, oldest first."""
@@ -102,14 +140,35 @@ class SqliteReader:
             device = devices.key(db, device_id)
             if device is None:
                 return []
-            columns = columns_of(db, ROLLUP_TABLES[resolution])
-            return select_rollups(db, columns, (device, device_id), resolution, start, end, limit)
+            rest = f"ORDER BY key LIMIT {limit:d}"
+            rows = select_span(db, ROLLUP_TABLES[resolution], ROLLUP, device, start, end, rest).fetchall()
+            table = rollup_table(layout_of(db, ROLLUP_TABLES[resolution]), rows)
+        table.start[:] = times_of(table.start)
+        return rows_of(table, device_id, resolution)
 
     def rollup_columns(
         self, device_id: str, resolution: Resolution, start: int, end: int, columns: list[str], limit: int
     ) -> Columns:
         """Named rollup columns (a column no row has is all None), oldest first."""
-        return self._columns(ROLLUP_TABLES[resolution], device_id, start, end, columns, limit)
+        table = ROLLUP_TABLES[resolution]
+        with self._reading() as db:
+            device = devices.key(db, device_id)
+            rows = []
+            if device is not None:
+                chosen = ROLLUP if columns else "key"
+                rows = select_span(
+                    db, table, chosen, device, start, end, f"ORDER BY key LIMIT {limit:d}"
+                ).fetchall()
+            layout = layout_of(db, table)
+        names = [name for name in layout.names if name in columns]
+        found: dict[str, list[float | None]] = {}
+        if names:
+            values = unpack(layout, [row[4] for row in rows], [*map(layout.names.index, names)])
+            found = {name: listed(values[:, n]) for n, name in enumerate(names)}
+        if columns:
+            found["count"], found["heat_source"] = [row[2] for row in rows], [row[3] for row in rows]
+        times = times_of([row[0] for row in rows]).tolist()
+        return Columns(times, {name: found.get(name) or [None] * len(rows) for name in columns})
 
     def alerts(
         self, device_id: str | None, start: int, end: int, limit: int, open_only: bool = False
@@ -177,23 +236,6 @@ class SqliteReader:
         for _, db in idle:
             db.close()
 
-    def _columns(self, table: str, device_id: str, start: int, end: int, wanted: list[str], limit: int) -> Columns:
-        with self._reading() as db:
-            device = devices.key(db, device_id)
-            there = frozenset((*columns_of(db, table), *(["count", "heat_source"] if table != "raw" else [])))
-            present = [name for name in wanted if name in there]
-            rows = []
-            if device is not None:
-                rest = f"ORDER BY key LIMIT {limit:d}"
-                rows = select_span(db, table, ("key", *present), device, start, end, rest).fetchall()
-        by_column = dict(zip(("key", *present), zip(*rows, strict=True), strict=True)) if rows else {}
-        flags = FLAG_COLUMNS if table == "raw" else frozenset()
-        values: dict[str, list[float | None]] = {}
-        for name in wanted:
-            found = by_column.get(name, (None,) * len(rows))
-            values[name] = [None if v is None else bool(v) for v in found] if name in flags else list(found)
-        return Columns([at_of(key) for key in by_column.get("key", ())], values)
-
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection inside one read transaction."""
@@ -232,3 +274,13 @@ class SqliteReader:
             db.close()
             raise
         return inode, db
+
+
+def listed(values: Numbers, flag: bool = False) -> list[float | None]:
+    """Make a list of a column: None where it is missing, flags as bools."""
+    missing = np.isnan(values)
+    if not flag and not missing.any():
+        return cast("list[float | None]", values.tolist())
+    cells = (values != 0.0 if flag else values).astype(object)
+    cells[missing] = None
+    return cast("list[float | None]", cells.tolist())

@@ -1,58 +1,80 @@
-"""Rows of raw and rollup tables as the model's values: for the reader, and for the writer's healing."""
+"""Packed rows as tables: for the reader, and for the writer's healing."""
 
 import sqlite3
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
-from flows.model.quantities import HEAT_SOURCES
-from flows.model.reading import Value
-from flows.model.rollup import Resolution, RollupRow
-from flows.store.sqlite.schema import FLAG_COLUMNS, ROLLUP_TABLES, at_of, span_keys
+import msgspec
+import numpy as np
+
+from flows.model.device import DeviceMetadata
+from flows.model.quantities import QUANTITIES
+from flows.model.table import RollupTable, Table, Times
+from flows.physics.derive import DERIVED_NAMES, derived_table
+from flows.store.sqlite.packing import Layout, unpack
+from flows.store.sqlite.schema import TIME_BITS, span_keys
+
+ROLLUP = "key, ord, count, heat_source, body"
+"""Columns of the rollup tables."""
+
+_ORDER = {quantity.name: place for place, quantity in enumerate(QUANTITIES)}
+_metadata_decoder = msgspec.json.Decoder(list[DeviceMetadata])
 
 
 def select_span(
-    db: sqlite3.Connection, table: str, columns: Iterable[str], device: int, start: int, end: int, rest: str = ""
+    db: sqlite3.Connection, table: str, columns: str, device: int, start: int, end: int, rest: str = ""
 ) -> sqlite3.Cursor:
     """Read columns of one device's rows in [start, end). rest: ORDER BY and LIMIT, by default in time order."""
     return db.execute(
-        f"SELECT {', '.join(columns)} FROM {table} WHERE key >= ? AND key < ? {rest or 'ORDER BY key'}",
+        f"SELECT {columns} FROM {table} WHERE key >= ? AND key < ? {rest or 'ORDER BY key'}",
         span_keys(device, start, end),
     )
 
 
-def values_of(columns: tuple[str, ...], row: tuple[Any, ...]) -> dict[str, Value]:
-    """Name what a raw row has; flags are bools."""
-    return {
-        name: bool(value) if name in FLAG_COLUMNS else value
-        for name, value in zip(columns, row, strict=True)
-        if value is not None
-    }
+def times_of(keys: Sequence[int] | Times) -> Times:
+    """Take the event times or bucket starts from keys. [ms since 1970, UTC]"""
+    return np.array(keys, dtype=np.int64) & ((1 << TIME_BITS) - 1)
 
 
-def select_rollups(
-    db: sqlite3.Connection,
-    columns: tuple[str, ...],
-    device: tuple[int, str],
-    resolution: Resolution,
-    start: int,
-    end: int,
-    limit: int,
-) -> list[RollupRow]:
-    """Read rollup rows of a device (key, id), oldest first."""
-    number, device_id = device
-    own = ("key", "ord", "count", "heat_source", *columns)
-    rest = f"ORDER BY key LIMIT {limit:d}"
-    return [
-        RollupRow(
-            device_id,
-            resolution,
-            at_of(key),
-            order,
-            count,
-            {name: value for name, value in zip(columns, values, strict=True) if value is not None},
-            "" if heat is None else HEAT_SOURCES[heat],
-        )
-        for key, order, count, heat, *values in select_span(
-            db, ROLLUP_TABLES[resolution], own, number, start, end, rest
-        )
-    ]
+def history_of(db: sqlite3.Connection, device: int) -> list[DeviceMetadata]:
+    """Read a device's metadata history, oldest first."""
+    (text,) = db.execute("SELECT metadata FROM device WHERE device = ?", (device,)).fetchone()
+    return history_in(text)
+
+
+def history_in(text: str | None) -> list[DeviceMetadata]:
+    """Decode a device's metadata history, oldest first."""
+    return _metadata_decoder.decode(text) if text is not None else []
+
+
+def raw_table(
+    layout: Layout, keys: Sequence[int], bodies: Sequence[bytes], history: list[DeviceMetadata]
+) -> Table:
+    """Unpack raw rows of a device, oldest first, and derive what follows from each; names as in quantities.py.
+
+    Quantities that none of the rows has are left out.
+    """
+    sent = Table(times_of(keys), layout.names, unpack(layout, bodies))
+    derived = derived_table(sent, history)
+    values = np.concatenate([sent.values, derived.values], axis=1)
+    names = (*layout.names, *DERIVED_NAMES)
+    there = np.flatnonzero((values == values).any(axis=0)).tolist()
+    there.sort(key=lambda column: _ORDER[names[column]])
+    return Table(sent.at, tuple(names[column] for column in there), values[:, there])
+
+
+def rollup_table(layout: Layout, rows: Sequence[tuple[int, int, int, int | None, bytes]]) -> RollupTable:
+    """Unpack rollup rows: (key, ord, count, heat_source, body). Columns that none of them has are left out.
+
+    start : keys, of rows of several devices.
+    """
+    keys, orders, counts, heats, bodies = zip(*rows, strict=True) if rows else ((),) * 5
+    values = unpack(layout, bodies)
+    there = np.flatnonzero((values == values).any(axis=0))
+    return RollupTable(
+        np.array(keys, dtype=np.int64),
+        np.array(orders, dtype=np.int64),
+        np.array(counts, dtype=np.int64),
+        np.array([-1 if heat is None else heat for heat in heats], dtype=np.int64),
+        tuple(layout.names[column] for column in there),
+        values[:, there],
+    )

@@ -1,57 +1,66 @@
 """Upserts of readings, rollups and devices: newer orders replace, older ones are ignored."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from flows.errors import RowRefused
 from flows.model.quantities import HEAT_SOURCES
-from flows.model.rollup import RollupBlock, RollupRow
-from flows.model.rows import DeviceRow, LatestRow, RawRow
-from flows.physics.derive import DERIVED
-from flows.store.sqlite.catalog import Catalog
-from flows.store.sqlite.deriving import rederive
-from flows.store.sqlite.schema import CLOCKS, END_OF_TIME, ROLLUP_TABLES, key_of
+from flows.model.rollup import Resolution, RollupBlock, RollupRow
+from flows.model.rows import DeviceRow, LatestRow
+from flows.model.table import Numbers, RollupTable
+from flows.store.sqlite.catalog import Catalog, ages_of
+from flows.store.sqlite.packing import Layout, pack
+from flows.store.sqlite.schema import END_OF_TIME, ROLLUP_TABLES, key_of
 
-_CLOCK_CODES = {clock: code for code, clock in enumerate(CLOCKS)}
+PACKED_AT_ONCE = 1000
+"""Rows packed in one go: more do not stay in a processor's cache."""
+
 _HEAT_CODES = {source: code for code, source in enumerate(HEAT_SOURCES)}
+_key = itemgetter(0)
+_NEWER, _NOT_OLDER = "excluded.ord > ord", "excluded.ord >= ord"
 
 
-def write_raw(catalog: Catalog, rows: list[RawRow]) -> None:
-    """Insert readings; one of a known device and time is merged field by field if it is newer."""
-    before = catalog.raw_before
-    if before:
-        rows = [row for row in rows if row.at >= before.get(row.device_id, 0)]
-    columns = catalog.columns_for("raw", [row.values for row in rows])
-    device = catalog.device
-    keyed = [
-        (
-            key_of(device(row.device_id), _keyable(row.at)),
-            row.order,
-            row.arrived,
-            _CLOCK_CODES[row.clock],
-            *map(row.values.get, columns),
-        )
-        for row in rows
+def matrix(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> Numbers:
+    """Arrange rows by columns; NaN where a row has no such value, what is not among the columns is left out."""
+    columns = {name: column for column, name in enumerate(names)}
+    out = np.full((len(rows), len(names)), np.nan)
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for number, row in enumerate(rows):
+        alike.setdefault(tuple(row), []).append(number)
+    for theirs, numbers in alike.items():
+        cells = chain.from_iterable(rows[number].values() for number in numbers)
+        block = np.fromiter(cells, dtype=np.float64, count=len(numbers) * len(theirs))
+        kept = [place for place, name in enumerate(theirs) if name in columns]
+        to = [columns[theirs[place]] for place in kept]
+        out[np.array(numbers)[:, None], to] = block.reshape(len(numbers), len(theirs))[:, kept]
+    return out
+
+
+def packed(layout: Layout, rows: Sequence[Mapping[str, float]]) -> list[bytes]:
+    """Pack rows; what is not among the columns is left out."""
+    parts = range(0, len(rows), PACKED_AT_ONCE)
+    return [
+        body
+        for first in parts
+        for body in pack(layout, matrix(layout.names, rows[first : first + PACKED_AT_ONCE]))
     ]
-    inserted = catalog.db.executemany(_insert_raw(columns), keyed).rowcount
-    if inserted < len(keyed):
-        _merge(catalog, columns, rows, keyed)
-    catalog.db.execute("UPDATE tally SET readings = readings + ?", (inserted,))
 
 
-def _merge(
-    catalog: Catalog, columns: tuple[str, ...], rows: list[RawRow], keyed: Sequence[tuple[object, ...]]
-) -> None:
-    """Merge what the device sent, field by field, and derive anew what follows from the merged row."""
-    merged: set[int] = set()
-    for row, values in zip(rows, keyed, strict=True):
-        found = catalog.db.execute(_merge_raw(columns, row.summed), values).fetchone()
-        if found:
-            merged.add(found[0])
-    rederive(catalog, sorted(merged))
+def names_in(rows: Iterable[Mapping[str, object]]) -> set[str]:
+    """Name everything that some row has."""
+    return set().union(*{tuple(row) for row in rows})
+
+
+def keyable(at: int) -> int:
+    """Check that a row can have this time. Raises RowRefused."""
+    if 0 <= at < END_OF_TIME:
+        return at
+    raise RowRefused(f"{at} ms is no time the store can hold: 1970 to 2248")
 
 
 def write_rollups(catalog: Catalog, rows: list[RollupRow], from_store: bool = False) -> None:
@@ -60,26 +69,24 @@ def write_rollups(catalog: Catalog, rows: list[RollupRow], from_store: bool = Fa
     from_store : computed from what is stored, so never poorer than a row of the same order. A row of the stream
                  may be: after a rebuild it begins without a past.
     """
-    condition = "excluded.ord >= ord" if from_store else "excluded.ord > ord"
     device, before = catalog.device, catalog.minute_before
     for resolution, table in ROLLUP_TABLES.items():
         mine = [row for row in rows if row.resolution == resolution]
         if resolution == "1m" and before:
             mine = [row for row in mine if row.start >= before.get(row.device_id, 0)]
-        if not mine:
-            continue
-        columns = catalog.columns_for(table, [row.values for row in mine])
+        layout = catalog.layout(table, names_in(row.values for row in mine))
+        bodies = packed(layout, [row.values for row in mine])
         keyed = [
             (
-                key_of(device(row.device_id), _keyable(row.start)),
+                key_of(device(row.device_id), keyable(row.start)),
                 row.order,
                 row.count,
                 _HEAT_CODES.get(row.heat_source),
-                *map(row.values.get, columns),
+                body,
             )
-            for row in mine
+            for row, body in zip(mine, bodies, strict=True)
         ]
-        catalog.db.executemany(_upsert_rollup(table, columns, condition), keyed)
+        _upsert(catalog, table, keyed, _NOT_OLDER if from_store else _NEWER)
 
 
 def write_blocks(catalog: Catalog, blocks: list[RollupBlock]) -> None:
@@ -92,30 +99,68 @@ def write_blocks(catalog: Catalog, blocks: list[RollupBlock]) -> None:
             first = int(np.searchsorted(start, catalog.minute_before.get(block.device_id, 0)))
         if first == len(start):
             continue
-        table = ROLLUP_TABLES[block.resolution]
-        there = np.flatnonzero(~np.isnan(values).all(axis=0)).tolist()
-        names = [block.names[column] for column in there]
-        columns = catalog.columns_for(table, [dict.fromkeys(names)])
-        cells = np.full((len(start) - first, 4 + len(columns)), None, dtype=object)
-        device = catalog.device(block.device_id)
-        cells[:, 0] = [key_of(device, _keyable(at)) for at in start[first:].tolist()]
-        cells[:, 1], cells[:, 2] = block.order, count[first:]
-        cells[:, 3] = [None if source < 0 else source for source in heat[first:].tolist()]
-        chosen = values[first:, there].astype(object)
-        chosen[np.isnan(values[first:, there])] = None
-        cells[:, [4 + columns.index(name) for name in names]] = chosen
-        catalog.db.executemany(
-            _upsert_rollup(table, columns, "excluded.ord > ord AND excluded.count >= count"), cells.tolist()
+        keyable(int(start[first])), keyable(int(start[-1]))
+        keys = key_of(catalog.device(block.device_id), 0) + start[first:]
+        there = np.flatnonzero(~np.isnan(values).all(axis=0))
+        rows = RollupTable(
+            keys,
+            np.full(len(keys), block.order),
+            count[first:],
+            heat[first:],
+            tuple(block.names[column] for column in there),
+            values[first:, there],
         )
+        write_rollup_table(catalog, block.resolution, rows, f"{_NEWER} AND excluded.count >= count")
+
+
+def write_rollup_table(
+    catalog: Catalog, resolution: Resolution, rows: RollupTable, condition: str = _NOT_OLDER
+) -> None:
+    """Write rows, by default ones computed from what is stored. rows.start: their keys."""
+    table = ROLLUP_TABLES[resolution]
+    layout = catalog.layout(table, rows.names)
+    columns = [layout.names.index(name) for name in rows.names]
+    heats = [None if heat < 0 else heat for heat in rows.heat.tolist()]
+    bodies: list[bytes] = []
+    for first in range(0, len(rows.start), PACKED_AT_ONCE):
+        part = rows.values[first : first + PACKED_AT_ONCE]
+        values = np.full((len(part), len(layout.names)), np.nan)
+        values[:, columns] = part
+        bodies += pack(layout, values)
+    own = (rows.start.tolist(), rows.order.tolist(), rows.count.tolist())
+    _upsert(catalog, table, list(zip(*own, heats, bodies, strict=True)), condition)
+
+
+def _upsert(catalog: Catalog, table: str, rows: list[Any], condition: str) -> None:
+    rows.sort(key=_key)  # neighbours in the table lie on one page
+    catalog.db.executemany(
+        f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET ord = excluded.ord,"
+        f" count = excluded.count, heat_source = excluded.heat_source, body = excluded.body WHERE {condition}",
+        rows,
+    )
 
 
 def write_latest(catalog: Catalog, rows: list[LatestRow]) -> None:
-    """Replace the newest values of devices."""
-    encode = msgspec.msgpack.Encoder().encode
+    """Replace the newest values of devices.
+
+    Values are packed as those of a reading, their times as ages against the newest one: mostly 0.
+    """
+    layout = catalog.layout("latest", names_in(row.values for row in rows))
+    ages_layout = ages_of(layout)
+    changes: list[tuple[object, ...]] = []
+    for first in range(0, len(rows), PACKED_AT_ONCE):
+        part = rows[first : first + PACKED_AT_ONCE]
+        times = matrix(layout.names, [{name: at for name, (at, _) in row.values.items()} for row in part])
+        values = matrix(layout.names, [{name: value for name, (_, value) in row.values.items()} for row in part])
+        newest = np.fmax.reduce(times, axis=1, initial=0.0)
+        bodies, ages = pack(layout, values), pack(ages_layout, newest[:, None] - times)
+        devices = [catalog.device(row.device_id) for row in part]
+        changes += zip(devices, (row.order for row in part), map(int, newest.tolist()), ages, bodies, strict=True)
+    changes.sort(key=_key)
     catalog.db.executemany(
-        "INSERT INTO latest VALUES (?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET ord = excluded.ord, readings = excluded.readings WHERE excluded.ord >= ord",
-        [(catalog.device(row.device_id), row.order, encode(row.values)) for row in rows],
+        "INSERT INTO latest VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET ord = excluded.ord,"
+        " at = excluded.at, ages = excluded.ages, body = excluded.body WHERE excluded.ord >= ord",
+        changes,
     )
 
 
@@ -142,44 +187,3 @@ def write_devices(catalog: Catalog, rows: list[DeviceRow]) -> None:
         " ON CONFLICT DO UPDATE SET ord = excluded.ord, value = excluded.value WHERE excluded.ord >= ord",
         attributes,
     )
-
-
-def _keyable(at: int) -> int:
-    if 0 <= at < END_OF_TIME:
-        return at
-    raise RowRefused(f"{at} ms is no time the store can hold: 1970 to 2248")
-
-
-@lru_cache(maxsize=8)
-def _insert_raw(columns: tuple[str, ...]) -> str:
-    return _insert("raw", ("key", "ord", "arrived", "clock", *columns)) + " ON CONFLICT DO NOTHING"
-
-
-@lru_cache(maxsize=8)
-def _merge_raw(columns: tuple[str, ...], summed: tuple[str, ...]) -> str:
-    """Merge a newer row that says something new; an identical one changes nothing, not even the order."""
-    merged = {
-        column: f"coalesce({column}, excluded.{column})"
-        if column in summed
-        else f"coalesce(excluded.{column}, {column})"
-        for column in columns
-        if column not in DERIVED
-    }
-    sets = ["ord = excluded.ord", "arrived = excluded.arrived", "clock = excluded.clock"]
-    sets += [f"{column} = {value}" for column, value in merged.items()]
-    news = " OR ".join(f"{column} IS NOT {value}" for column, value in merged.items()) or "0"
-    return (
-        _insert("raw", ("key", "ord", "arrived", "clock", *columns))
-        + f" ON CONFLICT DO UPDATE SET {', '.join(sets)} WHERE excluded.ord > ord AND ({news}) RETURNING key"
-    )
-
-
-@lru_cache(maxsize=24)
-def _upsert_rollup(table: str, columns: tuple[str, ...], condition: str) -> str:
-    own = ("ord", "count", "heat_source", *columns)
-    replaced = ", ".join(f"{column} = excluded.{column}" for column in own)
-    return _insert(table, ("key", *own)) + f" ON CONFLICT DO UPDATE SET {replaced} WHERE {condition}"
-
-
-def _insert(table: str, columns: tuple[str, ...]) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"

@@ -1,8 +1,9 @@
-"""Names, keys and codes of the tables; the columns of quantities are added as they first appear."""
+"""Names, keys and codes of the tables, and how the cells of packed rows are scaled."""
 
-from flows.model.quantities import ENERGY_COLUMNS, FLAGS, QUANTITIES, rollup_columns
+from flows.model.quantities import COUNTERS, ENERGY_COLUMNS, FLAGS, QUANTITIES, rollup_columns
 from flows.model.reading import Clock
 from flows.model.rollup import Resolution
+from flows.physics.derive import DERIVED
 
 TIME_BITS = 43
 """The key of a raw or rollup row is device · 2^43 + event time [ms]: good for 2^20 devices, until the year 2248.
@@ -18,12 +19,18 @@ CLOCKS: tuple[Clock, ...] = ("device", "boot", "arrival")
 
 ROLLUP_TABLES: dict[Resolution, str] = {"1m": "rollup_1m", "1h": "rollup_1h", "1d": "rollup_1d"}
 
-RAW_COLUMNS: tuple[str, ...] = tuple(q.name for q in QUANTITIES)
+RAW_COLUMNS: tuple[str, ...] = tuple(q.name for q in QUANTITIES if q.name not in DERIVED)
 ROLLUP_COLUMNS: tuple[str, ...] = (*(column for q in QUANTITIES for column in rollup_columns(q)), *ENERGY_COLUMNS)
-COLUMNS: dict[str, tuple[str, ...]] = {"raw": RAW_COLUMNS, **dict.fromkeys(ROLLUP_TABLES.values(), ROLLUP_COLUMNS)}
-"""Every column of a quantity that a table can have, in the order in which they are read."""
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "raw": RAW_COLUMNS,
+    "latest": tuple(q.name for q in QUANTITIES),
+    **dict.fromkeys(ROLLUP_TABLES.values(), ROLLUP_COLUMNS),
+}
+"""Every column that the rows packed in a table can have; what derives from a raw row alone is not stored."""
 
 FLAG_COLUMNS = frozenset(FLAGS)
+
+PER_MINUTE = 600_000.0
 
 
 def key_of(device: int, at: int) -> int:
@@ -46,6 +53,16 @@ def device_of(key: int) -> int:
     return key >> TIME_BITS
 
 
-def type_of(table: str, column: str) -> str:
-    """Name the SQL type: flags of raw rows are 0 or 1, everything else is a number."""
-    return "INTEGER" if table == "raw" and column in FLAG_COLUMNS else "REAL"
+def scales_of(column: str) -> tuple[float, float]:
+    """Scale a column's cells for packing: coarse and fine, 0 and 0 of what mostly is 0 or 1 (see packing).
+
+    Sensors send decimals: 45.2, 230.5, 1959.25, 45.1875. The file keeps the scales of each of its columns, so
+    that these may change.
+    """
+    if column in FLAG_COLUMNS or column.endswith(("_share", "_coverage")):
+        return 0.0, 0.0
+    if column in COUNTERS or column.startswith("seconds_"):
+        return 1000.0, 1000.0
+    if column.endswith("_mean"):
+        return 100.0, PER_MINUTE
+    return 100.0, 10_000.0

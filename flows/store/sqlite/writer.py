@@ -13,7 +13,7 @@ from flows.model.rollup import Compose, Refold, RollupBlock, RollupRow
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
 from flows.store.protocol import Fence
 from flows.store.sqlite.catalog import Catalog
-from flows.store.sqlite.connection import LONGEST_LOG_BYTES, connect_writer, speaking
+from flows.store.sqlite.connection import LONGEST_LOG_BYTES, connect_writer, speaking, transaction
 from flows.store.sqlite.events import (
     write_dead_letters,
     write_letter_changes,
@@ -23,13 +23,14 @@ from flows.store.sqlite.events import (
 from flows.store.sqlite.healing import heal
 from flows.store.sqlite.leaving import forget, retain
 from flows.store.sqlite.migrations import migrate
-from flows.store.sqlite.rows import write_blocks, write_devices, write_latest, write_raw, write_rollups
+from flows.store.sqlite.raw import write_raw
+from flows.store.sqlite.rows import write_blocks, write_devices, write_latest, write_rollups
 
 BUSY_MS = 500
 """How long a lock of another process is waited for before the caller is told. [ms]"""
 
 
-STEPS: dict[type, Callable[[Catalog, list[Any]], None]] = {
+STEPS: dict[type, Callable[[Catalog, list[Any]], int | None]] = {
     Forget: forget,
     DeviceRow: write_devices,
     RawRow: write_raw,
@@ -43,7 +44,10 @@ STEPS: dict[type, Callable[[Catalog, list[Any]], None]] = {
     CommandOutcome: write_outcomes,
     Retain: retain,
 }
-"""What is done with each kind of item, in the order in which a batch is written; Compose goes with Refold."""
+"""What is done with each kind of item, in the order in which a batch is written; Compose goes with Refold.
+
+Of raw rows: returns how many said nothing new.
+"""
 
 _KEPT = (Forget, LetterChange, CommandOutcome)
 """What a Forget leaves alone."""
@@ -63,13 +67,12 @@ class SqliteWriter:
                 self._db.close()
                 raise
 
-    def apply(self, items: list[StoreItem]) -> None:
-        """Write one batch whole or not at all."""
+    def apply(self, items: list[StoreItem]) -> int:
+        """Write one batch whole or not at all; returns how many raw rows said nothing new."""
         with self._transaction():
             if self._catalog is None:
                 self._catalog = Catalog(self._db)
-            for part in in_sequence(items):
-                self._write(self._catalog, part)
+            return sum(self._write(self._catalog, part) for part in in_sequence(items))
 
     def commit_fence(self, fence: Fence) -> None:
         """Make all that was applied, and the fence, durable."""
@@ -98,7 +101,8 @@ class SqliteWriter:
         """Release files; safe to call twice."""
         self._db.close()
 
-    def _write(self, catalog: Catalog, items: list[StoreItem]) -> None:
+    def _write(self, catalog: Catalog, items: list[StoreItem]) -> int:
+        unchanged = 0
         kinds: dict[type, list[Any]] = {}
         for item in items:
             kinds.setdefault(Refold if isinstance(item, Compose) else type(item), []).append(item)
@@ -107,19 +111,17 @@ class SqliteWriter:
             if mine and catalog.forgotten and kind not in _KEPT:
                 mine = [item for item in mine if item.order > catalog.forgotten.get(item.device_id, -1)]
             if mine:
-                write(catalog, mine)
+                unchanged += write(catalog, mine) or 0
+        return unchanged
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with speaking(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
-                self._db.execute("COMMIT")
+                with transaction(self._db):
+                    yield
             except BaseException:
                 self._catalog = None
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
                 raise
 
     def _shorten_log(self) -> None:
@@ -133,26 +135,22 @@ class SqliteWriter:
 def in_sequence(items: list[StoreItem]) -> Iterator[list[StoreItem]]:
     """Split a batch where its result would depend on what else is in it.
 
-    Items are written kind by kind. That is right for whatever order they came in, but for what follows a Retain or
-    a rederiving Refold: these must not see newer rows, nor be missed by them. So a batch is cut behind them.
+    Items are written kind by kind. That is right for whatever order they came in, but for what follows a Retain:
+    it must not see newer rows, nor be missed by them. So a batch is cut behind it.
     """
-    if not any(_is_barrier(item) for item in items):
+    if not any(isinstance(item, Retain) for item in items):
         yield items
         return
     part: list[StoreItem] = []
     closed = False
     for item in sorted(items, key=_order):
-        barrier = _is_barrier(item)
+        barrier = isinstance(item, Retain)
         if closed and not barrier:
             yield part
             part, closed = [], False
         part.append(item)
         closed = closed or barrier
     yield part
-
-
-def _is_barrier(item: StoreItem) -> bool:
-    return isinstance(item, Retain) or (isinstance(item, Refold) and item.rederive)
 
 
 def _order(item: StoreItem) -> int:

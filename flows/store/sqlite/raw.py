@@ -1,0 +1,71 @@
+"""Raw rows: one reading a row, merged field by field with a newer one of the same device and time."""
+
+from operator import itemgetter
+
+from flows.model.reading import Value
+from flows.model.rows import RawRow
+from flows.physics.derive import DERIVED
+from flows.store.sqlite.catalog import Catalog
+from flows.store.sqlite.packing import pack, unpack
+from flows.store.sqlite.rows import keyable, matrix, names_in, packed
+from flows.store.sqlite.schema import CLOCKS, key_of
+
+_CLOCK_CODES = {clock: code for code, clock in enumerate(CLOCKS)}
+_key = itemgetter(0)
+
+
+def write_raw(catalog: Catalog, rows: list[RawRow]) -> int:
+    """Insert readings, without what derives from each alone; returns how many said nothing new.
+
+    One of a known device and time is merged field by field if it is newer.
+    """
+    before = catalog.raw_before
+    if before:
+        rows = [row for row in rows if row.at >= before.get(row.device_id, 0)]
+    layout = catalog.layout("raw", names_in(row.values for row in rows) - DERIVED)
+    device = catalog.device
+    keyed = [
+        (
+            key_of(device(row.device_id), keyable(row.at)),
+            row.order,
+            row.arrived - row.at,
+            _CLOCK_CODES[row.clock],
+            body,
+        )
+        for row, body in zip(rows, packed(layout, [row.values for row in rows]), strict=True)
+    ]
+    # Neighbours in the table lie on one page.
+    inserted = catalog.db.executemany(
+        "INSERT INTO raw VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", sorted(keyed, key=_key)
+    ).rowcount
+    catalog.db.execute("UPDATE tally SET readings = readings + ?", (inserted,))
+    if inserted == len(rows):
+        return 0
+    merged = sum(_merge(catalog, key, row) for (key, *_), row in zip(keyed, rows, strict=True))
+    return len(rows) - inserted - merged
+
+
+def _merge(catalog: Catalog, key: int, row: RawRow) -> bool:
+    """Merge a newer row that says something new; an identical one changes nothing, not even the order.
+
+    Sums over phases never replace what was sent.
+    """
+    order, body = catalog.db.execute("SELECT ord, body FROM raw WHERE key = ?", (key,)).fetchone()
+    if row.order <= order:
+        return False
+    layout = catalog.layout("raw")
+    known = {
+        name: value
+        for name, value in zip(layout.names, unpack(layout, [body])[0].tolist(), strict=True)
+        if value == value
+    }
+    merged: dict[str, Value] = {**known, **row.values}
+    merged.update((name, known[name]) for name in row.summed if name in known)
+    (body_now,) = pack(layout, matrix(layout.names, [merged]))
+    if body_now == body:
+        return False
+    catalog.db.execute(
+        "UPDATE raw SET ord = ?, late = ?, clock = ?, body = ? WHERE key = ?",
+        (row.order, row.arrived - row.at, _CLOCK_CODES[row.clock], body_now, key),
+    )
+    return True
