@@ -68,8 +68,9 @@ class System:
         command = command.replace(":8000/", f":{self.api}/")
         command = re.sub(r"mosquitto_(pub|sub) ", rf"mosquitto_\1 -p {self.mqtt} ", command)
         command = command.replace("simulate_device.py ", f"simulate_device.py --port {self.mqtt} ")
-        command = command.replace("--into day.sqlite", f"--into {self.folder}/day.sqlite")
-        command = command.replace("--store day.sqlite", f"--store {self.folder}/day.sqlite --port {free_port()}")
+        command = re.sub(r"\b(\w+\.hpr)\b", rf"{self.folder}/\1", command)
+        command = re.sub(r"--into (\w+\.sqlite)", rf"--into {self.folder}/\1", command)
+        command = re.sub(r"--store (\w+\.sqlite)", rf"--store {self.folder}/\1 --port {free_port()}", command)
         command = command.replace("--speed 60", "--speed 1e9").replace("curl ", "curl -sS --fail ")
         if any(word in command for word in ENDLESS):
             command = f"timeout -s TERM 3 bash -c {shlex.quote(command)}"
