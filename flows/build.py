@@ -16,7 +16,7 @@ from bytewax.operators import StatefulBatchLogic
 from bytewax.outputs import FixedPartitionedSink
 
 from flows.graph import Graph, Step
-from flows.meter import Meter, StepMeter
+from flows.meter import Meter, StepMeter, count_own
 from flows.nodes.ports import PIPE_KEY, Logic, Ports, Snapshot
 
 FLOW_ID = "heat_pump"
@@ -25,10 +25,15 @@ Keyed = tuple[str, Any]
 
 
 class Batch(msgspec.Struct):
-    """Items on their way down the pipe. seq: of the last frame they came from."""
+    """Items on their way down the pipe.
+
+    seq : of the last frame they came from.
+    own : how many of them are ticks and starts, which every step passes on; None: not counted yet.
+    """
 
     seq: int
     items: list[Any]
+    own: int | None = None
 
 
 class Piece(msgspec.Struct):
@@ -70,7 +75,8 @@ def step_ids(graph: Graph) -> dict[str, Step]:
 def _step(step: Step, pipe: Any, meter: StepMeter) -> Any:
     if step.node.version:
         return op.stateful_batch(step.id, pipe, lambda saved: _Stateful(step, saved, meter))
-    logic = meter.logic = step.node.recover(step.params, None)
+    logic = step.node.recover(step.params, None)
+    meter.begin(logic)
     return op.map(step.id, pipe, lambda keyed: (keyed[0], _run(logic, step.node.out, keyed[1], meter)))
 
 
@@ -78,7 +84,8 @@ class _Stateful(StatefulBatchLogic[Batch, "_Bundle", Snapshot]):
     """Runs a node's logic in Bytewax and lets it save the node's state."""
 
     def __init__(self, step: Step, saved: Snapshot | None, meter: StepMeter) -> None:
-        self._logic = meter.logic = step.node.recover(step.params, saved)
+        self._logic = step.node.recover(step.params, saved)
+        meter.begin(self._logic)
         self._ports, self._meter = step.node.out, meter
 
     def on_batch(self, values: list[Batch]) -> tuple[Iterable["_Bundle"], bool]:
@@ -92,6 +99,7 @@ class _Bundle(msgspec.Struct):
     """What a step made of one batch, by port."""
 
     seq: int
+    own: int
     out: Ports
 
 
@@ -99,12 +107,14 @@ def _run(logic: Logic, ports: tuple[str, ...], batch: Batch, meter: StepMeter) -
     out: Ports = {port: [] for port in ports}
     started = time.perf_counter()
     logic.on_items(batch.items, out)
-    meter.add(batch.items, out, time.perf_counter() - started)
-    return _Bundle(batch.seq, out)
+    seconds = time.perf_counter() - started
+    own = count_own(batch.items) if batch.own is None else batch.own
+    meter.add(batch.seq, len(batch.items), out, own, seconds)
+    return _Bundle(batch.seq, own, out)
 
 
 def _down(port: str) -> Callable[[Keyed], Keyed]:
-    return lambda keyed: (PIPE_KEY, Batch(keyed[1].seq, keyed[1].out[port]))
+    return lambda keyed: (PIPE_KEY, Batch(keyed[1].seq, keyed[1].out[port], keyed[1].own))
 
 
 def _piece(port: str, name: str) -> Callable[[Keyed], Keyed]:

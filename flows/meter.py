@@ -6,33 +6,46 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from flows.conservation import FATES, Conservation
 from flows.graph import SOURCE, Edge, Step
 from flows.model.frame import Start, Tick
 from flows.model.history import Standing
 from flows.nodes.ports import Logic, Ports
 
 _SAMPLES = 512
-_NOT_COUNTED = (Tick, Start)
+_OWN = frozenset((Tick, Start))
 
 
 class StepMeter:
     """Counters of one step since the process started. rate: readings, status, alerts and commands a second."""
 
-    def __init__(self, step: Step, sinks: dict[str, list[str]]) -> None:
-        self.step, self._sinks = step, sinks
+    def __init__(self, step: Step, sinks: dict[str, list[str]], books: Conservation) -> None:
+        self.step, self._sinks, self._books = step, sinks, books
         self.logic: Logic | None = None
+        self._fates = dict.fromkeys(FATES, 0)
         self.took = 0
         self.gave: dict[str, int] = dict.fromkeys(step.node.out, 0)
         self._seconds: deque[float] = deque(maxlen=_SAMPLES)
         self._last: tuple[float, int] = (time.monotonic(), 0)
         self._rate = 0.0
 
-    def add(self, items: list[Any], out: Ports, seconds: float) -> None:
-        """Count one batch."""
-        self.took += count(items)
+    def begin(self, logic: Logic) -> None:
+        """Take the logic at work, new or recovered."""
+        self.logic = logic
+        self._fates["pending"] = logic.counts["pending"]
+        self._books.recovered(logic.counts["pending"])
+
+    def add(self, seq: int, took: int, out: Ports, own: int, seconds: float) -> None:
+        """Count one batch. own: how many of the items taken, and passed on, are the journal's own."""
+        self.took += took - own
         for port, given in out.items():
-            self.gave[port] += count(given)
+            self.gave[port] += len(given)
+        self.gave[self.step.node.out[0]] -= own
         self._seconds.append(seconds)
+        if self.logic is not None:
+            before, counts = self._fates, self.logic.counts
+            self._fates = {fate: counts[fate] for fate in FATES}
+            self._books.happened(seq, {fate: self._fates[fate] - before[fate] for fate in FATES})
 
     def read(self) -> dict[str, Any]:
         """Say what a page shows.
@@ -94,6 +107,7 @@ class Meter:
         self.steps: list[StepMeter] = []
         self.progress = Progress()
         self.stored_rows: Counter[str] = Counter()
+        self.conservation = Conservation()
 
     def step(self, step: Step, edges: list[Edge]) -> StepMeter:
         """Add the meter of a step, in the order of the pipe."""
@@ -101,7 +115,7 @@ class Meter:
         for edge in edges:
             if edge.step == step.id:
                 sinks.setdefault(edge.port, []).append(edge.sink)
-        meter = StepMeter(step, sinks)
+        meter = StepMeter(step, sinks, self.conservation)
         self.steps.append(meter)
         return meter
 
@@ -123,33 +137,10 @@ class Meter:
             "stored_seq": self.progress.stored,
             "committed_seq": self.progress.committed,
             "store": {"waiting": self.progress.waiting, "rows": dict(self.stored_rows)},
-            "conservation": conservation(nodes, self.stored_rows["RawRow"]),
+            "conservation": self.conservation.read(),
         }
 
 
-def conservation(nodes: list[dict[str, Any]], stored: int) -> dict[str, int]:
-    """Sum up where readings went since the start of the process: received = all the others together.
-
-    A message on a data topic that cannot be read counts as one reading.
-    in_flight: waiting for their boot to be dated, or on their way through the nodes.
-    """
-    counts: Counter[str] = Counter()
-    dead = 0
-    for node in nodes:
-        counts.update({word: node["counts"].get(word, 0) for word in ("received", "duplicate", "dropped")})
-        dead += node["counts"].get("dead readings", 0)
-        dead += node["out"].get("dead", 0) if node["node"] != "decode" else 0
-    in_flight = counts["received"] - stored - counts["duplicate"] - counts["dropped"] - dead
-    return {
-        "received": counts["received"],
-        "stored": stored,
-        "duplicate": counts["duplicate"],
-        "dropped": counts["dropped"],
-        "dead": dead,
-        "in_flight": in_flight,
-    }
-
-
-def count(items: list[Any]) -> int:
-    """Count what devices and users sent; ticks and starts are the journal's own."""
-    return sum(1 for item in items if not isinstance(item, _NOT_COUNTED))
+def count_own(items: list[Any]) -> int:
+    """Count the journal's own items, ticks and starts; the others are what devices and users sent."""
+    return sum([type(item) in _OWN for item in items])

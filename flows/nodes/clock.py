@@ -152,11 +152,12 @@ class Clock(Keyed[DeviceClock, _Shared]):
 
     def __init__(self, params: Params, snapshot: Snapshot | None) -> None:
         super().__init__(1, DeviceClock, _Shared, snapshot)
+        self.counts["pending"] = sum(len(state.pending) for state in self.devices.values())
         self._released = (-1, 0)  # (seq, how many letters among what that frame released, but for the first)
 
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Date every reading; pass the rest on."""
-        dated = out["dated"]
+        dated, refused = out["dated"], len(out["dead"])
         for item in items:
             kind = type(item)
             if kind is Reading:
@@ -167,14 +168,19 @@ class Clock(Keyed[DeviceClock, _Shared]):
             elif kind is Start:
                 self.shared.raw_retention_ms = item.raw_retention_ms
             elif kind is Forgotten:
-                self.forget(item.device_id)
-                self.shared.waiting.pop(item.device_id, None)
+                self._forget(item.device_id)
             dated.append(item)
+        self.counts["dead readings"] += len(out["dead"]) - refused
 
     def sizes(self) -> dict[str, int]:
         """Count devices and the readings that wait for their boot to be dated."""
-        waiting = [self.devices.get(device_id) for device_id in list(self.shared.waiting)]
-        return {**super().sizes(), "pending": sum(len(state.pending) for state in waiting if state)}
+        return {**super().sizes(), "pending": self.counts["pending"]}
+
+    def _forget(self, device_id: str) -> None:
+        waiting = len(self.state_of(device_id).pending)
+        self.counts.update({"dropped": waiting, "pending": -waiting})
+        self.shared.waiting.pop(device_id, None)
+        self.forget(device_id)
 
     def _reading(self, reading: Reading, out: Ports) -> None:
         state = self.state_of(reading.device_id)
@@ -266,6 +272,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
 
     def _wait(self, state: DeviceClock, reading: Reading, out: Ports) -> None:
         state.pending.append(reading)
+        self.counts["pending"] += 1
         self.shared.waiting[reading.device_id] = None
         if len(state.pending) >= _MOST_PENDING:
             self._release(reading.device_id, state, out, reading.order)
@@ -282,6 +289,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
         """
         dead, refused = out["dead"], len(out["dead"])
         pending, state.pending = state.pending, []
+        self.counts["pending"] -= len(pending)
         self.shared.waiting.pop(device_id, None)
         if state.boot is None:
             return

@@ -22,7 +22,11 @@ class Logic(Protocol):
     """A node at work."""
 
     counts: Counter[str]
-    """What it did, by a word: dropped, duplicate, fields removed …; shown, never stored."""
+    """What it did, by a word: dropped, duplicate, fields removed …; shown, never stored.
+
+    What becomes of readings is counted as in conservation.FATES: received, duplicate, dropped, dead readings; and
+    pending, how many wait in the node now.
+    """
 
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Take items in order, append to the lists of `out`, one for each port."""

@@ -105,9 +105,11 @@ class Validate(Stateless):
                     ok.append(item)
                     continue
                 item = check(item, self._spans, self.counts)
-                (ok if type(item) is Reading else dead).append(item)
-            else:
-                ok.append(item)
+                if type(item) is not Reading:
+                    dead.append(item)
+                    self.counts["dead readings"] += 1
+                    continue
+            ok.append(item)
 
 
 NODE = Node("validate", Params, Validate, out=("ok", "dead"))
