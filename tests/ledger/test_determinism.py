@@ -1,5 +1,6 @@
 """The store is a pure function of the journal: whole, in pieces with kill -9, in batches of any size."""
 
+import base64
 import json
 import random
 import sqlite3
@@ -75,7 +76,15 @@ class Interleaver:
 
     def _something_else(self) -> None:
         device = self._rng.choice(["ledger1", "ledger2", "ledger3"])
-        deeds = (self._correct, self._forget, self._acknowledge, self._will, self._old_firmware, self._nonsense)
+        deeds = (
+            self._correct,
+            self._forget,
+            self._acknowledge,
+            self._will,
+            self._old_firmware,
+            self._nonsense,
+            self._letters,
+        )
         self._rng.choice(deeds)(device)
 
     def _correct(self, device: str) -> None:
@@ -110,6 +119,24 @@ class Interleaver:
     def _nonsense(self, device: str) -> None:
         self._message(f"heatpump/{device}/data", self._rng.choice([b"{", b"[]", b'{"temperature":{"inlet":900}}']))
 
+    def _letters(self, device: str) -> None:
+        """Letters tried again: refused by each node, then stored; twice as it was seen; dropped."""
+        topics = (f"heatpump/{device}/data", "heatpump/old/data")
+        waits = {"timestamp": self._uptime + 500, "electrical": {"power": 7}}
+        tries = (b"[]", b'{"temperature":{"inlet":900}}', b'{"timestamp":1700000000000,"electrical":{"power":7}}')
+        for topic, good in zip(topics, (b'{"electrical":{"power":7}}', json.dumps(waits).encode()), strict=True):
+            letter_id, arrived = self._message(topic, b"{") * ORDER_STEP, self._arrived
+            for attempts, payload in enumerate((*tries, good)):
+                self._about("dead_letter_retry", letter_id, attempts, topic, arrived, payload)
+            self._about("dead_letter_retry", letter_id, len(tries), topic, arrived, good)
+        dropped = self._message(topics[0], b"{") * ORDER_STEP
+        for _ in range(2):
+            self._about("dead_letter_drop", dropped, 0, topics[0], self._arrived, b"{")
+
+    def _about(self, name: str, letter_id: int, attempts: int, topic: str, arrived: int, payload: bytes) -> None:
+        told = {"state": "open", "attempts": attempts, "topic": topic, "arrived": arrived, "size": len(payload)}
+        self._command(name, letter_id=letter_id, seen={**told, "payload": base64.b64encode(payload).decode()})
+
 
 @pytest.fixture(scope="module")
 def journal(tmp_path_factory) -> Path:
@@ -141,6 +168,9 @@ def test_the_journal_meets_every_table(whole):
     assert tables >= {"latest", "dead_letter", "dead_letter_count", "command", "forgotten", "retained"}
     outcomes = {json.loads(line.partition(" ")[2])["outcome"] for line in whole if line.startswith("command ")}
     assert outcomes == {"done", "refused"}
+    letters = [json.loads(line.partition(" ")[2]) for line in whole if line.startswith("dead_letter {")]
+    assert {letter["state"] for letter in letters} == {"open", "retried", "dropped"}
+    assert {letter["attempts"] for letter in letters} == {0, 4}
 
 
 @pytest.mark.parametrize("batch_frames", BATCH_SIZES)
