@@ -81,7 +81,11 @@ def test_a_store_that_holds_what_was_published_is_found_equal(fleet, store):
     [
         ("DELETE FROM raw WHERE key = (SELECT min(key) FROM raw)", "1 readings are missing"),
         ("UPDATE raw SET key = key + 1 WHERE key = (SELECT max(key) FROM raw)", "1 were not published"),
-        ("UPDATE raw SET power = power + 1 WHERE key = (SELECT min(key) FROM raw)", "power of"),
+        (
+            "UPDATE raw SET body = (SELECT body FROM raw ORDER BY key DESC LIMIT 1) WHERE key = "
+            "(SELECT min(key) FROM raw)",
+            "published was",
+        ),
         ("DELETE FROM rollup_1m WHERE key = (SELECT min(key) FROM rollup_1m)", "minutes are closed"),
     ],
 )
