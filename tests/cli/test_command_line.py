@@ -11,7 +11,7 @@ from tests.cli.heatpump import heatpump
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = ("up", "status", "flow", "api", "replay", "graph", "doctor", "rebuild")
+COMMANDS = ("up", "status", "flow", "api", "record", "replay", "import", "graph", "doctor", "rebuild")
 
 
 def refusal(*arguments, **settings) -> str:
