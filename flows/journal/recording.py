@@ -17,8 +17,9 @@ from typing import Any
 import msgspec
 
 from flows.errors import JournalError
-from flows.journal.frame import decode, encode, seed_of
+from flows.journal.frame import decode, decode_run, encode, seed_of
 from flows.journal.segments import sync_folder
+from flows.journal.topics import Topics
 from flows.model.frame import Frame, FrameKind
 
 MAGIC = b"HPMRECD\n"
@@ -219,12 +220,16 @@ class Recording:
 
     def frames(self) -> Iterator[Frame]:
         """Read all frames of its whole blocks, in order."""
-        seed = seed_of(bytes.fromhex(self.head.journal_id))
+        seed, topics = seed_of(bytes.fromhex(self.head.journal_id)), Topics(bytes.decode)
         for block in self.blocks:
-            data, at = zlib.decompress(self._data[block.at : block.end]), 0
+            data, at, due = zlib.decompress(self._data[block.at : block.end]), 0, block.first_seq
             while at < len(data):
-                frame, at = decode(data, at, seed)
-                yield frame
+                run, at = decode_run(data, at, seed, due, block.last_seq, topics)
+                if not run:  # numbers are left out here
+                    frame, at = decode(data, at, seed)
+                    run = [frame]
+                yield from run
+                due = run[-1].seq + 1
 
     def _scan(self) -> Head:
         at, harmed = _PREAMBLE.size, False
