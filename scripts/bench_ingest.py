@@ -107,6 +107,8 @@ def main(
         measured = measure(site, broker.port, packets, fleet, per_message, window, watched)
         show(measured, options["readings"], watched, site)
         wrong = differences(site.store, fleet)
+        if unexplained := site.get("/api/pipeline")["conservation"]["unexplained"]:
+            wrong.append(f"{unexplained} readings of the conservation sum are unexplained")
     for sentence in wrong[:20]:
         console.print(sentence, style="red", highlight=False)
     if wrong:

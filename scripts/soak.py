@@ -98,9 +98,15 @@ def main(
         waves, killed = publish(options, broker, site, publisher, field, growth, broker_every)
         settle(site, say)
         growth.sample()
-        in_flight = site.get("/api/pipeline")["conservation"]["in_flight"]
-    found = [f"{in_flight} readings are neither stored nor refused"] if in_flight else []
-    found += held_against(site.store, waves, field)
+        conservation = site.get("/api/pipeline")["conservation"]
+        starts = {name: child.starts for name, child in site.children.items()}
+    found = held_against(site.store, waves, field)
+    for word in ("in_flight", "unexplained"):
+        if conservation[word]:
+            found.append(f"{conservation[word]} readings are {word} at the end")
+    for name, count in starts.items():
+        if count != killed[name] + 1:
+            found.append(f"{name} was started {count} times and killed {killed[name]} times: it ended by itself")
     growth.show()
     console.print(FLAT, highlight=False)
     troubles = growth.troubles()
