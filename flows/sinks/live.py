@@ -16,6 +16,8 @@ log = logging.getLogger("heatpump.live")
 
 FRESH_MS = 10_000
 BETWEEN_MS = 1_000
+LOOK_MS = 100
+"""How often all that waits is looked through, at most."""
 
 
 class Publisher(Protocol):
@@ -61,46 +63,66 @@ class LiveSink(FixedPartitionedSink[Piece, None]):
         return LivePartition(self._publisher)
 
 
-class LivePartition(StatefulSinkPartition[Piece, None]):
-    """Knows when it last published each device: an edge of the system, so it may read the clock.
+class Feed:
+    """Readings on their way to one topic of each device: at most one a second, the newest of those that wait.
 
-    What must wait for its second is kept, the newest of each device, and goes out with a later batch: there is one
-    at least every second, the tick's.
+    What must wait for its second goes out with a later batch: there is one at least every second, the tick's.
     """
+
+    def __init__(self, publisher: Publisher, name: str, message: Callable[[Reading], bytes]) -> None:
+        self._publisher, self._name, self._message = publisher, name, message
+        self.waiting: dict[str, Reading] = {}
+        self._new: dict[str, None] = {}
+        self._sent_at: dict[str, int] = {}
+        self._looked_at = 0
+
+    def offer(self, reading: Reading) -> None:
+        """Let a reading take the place of the one that waits."""
+        self.waiting[reading.device_id] = reading
+        self._new[reading.device_id] = None
+
+    def send(self, now: int) -> None:
+        """Send what is due: of those just offered, and now and then of all that wait. now: [ms since 1970, UTC]"""
+        look = list(self._new)
+        if now - self._looked_at >= LOOK_MS:
+            look, self._looked_at = list(self.waiting), now
+        self._new.clear()
+        for device_id in look:
+            if now - self._sent_at.get(device_id, 0) < BETWEEN_MS:
+                continue
+            reading = self.waiting[device_id]
+            if now - reading.arrived > FRESH_MS:
+                del self.waiting[device_id]
+            elif self._publisher.publish(f"heatpump-live/{device_id}/{self._name}", self._message(reading), 0):
+                self._sent_at[device_id] = now
+                del self.waiting[device_id]
+
+
+class LivePartition(StatefulSinkPartition[Piece, None]):
+    """Publishes as it gets: an edge of the system, so it may read the clock."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._readings: dict[str, Reading] = {}
-        self._numbered: dict[str, Reading] = {}
-        self._sent_at: dict[str, int] = {}
+        self._readings = Feed(publisher, "reading", reading_message)
+        self._numbered = Feed(publisher, "ack", acknowledgement)
 
     def write_batch(self, values: list[Piece]) -> None:
         """Publish what is fresh."""
         now = now_ms()
-        for item in (item for piece in values for item in piece.items):
-            if now - item.arrived > FRESH_MS:
-                continue
-            if isinstance(item, Transition):
-                self._publisher.publish(f"heatpump-live/{item.device_id}/alert", transition_message(item), 1)
-                continue
-            if item.number is not None:
-                self._numbered[item.device_id] = item
-            dated = item.at > 0  # a repeated one is not
-            if dated and item.at >= self._readings.get(item.device_id, item).at:
-                self._readings[item.device_id] = item
-        self._send(self._readings, "reading", reading_message, now)
-        self._send(self._numbered, "ack", acknowledgement, now)
-
-    def _send(self, waiting: dict[str, Reading], name: str, message: Callable[[Reading], bytes], now: int) -> None:
-        for device_id, reading in list(waiting.items()):
-            topic = f"heatpump-live/{device_id}/{name}"
-            if now - reading.arrived > FRESH_MS:
-                del waiting[device_id]
-            elif now - self._sent_at.get(topic, 0) >= BETWEEN_MS and self._publisher.publish(
-                topic, message(reading), 0
-            ):
-                self._sent_at[topic] = now
-                del waiting[device_id]
+        readings, waiting = self._readings, self._readings.waiting
+        for piece in values:
+            for item in piece.items:
+                if now - item.arrived > FRESH_MS:
+                    continue
+                if isinstance(item, Transition):
+                    self._publisher.publish(f"heatpump-live/{item.device_id}/alert", transition_message(item), 1)
+                    continue
+                if item.number is not None:
+                    self._numbered.offer(item)
+                if item.at > 0 and item.at >= waiting.get(item.device_id, item).at:  # 0: sent before, not dated
+                    readings.offer(item)
+        readings.send(now)
+        self._numbered.send(now)
 
     def snapshot(self) -> Any:
         """Nothing to recover: an edge."""
