@@ -9,8 +9,8 @@ from flows.model.dead_letter import LetterState
 from flows.model.times import iso
 from flows.store.protocol import StoredDeadLetter, StoreReader
 
-MOST_TOPIC = 1_000
-"""Characters of a topic that a command carries: no longer one is valid, whatever follows."""
+MOST_TOPIC = 250
+"""Characters of a topic that a command carries: no longer one is valid, and the port takes few brackets."""
 
 
 class DeadLetterLine(msgspec.Struct, frozen=True):

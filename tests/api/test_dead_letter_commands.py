@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.model.dead_letter import KEPT_BYTES
 from flows.settings import load_settings
 from tests.api.conftest import Api, running, wait_for
 from tests.brokers import Mosquitto
@@ -65,6 +66,14 @@ def test_a_dead_letter_is_refused_again_under_its_own_id_and_dropped_once(api, d
     assert [each["id"] for each in letters(api, "not_json", "dropped")] == [letter["id"]]
     late = api.post(f"{path}/retry")
     assert late.status_code == 409 and "is not open: it was dropped" in late.json()["detail"]
+
+
+def test_the_largest_letter_with_the_strangest_topic_fits_through_the_command_port(api, device):
+    device.send(b"[" * KEPT_BYTES, topic="[" * 60_000)
+    wait_for(lambda: letters(api, "bad_topic"), "the letter")
+    (letter,) = letters(api, "bad_topic")
+    again = api.post(f"/api/dead-letters/{letter['id']}/retry")
+    assert again.status_code == 409 and again.json()["detail"].startswith("bad_topic: "), again.text
 
 
 def test_wider_spans_let_a_retried_reading_in_from_the_command_line_too(api, flow, device, broker):
