@@ -1,5 +1,6 @@
 """The flow: settings → journal, ingest, graph → Bytewax, until a signal ends it."""
 
+import gc
 import logging
 import signal
 import tempfile
@@ -42,6 +43,8 @@ from flows.store.protocol import Fence
 log = logging.getLogger("heatpump.flow")
 
 MB = 1_000_000
+GC_THRESHOLDS = (50_000, 20, 100)
+"""Batches come and go by reference counts; looking for cycles after every 700 objects costs 1 µs a reading."""
 
 
 def run(settings: Settings) -> int:
@@ -67,6 +70,8 @@ def run(settings: Settings) -> int:
         ingest.pipeline, ingest.extra_health = keeper.pipeline, keeper.health
         ingest.standing = keeper.standing
         _warm_up(settings.store_path)
+        gc.freeze()  # what is loaded by now stays: no collection looks through it again
+        gc.set_threshold(*GC_THRESHOLDS)
         ingest.start()
         keeper.start()
         try:
