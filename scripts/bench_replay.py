@@ -65,9 +65,8 @@ def main(
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        print(
-            f"replay: {wall:.1f} s, CPU {cpu:.1f} s, {cpu / count * 1e6:.1f} µs a reading, {count / wall:.0f} a second"
-        )
+        each = cpu / count * 1e6
+        print(f"replay: {wall:.1f} s, CPU {cpu:.1f} s, {each:.1f} µs a reading, {count / wall:.0f} a second")
         print(f"most memory {after.ru_maxrss / 1e3:.0f} MB, store {store.stat().st_size / 1e6:.1f} MB")
         check(store, count)
 
@@ -100,9 +99,7 @@ def check(store: Path, count: int) -> None:
         minutes = reader.rollups("pump00001", "1m", 0, 1 << 53, 1_000_000)
         raw = reader.stats().total_readings
     counted = sum(row.count for row in hours)
-    print(
-        f"stored: {raw} raw, {len(minutes)} minutes, {len(hours)} hours, {len(days)} days; {len(dead)} dead letters"
-    )
+    print(f"stored: {raw} raw, {len(minutes)} minutes, {len(hours)} hours, {len(days)} days; {len(dead)} dead")
     print(f"the closed hours count {counted} of {count} readings")
     assert not dead and count - counted <= 3_600_000 // STEP_MS + 1
 

@@ -94,7 +94,7 @@ def test_what_concerns_one_device_gives_all_that_is_stored_of_it(site, whole, tm
     assert heatpump("replay", file, "--into", store).returncode == 0
     expected = {line for line in whole if f'"device_id": "{device}"' in line}
     found = {line for line in dump(store) if f'"device_id": "{device}"' in line}
-    assert len(expected) > 100
+    assert len(expected) > 50
     # Retention takes five devices a tick, so alone it may come to this one some ticks earlier.
     assert {line.partition(" ")[0] for line in expected ^ found} <= {"raw", "rollup_1m", "retained"}
     assert any('"device_offline"' in line and "no reading for" in line for line in found)
