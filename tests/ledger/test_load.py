@@ -11,7 +11,7 @@ from flows.main import run_journal
 from flows.model.frame import FrameKind, tick_payload
 from tests.ledger.compare import compare, expected_of
 from tests.ledger.load import Load
-from tests.packed import columns_of, packed, unpacked
+from tests.packed import teach_raised
 
 NOW = 1_770_000_000_000
 
@@ -77,13 +77,7 @@ def test_the_comparison_finds(load, expected, store, tmp_path, harm, sentence):
     harmed = tmp_path / "harmed.sqlite"
     with closing(sqlite3.connect(store)) as whole, closing(sqlite3.connect(harmed)) as db:
         whole.backup(db)
-        layouts = {table: columns_of(db, table) for table in ("raw", "rollup_1d")}
-
-        def raised(table: str, body: bytes, name: str, by: float) -> bytes:
-            values = unpacked(layouts[table], body)
-            return packed(layouts[table], {**values, name: values[name] + by})
-
-        db.create_function("raised", 4, raised)
+        teach_raised(db)
         db.execute(harm)
         db.commit()
     assert any(sentence in difference for difference in compare(harmed, expected, load[0].events).differences)

@@ -17,6 +17,7 @@ from flows.model.frame import FrameKind
 from scripts.lib.fleet import STEP_MS, Fleet, Payload, Pump
 from scripts.lib.growth import slope
 from scripts.lib.holding import Progress, differences, rows_of
+from tests.packed import teach_raised
 
 ROOT = Path(__file__).parent.parent.parent
 NOW = 1_770_000_000_000
@@ -93,6 +94,7 @@ def test_a_store_that_was_harmed_is_found_out(fleet, store, tmp_path, harm, sent
     harmed = tmp_path / "harmed.sqlite"
     with closing(sqlite3.connect(store)) as whole, closing(sqlite3.connect(harmed)) as copy:
         whole.backup(copy)
+        teach_raised(copy)
         with copy:
             assert copy.execute(harm).rowcount == 1
     assert any(sentence in difference for difference in differences(harmed, fleet))

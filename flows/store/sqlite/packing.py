@@ -75,8 +75,8 @@ def pack(layout: Layout, values: Numbers) -> list[bytes]:
     codes = np.zeros((count, -(-columns // 4) * 4), dtype=np.uint8)
     coarse, fine = _code(layout, values, codes)
     widths = layout.widths[codes[:, :columns] + _firsts(columns)]
-    ends = np.cumsum(widths, axis=1, dtype=np.int64)
-    code_bytes = np.bitwise_or.reduce(codes.reshape(count, codes.shape[1] // 4, 4) << _SHIFTS, axis=2)
+    ends = np.cumsum(widths, axis=1, dtype=np.int32)
+    code_bytes = codes[:, 0::4] | codes[:, 1::4] << 2 | codes[:, 2::4] << 4 | codes[:, 3::4] << 6
     places = np.arange(1, code_bytes.shape[1] + 1)
     used = np.max(np.where(code_bytes != 0, places, 0), axis=1, initial=0)
     lengths = 1 + used + (ends[:, -1] if columns else 0)
@@ -111,7 +111,7 @@ def unpack(layout: Layout, bodies: Sequence[bytes], wanted: Sequence[int] | None
     codes[:, : 4 * len(place)] = ((code_bytes[:, :, None] >> _SHIFTS) & 3).reshape(len(bodies), 4 * len(place))
     cells = codes[:, :columns] + _firsts(columns)
     widths = layout.widths[cells]
-    at = (starts + 1 + used)[:, None] + np.cumsum(widths, axis=1, dtype=np.int64) - widths
+    at = (starts + 1 + used)[:, None] + np.cumsum(widths, axis=1, dtype=np.int32) - widths
     if wanted is not None:
         cells, widths, at = cells[:, chosen], widths[:, chosen], at[:, chosen]
     values: Numbers = layout.constants[cells]
@@ -125,27 +125,27 @@ def unpack(layout: Layout, bodies: Sequence[bytes], wanted: Sequence[int] | None
 
 def _code(layout: Layout, values: Numbers, codes: Bytes) -> tuple[Numbers, Numbers]:
     """Fill in the code of every cell; returns what the cells of code 1 and 2 are as integers."""
-    coarse, fine = np.zeros(values.shape), np.zeros(values.shape)
-    mine = values[:, layout.scaled]
-    bits = mine.view(np.int64)
-    chosen = np.where(np.isnan(mine), 0, 3).astype(np.uint8)
+    coarse, fine = np.empty(values.shape), np.empty(values.shape)
     with np.errstate(over="ignore", invalid="ignore"):
-        for code, scales, bias, most, whole in (
-            (2, layout.fine, 0.0, _INT32_MAX, fine),
-            (1, layout.coarse, BIAS, _UINT16_MAX, coarse),
-        ):
-            scale = scales[layout.scaled]
-            rounded = np.rint(mine * scale) + 0.0  # no negative zero
-            exact = (rounded / scale).view(np.int64) == bits
-            shifted = rounded + bias
-            chosen[exact & (shifted <= most) & (shifted >= (-most if code == 2 else 0.0))] = code
-            whole[:, layout.scaled] = shifted
+        mine, scale = values[:, layout.scaled], layout.coarse[layout.scaled]
+        whole = np.rint(mine * scale) + 0.0  # no negative zero
+        exact = (whole / scale).view(np.int64) == mine.view(np.int64)
+        whole += BIAS
+        exact &= (whole >= 0.0) & (whole <= _UINT16_MAX)
+        coarse[:, layout.scaled] = whole
+        chosen = np.where(exact, 1, np.where(np.isnan(mine), 0, 3)).astype(np.uint8)
+        row, column = np.nonzero(chosen == 3)
+        mine, column_of = mine[row, column], layout.scaled[column]
+        scale = layout.fine[column_of]
+        whole = np.rint(mine * scale) + 0.0
+        exact = ((whole / scale).view(np.int64) == mine.view(np.int64)) & (np.abs(whole) <= _INT32_MAX)
+        fine[row, column_of] = whole
+        chosen[row[exact], column[exact]] = 2
     codes[:, layout.scaled] = chosen
     if len(layout.others):
         mine = values[:, layout.others]
-        bits = mine.view(np.int64)
         chosen = np.where(np.isnan(mine), 0, 3).astype(np.uint8)
-        chosen[bits == 0] = 1
+        chosen[mine.view(np.int64) == 0] = 1
         chosen[mine == 1.0] = 2
         codes[:, layout.others] = chosen
     return coarse, fine

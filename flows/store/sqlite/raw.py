@@ -1,17 +1,14 @@
 """Raw rows: one reading a row, merged field by field with a newer one of the same device and time."""
 
-from operator import itemgetter
-
 from flows.model.reading import Value
 from flows.model.rows import RawRow
 from flows.physics.derive import DERIVED
 from flows.store.sqlite.catalog import Catalog
-from flows.store.sqlite.packing import pack, unpack
-from flows.store.sqlite.rows import keyable, matrix, names_in, packed
+from flows.store.sqlite.packing import unpack
+from flows.store.sqlite.rows import insert, keyable, packed
 from flows.store.sqlite.schema import CLOCKS, key_of
 
 _CLOCK_CODES = {clock: code for code, clock in enumerate(CLOCKS)}
-_key = itemgetter(0)
 
 
 def write_raw(catalog: Catalog, rows: list[RawRow]) -> int:
@@ -22,7 +19,6 @@ def write_raw(catalog: Catalog, rows: list[RawRow]) -> int:
     before = catalog.raw_before
     if before:
         rows = [row for row in rows if row.at >= before.get(row.device_id, 0)]
-    layout = catalog.layout("raw", names_in(row.values for row in rows) - DERIVED)
     device = catalog.device
     keyed = [
         (
@@ -32,12 +28,9 @@ def write_raw(catalog: Catalog, rows: list[RawRow]) -> int:
             _CLOCK_CODES[row.clock],
             body,
         )
-        for row, body in zip(rows, packed(layout, [row.values for row in rows]), strict=True)
+        for row, body in zip(rows, packed(catalog, "raw", [row.values for row in rows], DERIVED), strict=True)
     ]
-    # Neighbours in the table lie on one page.
-    inserted = catalog.db.executemany(
-        "INSERT INTO raw VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", sorted(keyed, key=_key)
-    ).rowcount
+    inserted = insert(catalog, "raw", [*keyed], "NOTHING")
     catalog.db.execute("UPDATE tally SET readings = readings + ?", (inserted,))
     if inserted == len(rows):
         return 0
@@ -61,7 +54,7 @@ def _merge(catalog: Catalog, key: int, row: RawRow) -> bool:
     }
     merged: dict[str, Value] = {**known, **row.values}
     merged.update((name, known[name]) for name in row.summed if name in known)
-    (body_now,) = pack(layout, matrix(layout.names, [merged]))
+    (body_now,) = packed(catalog, "raw", [merged], DERIVED)
     if body_now == body:
         return False
     catalog.db.execute(

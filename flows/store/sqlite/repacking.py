@@ -2,12 +2,14 @@
 
 import logging
 import sqlite3
+from typing import Any
 
 import msgspec
 
 from flows.store.sqlite.catalog import add_columns, ages_of, layout_of
 from flows.store.sqlite.connection import transaction
-from flows.store.sqlite.rows import packed
+from flows.store.sqlite.packing import Layout, pack
+from flows.store.sqlite.rows import by_names, matrix
 from flows.store.sqlite.schema import COLUMNS, ROLLUP_TABLES
 
 log = logging.getLogger("heatpump.store")
@@ -81,7 +83,7 @@ def _move_piece(db: sqlite3.Connection, table: str) -> int:
             {name: value for name, value in zip(layout.names, row[4:], strict=True) if value is not None}
             for row in rows
         ]
-        moved = [(*row[:4], body) for row, body in zip(rows, packed(layout, values), strict=True)]
+        moved = [(*row[:4], body) for row, body in zip(rows, _packed(layout, values), strict=True)]
         with transaction(db):
             db.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", moved)
             db.execute(f"DELETE FROM {table}_wide WHERE key <= ?", (rows[-1][0],))
@@ -98,11 +100,15 @@ def _move_latest(db: sqlite3.Connection) -> None:
     layout = layout_of(db, "latest")
     for device, order, readings in rows:
         newest = max((at for at, _ in readings.values()), default=0)
-        (ages,) = packed(ages_of(layout), [{name: newest - at for name, (at, _) in readings.items()}])
-        (body,) = packed(layout, [{name: value for name, (_, value) in readings.items()}])
+        (ages,) = _packed(ages_of(layout), [{name: newest - at for name, (at, _) in readings.items()}])
+        (body,) = _packed(layout, [{name: value for name, (_, value) in readings.items()}])
         db.execute("INSERT INTO latest VALUES (?, ?, ?, ?, ?)", (device, order, newest, ages, body))
     db.execute("DROP TABLE latest_wide")
 
 
 def _wide() -> tuple[str, ...]:
     return "raw", *ROLLUP_TABLES.values()
+
+
+def _packed(layout: Layout, rows: list[dict[str, Any]]) -> list[bytes]:
+    return pack(layout, matrix(layout.names, rows, by_names(rows)))

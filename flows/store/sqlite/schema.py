@@ -1,6 +1,6 @@
 """Names, keys and codes of the tables, and how the cells of packed rows are scaled."""
 
-from flows.model.quantities import COUNTERS, ENERGY_COLUMNS, FLAGS, QUANTITIES, rollup_columns
+from flows.model.quantities import BY_NAME, COUNTERS, ENERGY_COLUMNS, FLAGS, QUANTITIES, rollup_columns
 from flows.model.reading import Clock
 from flows.model.rollup import Resolution
 from flows.physics.derive import DERIVED
@@ -30,7 +30,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 FLAG_COLUMNS = frozenset(FLAGS)
 
-PER_MINUTE = 600_000.0
+MINUTE_MS = 60_000.0
+"""Means of decimals over a minute are multiples of a decimal divided by it."""
+
+_INT32_MAX = 2**31 - 1
 
 
 def key_of(device: int, at: int) -> int:
@@ -64,5 +67,6 @@ def scales_of(column: str) -> tuple[float, float]:
     if column in COUNTERS or column.startswith("seconds_"):
         return 1000.0, 1000.0
     if column.endswith("_mean"):
-        return 100.0, PER_MINUTE
+        small = BY_NAME[column.removesuffix("_mean")].high <= _INT32_MAX / (100.0 * MINUTE_MS)
+        return 100.0, (100.0 if small else 10.0) * MINUTE_MS
     return 100.0, 10_000.0
