@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import numpy as np
 
-from flows.errors import FlowDown
+from flows.errors import FlowDown, HeatPumpError
 from flows.model.history import Chunk, Standing, payload_of
 from flows.model.table import Table
 
@@ -131,7 +131,7 @@ class Client:
                 time.sleep(0.005)
 
     def _patiently(self, method: str, path: str, body: bytes) -> httpx.Response:
-        """Ask; a flow that is away or has no room may come back. Raises FlowDown."""
+        """Ask; a flow that is away or has no room may come back. Raises FlowDown, HeatPumpError."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -155,5 +155,6 @@ class Client:
             why = str(error) or type(error).__name__
             raise FlowDown(f"the flow does not answer on its port {port} ({why}); see `heatpump status`") from None
         if answer.status_code >= 400:
-            raise FlowDown(f"the flow answered {answer.status_code}: {answer.text[:300]}")
+            refused = FlowDown if answer.status_code >= 500 else HeatPumpError
+            raise refused(f"the flow answered {answer.status_code}: {answer.text[:300]}")
         return answer

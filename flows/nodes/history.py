@@ -40,6 +40,7 @@ from flows.physics.history import (
     open_hour,
     packed,
     part_of,
+    put_away,
 )
 
 MINUTE_MS = BUCKET_MS["1m"]
@@ -295,6 +296,7 @@ class Importer(Keyed[HistoryState, _Shared]):
                 if start >= limits.minutes:
                     rows.append(Compose(item.device_id, item.order, "1h", start))
                 rows.append(Compose(item.device_id, item.order, "1d", start // DAY_MS * DAY_MS))
+        put_away(known.past)
         newest = max(each.past.fold.at for each in state.imports.values())
         if state.live_since < 0 and known.past.fold.at == newest >= 0:
             rows.append(LatestRow(item.device_id, item.order, latest(known.past.fold)))

@@ -4,6 +4,7 @@ The minutes are those of the stream (flows/physics/fold.py): the same samples gi
 however they were cut into chunks.
 """
 
+import zlib
 from collections import Counter
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -29,13 +30,14 @@ Spans = dict[str, tuple[float, float]]
 
 
 class Rows(msgspec.Struct):
-    """Rollup rows as bytes, see RollupTable; all of one order."""
+    """Rollup rows as bytes, see RollupTable; all of one order. deflated: the values are, to be kept for long."""
 
     names: tuple[str, ...] = ()
     start: bytes = b""
     count: bytes = b""
     heat: bytes = b""
     values: bytes = b""
+    deflated: bool = False
 
 
 class Past(msgspec.Struct):
@@ -172,6 +174,12 @@ def joined(first: RollupTable, second: RollupTable) -> RollupTable:
     )
 
 
+def put_away(past: Past) -> None:
+    """Make the state small: the import has ended, and may go on some day."""
+    if not past.minutes.deflated:
+        past.minutes.values, past.minutes.deflated = zlib.compress(past.minutes.values), True
+
+
 def packed(rows: RollupTable) -> Rows:
     """Make bytes of rows."""
     start, count, heat = (np.asarray(part, np.int64).tobytes() for part in (rows.start, rows.count, rows.heat))
@@ -181,5 +189,6 @@ def packed(rows: RollupTable) -> Rows:
 def unpacked(rows: Rows, order: int) -> RollupTable:
     """Make rows of bytes, of this order."""
     start, count, heat = (np.frombuffer(part, np.int64) for part in (rows.start, rows.count, rows.heat))
-    values = np.frombuffer(rows.values).reshape(len(start), len(rows.names))
+    data = zlib.decompress(rows.values) if rows.deflated else rows.values
+    values = np.frombuffer(data).reshape(len(start), len(rows.names))
     return RollupTable(start, np.full(len(start), order), count, heat, rows.names, values)
