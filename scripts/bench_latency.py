@@ -15,7 +15,6 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack, closing
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,12 +25,13 @@ from websockets.sync.client import ClientConnection, connect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from scripts.ledger import Broker
 from scripts.lib.fleet import Pump
 from scripts.lib.watching import check_shipped, console, show_settings
 from tests.brokers import Rumqttd
 from tests.ledger.compare import TIME_BITS
 from tests.ledger.load import Message
-from tests.ledger.processes import OrdinaryMosquitto, ProductionMosquitto, Publisher, Site, wait_until
+from tests.ledger.processes import ProductionMosquitto, Publisher, Site, wait_until
 
 LOOK_EVERY_S = 0.002
 WATCHED_EVERY_S = 0.05
@@ -43,33 +43,16 @@ WARM_UP_S = 5.0
 Sent = dict[tuple[str, int], float]
 
 
-class Broker(StrEnum):
-    """mosquitto: saved once a minute; saving: with 20 in flight, saved at every change."""
-
-    mosquitto = "mosquitto"
-    saving = "saving"
-    rumqttd = "rumqttd"
-
-
-BROKERS = {
-    Broker.mosquitto: ProductionMosquitto,
-    Broker.saving: OrdinaryMosquitto,
-    Broker.rumqttd: Rumqttd,
-}
-
-
 def main(
     rate: Annotated[int, typer.Option(min=50, help="Messages a second, all devices together.")] = 1000,
     seconds: Annotated[int, typer.Option(min=2, help="How long to measure, after 5 s of warming up. [s]")] = 30,
-    broker: Annotated[
-        Broker, typer.Option(help="scripts/up ships rumqttd; saving: a Mosquitto that saves at every change.")
-    ] = Broker.mosquitto,
+    broker: Annotated[Broker, typer.Option(help="scripts/up ships rumqttd.")] = Broker.mosquitto,
 ) -> None:
     """Publish at a steady rate and print the times from publish to both ends."""
     show_settings({"rate": rate, "seconds": seconds, "devices": fleet_size(rate) + 1, "broker": broker.value})
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latency-")))
-        running = BROKERS[broker](folder / "broker")
+        running = (ProductionMosquitto if broker is Broker.mosquitto else Rumqttd)(folder / "broker")
         running.start()
         stack.callback(running.stop)
         site = Site(folder, running.port)
