@@ -34,7 +34,8 @@ class RollupRow(msgspec.Struct, frozen=True):
 class RollupBlock(msgspec.Struct, frozen=True):
     """Rollup rows of history of one device and resolution, oldest first, as columns; see RollupRow.
 
-    They are of one order, and none replaces a row of more readings.
+    They are of one order, and none replaces a row of more readings. Minutes come by whole hours, and replace none
+    of an hour of more readings.
     start, count : int64. heat: int64, index in HEAT_SOURCES, −1 without.
     values       : float64, a row after the other, NaN where a row has no such value.
     """

@@ -35,12 +35,13 @@ from flows.physics.history import (
     completed,
     energies,
     hours_closed,
+    hours_of,
     minutes_closed,
     months_of,
-    open_hour,
     packed,
     part_of,
     put_away,
+    unpacked,
 )
 
 MINUTE_MS = BUCKET_MS["1m"]
@@ -53,12 +54,14 @@ class Import(msgspec.Struct):
     """One import.
 
     since   : event time of its oldest reading, −1 before the first. [ms since 1970, UTC]
+    is_mixed: other readings lie about its newest ones.
     partial : month, electricity and heat of the open hour where that was stored as well, at the end. [kWh]
     """
 
     standing: Standing = msgspec.field(default_factory=Standing)
     past: Past = msgspec.field(default_factory=Past)
     since: int = -1
+    is_mixed: bool = False
     partial: tuple[str, float, float] | None = None
 
 
@@ -168,7 +171,7 @@ class Importer(Keyed[HistoryState, _Shared]):
         limits = self._limits(item.arrived)
         if len(samples.at):
             full, sums = completed(samples, state.metadata)
-            mixed = self._is_mixed(state, known, samples)
+            mixed = known.is_mixed = self._is_mixed(state, known, samples)
             self._raw(item, chunk, full, sums, limits, rows)
             self._rollups(item, state, known, full, limits, mixed, rows)
             if samples.at[-1] >= limits.raw and samples.at[-1] + HOLD_MS >= state.live_until:
@@ -248,7 +251,7 @@ class Importer(Keyed[HistoryState, _Shared]):
         device_id = item.device_id
         before = [state.live_until, *(each.past.fold.at for each in state.imports.values())]
         minutes = minutes_closed(known.past, full, state.metadata, item.order)
-        hours = hours_closed(known.past, minutes, item.order)
+        minutes, hours = hours_closed(known.past, minutes, item.order)
         self._count(state, known, hours)
         stop = limits.refold if mixed else int(full.at[-1]) + HOLD_MS
         rows += _rows(minutes, device_id, item.order, "1m", limits.minutes, stop)
@@ -284,7 +287,10 @@ class Importer(Keyed[HistoryState, _Shared]):
     ) -> None:
         """Store the open hour and day where nothing else will close them, and say what the import came to."""
         standing = known.standing
-        hour = open_hour(known.past, item.order)
+        minutes = unpacked(known.past.minutes, item.order)
+        stop = limits.refold if known.is_mixed else known.past.fold.minute
+        rows += _rows(minutes, item.device_id, item.order, "1m", limits.minutes, stop)
+        hour = hours_of(minutes)
         if len(hour.start):
             timezone = metadata_at(state.metadata, standing.at).timezone
             ((electric,), (heat,)) = energies(hour)

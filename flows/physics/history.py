@@ -113,17 +113,13 @@ def minutes_closed(past: Past, samples: Table, metadata: list[DeviceMetadata], o
     )
 
 
-def hours_closed(past: Past, minutes: RollupTable, order: int) -> RollupTable:
-    """Compose the hours that are over; minutes of the open hour are kept in the state."""
+def hours_closed(past: Past, minutes: RollupTable, order: int) -> tuple[RollupTable, RollupTable]:
+    """Give the minutes of the hours that are over, and these hours; minutes of the open hour stay in the state."""
     minutes = joined(unpacked(past.minutes, order), minutes)
     over = int(np.searchsorted(minutes.start, past.fold.at // HOUR_MS * HOUR_MS))
     past.minutes = packed(part_of(minutes, over, len(minutes.start)))
-    return hours_of(part_of(minutes, 0, over))
-
-
-def open_hour(past: Past, order: int) -> RollupTable:
-    """What the open hour's closed minutes come to: one row, or none."""
-    return hours_of(unpacked(past.minutes, order))
+    minutes = part_of(minutes, 0, over)
+    return minutes, hours_of(minutes)
 
 
 def hours_of(minutes: RollupTable) -> RollupTable:

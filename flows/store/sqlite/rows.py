@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from flows.errors import RowRefused
 from flows.model.quantities import HEAT_SOURCES
-from flows.model.rollup import Resolution, RollupBlock, RollupRow
+from flows.model.rollup import BUCKET_MS, Resolution, RollupBlock, RollupRow
 from flows.model.rows import DeviceRow, LatestRow
-from flows.model.table import Numbers, RollupTable
+from flows.model.table import Numbers, RollupTable, Times
 from flows.store.sqlite.catalog import Catalog, ages_of
 from flows.store.sqlite.packing import pack
 from flows.store.sqlite.schema import END_OF_TIME, ROLLUP_TABLES, key_of
@@ -117,27 +118,35 @@ def write_rollups(catalog: Catalog, rows: list[RollupRow], from_store: bool = Fa
 
 
 def write_blocks(catalog: Catalog, blocks: list[RollupBlock]) -> None:
-    """Write whole rows of history; none replaces a row of more readings."""
+    """Write whole rows of history; none replaces a row of more readings, nor minutes those of a richer hour."""
     for block in blocks:
         start, count, heat = (np.frombuffer(part, np.int64) for part in (block.start, block.count, block.heat))
         values = np.frombuffer(block.values).reshape(len(start), len(block.names))
-        first = 0
-        if block.resolution == "1m":
-            first = int(np.searchsorted(start, catalog.minute_before.get(block.device_id, 0)))
-        if first == len(start):
-            continue
-        keyable(int(start[first])), keyable(int(start[-1]))
-        keys = key_of(catalog.device(block.device_id), 0) + start[first:]
-        there = np.flatnonzero(~np.isnan(values).all(axis=0))
-        rows = RollupTable(
-            keys,
-            np.full(len(keys), block.order),
-            count[first:],
-            heat[first:],
-            tuple(block.names[column] for column in there),
-            values[first:, there],
+        keyable(int(start[0])), keyable(int(start[-1]))
+        keys, condition = (
+            key_of(catalog.device(block.device_id), 0) + start,
+            f"{_NEWER} AND excluded.count >= count",
         )
-        write_rollup_table(catalog, block.resolution, rows, f"{_NEWER} AND excluded.count >= count")
+        kept = np.ones(len(start), dtype=np.bool_)
+        if block.resolution == "1m":
+            kept = (start >= catalog.minute_before.get(block.device_id, 0)) & _in_no_richer_hour(
+                catalog, keys, count
+            )
+            condition = _NEWER
+        there = np.flatnonzero(~np.isnan(values).all(axis=0))
+        names = tuple(block.names[column] for column in there)
+        order = np.full(int(kept.sum()), block.order)
+        rows = RollupTable(keys[kept], order, count[kept], heat[kept], names, values[kept][:, there])
+        write_rollup_table(catalog, block.resolution, rows, condition)
+
+
+def _in_no_richer_hour(catalog: Catalog, keys: Times, count: Times) -> NDArray[np.bool_]:
+    """Tell which minutes lie in hours of which not more readings are stored than these minutes have."""
+    hour = keys - (keys & (END_OF_TIME - 1)) % BUCKET_MS["1h"]
+    hours, of = np.unique(hour, return_inverse=True)
+    query = "SELECT coalesce(sum(count), 0) FROM rollup_1m WHERE key >= ? AND key < ?"
+    stored = [catalog.db.execute(query, (key, key + BUCKET_MS["1h"])).fetchone()[0] for key in hours.tolist()]
+    return np.asarray(np.array(stored) <= np.bincount(of, count))[of]
 
 
 def write_rollup_table(
