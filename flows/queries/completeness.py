@@ -1,6 +1,6 @@
 """completeness: how much of a span is covered, and where its holes are."""
 
-from itertools import pairwise
+import numpy as np
 
 from flows.model.rollup import HOLD_MS
 
@@ -30,7 +30,7 @@ def _ms(time: list[int], column: Column, last: int, always: int) -> int:
 def _held_ms(sent: list[int], last: int) -> int:
     if not sent:
         return 0
-    held = sum(after - at if after - at < HOLD_MS else HOLD_MS for at, after in pairwise(sent))
+    held = int(np.minimum(np.diff(np.array(sent)), HOLD_MS).sum())
     return held + min(max(last - sent[-1], 0), HOLD_MS)
 
 
@@ -41,7 +41,8 @@ def rollup_coverage(coverage: Column, lengths: list[int], span_ms: int) -> float
     return min(sum((share or 0.0) * ms for share, ms in zip(coverage, lengths, strict=True)) / span_ms, 1.0)
 
 
-def gaps(covered: list[Gap], start: int, end: int) -> list[Gap]:
-    """Find the holes of more than 900 s in [start, end). covered: spans with readings, ascending. [ms]"""
-    edges = [(start, start), *covered, (end, end)]
-    return [(left, right) for (_, left), (right, _) in pairwise(edges) if right - left > HOLD_MS]
+def gaps(left: list[int], right: list[int], start: int, end: int) -> list[Gap]:
+    """Find the holes of more than 900 s in [start, end). left, right: of spans with readings, ascending. [ms]"""
+    before, after = np.array([start, *right]), np.array([*left, end])
+    found = np.flatnonzero(after - before > HOLD_MS)
+    return list(zip(before[found].tolist(), after[found].tolist(), strict=True))

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo
+
+import numpy as np
 
 from flows.model.device import metadata_at
 from flows.model.quantities import HEAT_SOURCES
 from flows.model.rollup import BUCKET_MS, RollupRow
-from flows.physics.compose import compose_rows
+from flows.model.table import Numbers, RollupTable, Times
+from flows.physics.compose import compose, compose_rows
 from flows.queries.open_bucket import finer_rows, frontier, open_row, open_start
 from flows.store.protocol import Columns, StoredDevice, StoreReader
 
@@ -20,7 +22,7 @@ PAGE_ROWS = 5_000
 
 HOUR_MS = BUCKET_MS["1h"]
 DAY_MS = BUCKET_MS["1d"]
-_PAGE_DAYS = 31
+_PAGE_DAYS = 200
 
 
 def zone_of(device: StoredDevice, now: int) -> ZoneInfo:
@@ -120,69 +122,88 @@ def _site_days(
         while len(days) <= _PAGE_DAYS and days[-1] < end:
             days.append(bucket_end(days[-1], "1d", zone))
         first, last = days[0] - days[0] % HOUR_MS, days[-1]
-        hours = [
-            row
-            for page in _rollups(reader, device, "1h", first, last, columns)
-            for row in _rows_of(device.device_id, page)
-        ]
-        rows = _days(reader, device, hours, days)
-        if rows:
-            yield _columns_of(rows, columns)
+        parts = [_table(page) for page in _rollups(reader, device, "1h", first, last, columns)]
+        if parts:
+            yield _days(_split(reader, device, _stacked(parts), days, columns), days, columns)
         day = days[-1]
 
 
-def _days(reader: StoreReader, device: StoredDevice, hours: list[RollupRow], days: list[int]) -> list[RollupRow]:
-    """Compose one row for each span between two of `days` that has any."""
-    cut = {midnight - midnight % HOUR_MS: midnight for midnight in days if midnight % HOUR_MS}
-    parts: list[tuple[int, RollupRow]] = []
-    for hour in hours:
-        midnight = cut.get(hour.start)
-        minutes = finer_rows(reader, device, "1m", hour.start, hour.start + HOUR_MS) if midnight else []
-        if (
-            midnight is None or not minutes
-        ):  # minutes are gone after 90 days: then the hour goes to its start's day
-            parts.append((hour.start, hour))
+def _split(
+    reader: StoreReader, device: StoredDevice, hours: RollupTable, days: list[int], columns: list[str]
+) -> RollupTable:
+    """Split the hours that a midnight cuts by their minutes.
+
+    Minutes are gone after 90 days: then the hour goes to its start's day.
+    """
+    halves: list[RollupRow] = []
+    for midnight in days:
+        hour = midnight - midnight % HOUR_MS
+        if midnight == hour or hour not in hours.start:
             continue
+        minutes = finer_rows(reader, device, "1m", hour, hour + HOUR_MS)
+        if minutes:
+            hours = _chosen(hours, np.flatnonzero(hours.start != hour))
         for at, half in (
-            (hour.start, [row for row in minutes if row.start < midnight]),
+            (hour, [row for row in minutes if row.start < midnight]),
             (midnight, [row for row in minutes if row.start >= midnight]),
         ):
-            part = compose_rows(half, "1h", hour.start, 0)
-            if part is not None:
-                parts.append((at, part))
-    found = []
-    for left, right in pairwise(days):
-        row = compose_rows([part for at, part in parts if left <= at < right], "1d", left, 0)
-        if row is not None:
-            found.append(_of_its_length(row, right - left))
-    return found
+            part = compose_rows(half, "1h", at, 0)
+            halves += [] if part is None else [part]
+    if not halves:
+        return hours
+    both = _stacked([hours, _table(_columns_of(halves, columns))])
+    return _chosen(both, np.argsort(both.start, kind="stable"))
 
 
-def _of_its_length(row: RollupRow, ms: int) -> RollupRow:
-    """Correct coverage for a day that is not 24 h long: clocks are put forward and back."""
-    for column in row.values:
-        if column.endswith("_coverage"):
-            row.values[column] *= DAY_MS / ms
-    return row
+def _stacked(tables: list[RollupTable]) -> RollupTable:
+    """Put tables of the same columns one below the other."""
+    start, order, count, heat, values = (
+        np.concatenate([getattr(table, part) for table in tables])
+        for part in ("start", "order", "count", "heat", "values")
+    )
+    return RollupTable(start, order, count, heat, tables[0].names, values)
 
 
-def _rows_of(device_id: str, page: Columns) -> list[RollupRow]:
-    names = [name for name in page.values if name not in ("count", "heat_source")]
-    held = zip(*(page.values[name] for name in names), strict=True) if names else ((),) * len(page.time)
-    return [
-        RollupRow(
-            device_id,
-            "1h",
-            start,
-            0,
-            int(count or 0),
-            {name: value for name, value in zip(names, values, strict=True) if value is not None},
-            "" if heat is None else HEAT_SOURCES[int(heat)],
-        )
-        for start, count, heat, values in zip(
-            page.time, page.values["count"], page.values["heat_source"], held, strict=True
-        )
-    ]
+def _chosen(table: RollupTable, rows: Times) -> RollupTable:
+    """Take rows of a table, by their numbers."""
+    start, order, count, heat = (part[rows] for part in (table.start, table.order, table.count, table.heat))
+    return RollupTable(start, order, count, heat, table.names, table.values[rows])
+
+
+def _days(parts: RollupTable, days: list[int], columns: list[str]) -> Columns:
+    """Compose one row for each span between two of `days` that has any part."""
+    starts = np.array(days)
+    within = _chosen(parts, np.flatnonzero((parts.start >= starts[0]) & (parts.start < starts[-1])))
+    of = np.searchsorted(starts, within.start, side="right") - 1
+    composed = compose(within, starts[of], HOUR_MS / DAY_MS)
+    # Coverage is a share of the day's own length: clocks are put forward and back.
+    lengths = np.diff(starts)[np.searchsorted(starts, composed.start)]
+    values = {}
+    for column, name in enumerate(composed.names):
+        found = composed.values[:, column]
+        values[name] = _listed(found * (DAY_MS / lengths) if name.endswith("_coverage") else found)
+    nothing: list[float | None] = [None] * len(composed.start)
+    values |= {name: nothing for name in columns if name not in values}
+    values["count"] = composed.count.tolist()
+    values["heat_source"] = [None if heat < 0 else heat for heat in composed.heat.tolist()]
+    return Columns(composed.start.tolist(), values)
+
+
+def _table(page: Columns) -> RollupTable:
+    names = tuple(name for name in page.values if name not in ("count", "heat_source"))
+    cells = np.array([page.values[name] for name in names], dtype=np.float64).reshape(len(names), len(page.time)).T
+    return RollupTable(
+        np.array(page.time, dtype=np.int64),
+        np.zeros(len(page.time), dtype=np.int64),
+        np.array([count or 0 for count in page.values["count"]], dtype=np.int64),
+        np.array([-1 if heat is None else heat for heat in page.values["heat_source"]], dtype=np.int64),
+        names,
+        cells,
+    )
+
+
+def _listed(values: Numbers) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]
 
 
 def _columns_of(rows: list[RollupRow], columns: list[str]) -> Columns:

@@ -166,10 +166,10 @@ def _coverage(span: Span, rows: Columns, lengths: list[int], until: int) -> dict
 
 def _gaps(span: Span, rows: Columns, lengths: list[int], until: int) -> list[Gap]:
     if span.resolution == "raw":
-        return gaps([(at, at) for at in rows.time], span.start, until)
+        return gaps(rows.time, rows.time, span.start, until)
     counts = rows.values["count"]
     filled = [(at, min(at + ms, until)) for at, ms, count in zip(rows.time, lengths, counts, strict=True) if count]
-    return gaps(filled, span.start, until)
+    return gaps([left for left, _ in filled], [right for _, right in filled], span.start, until)
 
 
 def _heat_source(codes: Numbers) -> str | None:
