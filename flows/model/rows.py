@@ -6,8 +6,9 @@ from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
 from flows.model.device import DeviceMetadata
+from flows.model.episode import EpisodeRow, Retrace
 from flows.model.reading import Clock, Value
-from flows.model.rollup import Compose, Refold, RollupBlock, RollupRow
+from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock, RollupRow
 
 
 class RawRow(msgspec.Struct, frozen=True, gc=False):
@@ -77,9 +78,12 @@ class Retain(msgspec.Struct, frozen=True):
 StoreItem = (
     RawRow
     | RollupRow
+    | ClosedMinutes
     | RollupBlock
     | Refold
     | Compose
+    | EpisodeRow
+    | Retrace
     | LatestRow
     | DeviceRow
     | Transition

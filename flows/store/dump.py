@@ -26,6 +26,7 @@ _TABLES = (
     "rollup_1m",
     "rollup_1h",
     "rollup_1d",
+    "episode",
     "alert_transition",
     "alert",
     "dead_letter",

@@ -8,6 +8,7 @@ from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import LetterState
 from flows.model.device import DeviceMetadata
+from flows.model.episode import Episode, EpisodeKind
 from flows.model.reading import Clock, Value
 from flows.model.rollup import Resolution, RollupRow
 from flows.model.rows import StoreItem
@@ -130,7 +131,8 @@ class StoreWriter(Protocol):
         Returns the number of raw rows that said nothing new: stored before, or older than what is stored.
 
         Items are applied in this order whatever theirs: Forget, DeviceRow, RawRow, LatestRow, RollupRow,
-        RollupBlock, Refold, Compose, Transition, DeadLetter, LetterChange, CommandOutcome, Retain. What depends on
+        RollupBlock, Refold, Compose, EpisodeRow, Retrace, Transition, DeadLetter, LetterChange, CommandOutcome,
+        Retain. What depends on
         what came before or after it does not depend on how the journal was cut into batches: a Forget takes
         everything of its device up to its order, also what comes later; Retain sees what has an order up to its
         own. Of raw rows the payload is kept: what derives from each alone is computed where it is read.
@@ -184,6 +186,11 @@ class StoreReader(Protocol):
 
         `count` is one of them, and `heat_source` as its index in HEAT_SOURCES, None without heat.
         """
+
+    def episodes(
+        self, device_id: str, kind: EpisodeKind | None, start: int, end: int, limit: int
+    ) -> list[Episode]:
+        """Episodes that reach into the span, newest start first; kind: None for any."""
 
     def alerts(
         self, device_id: str | None, start: int, end: int, limit: int, open_only: bool = False

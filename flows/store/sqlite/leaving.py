@@ -29,7 +29,7 @@ def _forget(catalog: Catalog, device: int, request: Forget) -> None:
     db.execute("UPDATE tally SET readings = readings - ?", (gone,))
     for table in ROLLUP_TABLES.values():
         db.execute(f"DELETE FROM {table} WHERE key >= ? AND key < ? AND ord <= ?", span)
-    for table in ("latest", "attribute"):
+    for table in ("latest", "attribute", "episode"):
         db.execute(f"DELETE FROM {table} WHERE device = ? AND ord <= ?", (device, order))
     alerts = db.execute("SELECT id FROM alert WHERE device = ?", (device,)).fetchall()
     db.execute("DELETE FROM alert_transition WHERE device = ? AND ord <= ?", (device, order))
@@ -53,7 +53,8 @@ def _nothing_left(catalog: Catalog, device: int) -> bool:
         for table in ("raw", *ROLLUP_TABLES.values())
     )
     by_device = " OR ".join(
-        f"EXISTS (SELECT 1 FROM {table} WHERE device = :device)" for table in ("latest", "attribute", "alert")
+        f"EXISTS (SELECT 1 FROM {table} WHERE device = :device)"
+        for table in ("latest", "attribute", "alert", "episode")
     )
     parts = "coalesce(online_ord, last_seen_ord, metadata_ord) IS NOT NULL"
     first, last = span_keys(device, 0, END_OF_TIME)

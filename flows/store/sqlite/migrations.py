@@ -36,11 +36,21 @@ def attempts_at_dead_letters(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX dead_letter_by_state ON dead_letter (state, ord)")
 
 
+def episodes(db: sqlite3.Connection) -> None:
+    """Keep episodes. body: the Episode as JSON, but for its kind and times."""
+    db.execute(
+        "CREATE TABLE episode (device INTEGER NOT NULL, kind TEXT NOT NULL, start INTEGER NOT NULL,"
+        " end INTEGER NOT NULL, ord INTEGER NOT NULL, body TEXT NOT NULL,"
+        " PRIMARY KEY (device, kind, start)) WITHOUT ROWID"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     first_tables,
     attempts_at_dead_letters,
     packed_tables,
     moved_rows,
+    episodes,
 )
 IN_PIECES = frozenset([moved_rows])
 

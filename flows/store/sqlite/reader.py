@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import cast
 
 import numpy as np
 
 from flows.errors import RetryableStoreError
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import LetterState
+from flows.model.episode import Episode, EpisodeKind
 from flows.model.rollup import Resolution, RollupRow
 from flows.model.table import Numbers, Table
 from flows.physics.compose import rows_of
@@ -27,7 +27,7 @@ from flows.store.protocol import (
     StoredReading,
     StoreStats,
 )
-from flows.store.sqlite import alerts, devices
+from flows.store.sqlite import alerts, devices, episodes
 from flows.store.sqlite.catalog import layout_of
 from flows.store.sqlite.connection import connect_reader, speaking
 from flows.store.sqlite.migrations import check_current
@@ -170,6 +170,13 @@ class SqliteReader:
         times = times_of([row[0] for row in rows]).tolist()
         return Columns(times, {name: found.get(name) or [None] * len(rows) for name in columns})
 
+    def episodes(
+        self, device_id: str, kind: EpisodeKind | None, start: int, end: int, limit: int
+    ) -> list[Episode]:
+        """Episodes that reach into the span, newest start first; kind: None for any."""
+        with self._reading() as db:
+            return episodes.select(db, device_id, kind, start, end, limit)
+
     def alerts(
         self, device_id: str | None, start: int, end: int, limit: int, open_only: bool = False
     ) -> list[StoredAlert]:
@@ -278,9 +285,7 @@ class SqliteReader:
 
 def listed(values: Numbers, flag: bool = False) -> list[float | None]:
     """Make a list of a column: None where it is missing, flags as bools."""
-    missing = np.isnan(values)
-    if not flag and not missing.any():
-        return cast("list[float | None]", values.tolist())
-    cells = (values != 0.0 if flag else values).astype(object)
-    cells[missing] = None
-    return cast("list[float | None]", cells.tolist())
+    cells: list[float | None] = (values != 0.0 if flag else values).tolist()
+    for place in np.flatnonzero(np.isnan(values)).tolist():
+        cells[place] = None
+    return cells

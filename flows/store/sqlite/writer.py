@@ -9,11 +9,13 @@ from typing import Any
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
-from flows.model.rollup import Compose, Refold, RollupBlock, RollupRow
+from flows.model.episode import EpisodeRow, Retrace
+from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock, RollupRow
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
 from flows.store.protocol import Fence
 from flows.store.sqlite.catalog import Catalog
 from flows.store.sqlite.connection import LONGEST_LOG_BYTES, connect_writer, speaking, transaction
+from flows.store.sqlite.episodes import retrace, write_episodes
 from flows.store.sqlite.events import (
     write_dead_letters,
     write_letter_changes,
@@ -24,7 +26,13 @@ from flows.store.sqlite.healing import heal
 from flows.store.sqlite.leaving import forget, retain
 from flows.store.sqlite.migrations import migrate
 from flows.store.sqlite.raw import write_raw
-from flows.store.sqlite.rows import write_blocks, write_devices, write_latest, write_rollups
+from flows.store.sqlite.rows import (
+    write_blocks,
+    write_closed,
+    write_devices,
+    write_latest,
+    write_rollups,
+)
 
 BUSY_MS = 500
 """How long a lock of another process is waited for before the caller is told. [ms]"""
@@ -36,8 +44,11 @@ STEPS: dict[type, Callable[[Catalog, list[Any]], int | None]] = {
     RawRow: write_raw,
     LatestRow: write_latest,
     RollupRow: write_rollups,
+    ClosedMinutes: write_closed,
     RollupBlock: write_blocks,
     Refold: heal,
+    EpisodeRow: write_episodes,
+    Retrace: retrace,
     Transition: write_transitions,
     DeadLetter: write_dead_letters,
     LetterChange: write_letter_changes,

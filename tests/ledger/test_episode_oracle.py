@@ -1,0 +1,79 @@
+"""Episodes heal: whatever order readings arrive in, once nothing is dirty the stored ones are the oracle's.
+
+The episode node hands its rows to a real store, batch by batch, and is saved and recovered between batches.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flows.model.reading import Reading
+from flows.model.rows import DeviceRow, RawRow
+from flows.nodes.episode import NODE
+from flows.store import open_reader, open_writer
+from flows.store.dump import dump
+from tests.effort import examples
+from tests.ledger.test_healing_oracle import arrivals, items_of
+from tests.oracle.episodes import Episode, differences, episodes
+
+END = 1 << 42
+
+
+def run(items: list[Any], batch: int, store: Path) -> None:
+    """Feed node and store, until nothing is dirty."""
+    writer, snapshot, dirty = open_writer(store), None, 0
+    writer.apply([DeviceRow("d", 1, last_seen=0)])
+    for first in range(0, len(items), batch):
+        part = items[first : first + batch]
+        raw = [RawRow("d", r.at, r.order, r.arrived, "device", r.values) for r in part if isinstance(r, Reading)]
+        out: dict[str, list[Any]] = {port: [] for port in NODE.out}
+        logic = NODE.recover(NODE.Params(spans_a_tick=3), snapshot)
+        logic.on_items(part, out)
+        writer.apply(raw + out["rows"])
+        snapshot, dirty = logic.snapshot(), logic.sizes()["dirty"]
+    writer.close()
+    assert dirty == 0
+
+
+def stored(store: Path) -> list[Episode]:
+    """What the store has, as the oracle tells it."""
+    reader = open_reader(store)
+    found = reader.episodes("d", None, 0, END, 10_000)
+    reader.close()
+    return [Episode(e.kind, e.start, e.end, e.begun_by, e.ended_by, e.values, e.heat_source) for e in found]
+
+
+def samples_of(sent) -> dict[int, dict[str, Any]]:
+    """Raw rows: the later arrival wins, field by field."""
+    samples: dict[int, dict[str, Any]] = {}
+    for at, values in filter(None, sent):
+        samples[at] = samples.get(at, {}) | values
+    return samples
+
+
+@pytest.mark.slow
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(arrivals(), st.sampled_from([1, 2, 7, 1000]))
+def test_any_order_of_arrival_gives_the_oracles_episodes(sent, batch):
+    items = list(items_of(sent))
+    with TemporaryDirectory() as folder:
+        store = Path(folder) / "store.db"
+        run(items, batch, store)
+        assert differences(episodes(samples_of(sent)), stored(store)) == []
+
+
+@pytest.mark.slow
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(arrivals(), st.integers(1, 20))
+def test_batches_change_no_bit_of_the_stored_episodes(sent, batch):
+    items = list(items_of(sent))
+    with TemporaryDirectory() as folder:
+        stores = Path(folder) / "one.db", Path(folder) / "other.db"
+        run(items, 1000, stores[0])
+        run(items, batch, stores[1])
+        lines = [[line for line in dump(store) if line.startswith("episode")] for store in stores]
+        assert lines[0] == lines[1]
