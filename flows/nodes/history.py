@@ -54,14 +54,12 @@ class Import(msgspec.Struct):
     """One import.
 
     since   : event time of its oldest reading, −1 before the first. [ms since 1970, UTC]
-    is_mixed: other readings lie about its newest ones.
     partial : month, electricity and heat of the open hour where that was stored as well, at the end. [kWh]
     """
 
     standing: Standing = msgspec.field(default_factory=Standing)
     past: Past = msgspec.field(default_factory=Past)
     since: int = -1
-    is_mixed: bool = False
     partial: tuple[str, float, float] | None = None
 
 
@@ -171,7 +169,7 @@ class Importer(Keyed[HistoryState, _Shared]):
         limits = self._limits(item.arrived)
         if len(samples.at):
             full, sums = completed(samples, state.metadata)
-            mixed = known.is_mixed = self._is_mixed(state, known, samples)
+            mixed = self._is_mixed(state, known, int(samples.at[0]), int(samples.at[-1]))
             self._raw(item, chunk, full, sums, limits, rows)
             self._rollups(item, state, known, full, limits, mixed, rows)
             if samples.at[-1] >= limits.raw and samples.at[-1] + HOLD_MS >= state.live_until:
@@ -213,11 +211,11 @@ class Importer(Keyed[HistoryState, _Shared]):
         refold = -(-(raw + HOLD_MS) // MINUTE_MS) * MINUTE_MS
         return Limits(raw, max(refold, minutes), minutes)
 
-    def _is_mixed(self, state: HistoryState, own: Import, samples: Table) -> bool:
-        """Tell whether live readings or another import lie where these readings can change something."""
+    def _is_mixed(self, state: HistoryState, own: Import, start: int, end: int) -> bool:
+        """Tell whether live readings or another import lie where readings in this span can change something."""
+        start, end = min([start, *(first for first, _ in _waiting(own.past))]) - DAY_MS, end + DAY_MS
         others = [(state.live_since, state.live_until + MINUTE_MS)] if state.live_since >= 0 else []
         others += [(known.since, known.past.fold.at) for known in state.imports.values() if known is not own]
-        start, end = samples.at[0] - DAY_MS, samples.at[-1] + DAY_MS
         return any(first <= end and start <= last for first, last in others if last >= 0)
 
     def _raw(
@@ -249,6 +247,7 @@ class Importer(Keyed[HistoryState, _Shared]):
     ) -> None:
         """Minutes and hours: folded here; where others are, what lies within retention is left to the store."""
         device_id = item.device_id
+        waiting = _waiting(known.past)
         before = [state.live_until, *(each.past.fold.at for each in state.imports.values())]
         minutes = minutes_closed(known.past, full, state.metadata, item.order)
         minutes, hours = hours_closed(known.past, minutes, item.order)
@@ -262,12 +261,8 @@ class Importer(Keyed[HistoryState, _Shared]):
             first, last = int(full.at[0]), int(full.at[-1])
             # What was the newest there was counts as held up to these readings, too.
             spans = [(at, at) for at in sorted({*before}) if 0 <= at < first - HOLD_MS]
-            for start, end in [*spans, (first - HOLD_MS, last)]:
-                start = max(limits.refold, start // MINUTE_MS * MINUTE_MS)
-                end = (end + HOLD_MS) // MINUTE_MS * MINUTE_MS + MINUTE_MS
-                if start < end:
-                    order = item.order + ORDER_STEP - 1
-                    rows.append(Refold(device_id, order, start, end, max(state.live_until, last)))
+            for start, end in [*waiting, *spans, (first - HOLD_MS, last)]:
+                rows += _refold(item, state, limits, start, end, last)
         else:
             rows += _rows(hours, device_id, item.order, "1h", 0, stop)
         rows += _days(device_id, item.order, hours, int(full.at[-1]))
@@ -288,7 +283,11 @@ class Importer(Keyed[HistoryState, _Shared]):
         """Store the open hour and day where nothing else will close them, and say what the import came to."""
         standing = known.standing
         minutes = unpacked(known.past.minutes, item.order)
-        stop = limits.refold if known.is_mixed else known.past.fold.minute
+        at = known.past.fold.at
+        mixed = at >= 0 and self._is_mixed(state, known, at, at)
+        stop = limits.refold if mixed else known.past.fold.minute
+        for start, end in _waiting(known.past) if mixed else []:
+            rows += _refold(item, state, limits, start, end, at)
         rows += _rows(minutes, item.device_id, item.order, "1m", limits.minutes, stop)
         hour = hours_of(minutes)
         if len(hour.start):
@@ -331,6 +330,20 @@ def _rows(
         return []
     rows = packed(part_of(table, int(first), int(last)))
     return [RollupBlock(device_id, resolution, order, rows.names, rows.start, rows.count, rows.heat, rows.values)]
+
+
+def _waiting(past: Past) -> list[tuple[int, int]]:
+    """The span of the open hour's closed minutes, which are not stored yet; none without any."""
+    start = np.frombuffer(past.minutes.start, np.int64)
+    return [(int(start[0]), past.fold.at)] if len(start) else []
+
+
+def _refold(item: History, state: HistoryState, limits: Limits, start: int, end: int, newest: int) -> list[Refold]:
+    """Have the store fold what readings from `start` to `end` can change, as far as raw rows allow it."""
+    start = max(limits.refold, start // MINUTE_MS * MINUTE_MS)
+    end = (end + HOLD_MS) // MINUTE_MS * MINUTE_MS + MINUTE_MS
+    frontier = max(state.live_until, newest)
+    return [Refold(item.device_id, item.order + ORDER_STEP - 1, start, end, frontier)] if start < end else []
 
 
 def _days(device_id: str, order: int, hours: RollupTable, now: int) -> list[Compose]:
