@@ -39,6 +39,8 @@ class Layout(msgspec.Struct, frozen=True):
     scaled       : indices of columns with scales; others: of those without.
     widths       : by column and code, flat. [bytes]
     constants    : by column and code, flat; NaN where a cell says it, or nothing does.
+    sums         : by place and value of a code byte: bytes of its four cells; shape (places, 256).
+    before       : likewise by which of the four: bytes of the cells before it; shape (places, 256, 4).
     """
 
     names: tuple[str, ...]
@@ -48,6 +50,8 @@ class Layout(msgspec.Struct, frozen=True):
     others: Times
     widths: Bytes
     constants: Numbers
+    sums: Times
+    before: Times
 
 
 @lru_cache(maxsize=64)
@@ -58,6 +62,11 @@ def layout(columns: tuple[tuple[str, float, float], ...]) -> Layout:
     has_scales = coarse > 0.0
     widths = np.where(has_scales[:, None], [0, 2, 4, 8], [0, 0, 0, 8])
     constants = np.where(has_scales[:, None], np.nan, [np.nan, 0.0, 1.0, np.nan])
+    padded = np.zeros((-(-len(names) // 4) * 4, 4), dtype=np.int64)
+    padded[: len(names)] = widths
+    codes = np.arange(256)[:, None] >> _SHIFTS & 3
+    of_four = padded.reshape(-1, 4, 4)[:, np.arange(4), codes]
+    ends = np.cumsum(of_four, axis=2)
     return Layout(
         names,
         coarse,
@@ -66,6 +75,8 @@ def layout(columns: tuple[tuple[str, float, float], ...]) -> Layout:
         np.flatnonzero(~has_scales),
         widths.astype(np.uint8).ravel(),
         constants.ravel(),
+        ends[:, :, 3],
+        ends - of_four,
     )
 
 
@@ -104,16 +115,16 @@ def unpack(layout: Layout, bodies: Sequence[bytes], wanted: Sequence[int] | None
     starts = np.cumsum(lengths) - lengths
     data = np.frombuffer(b"".join([*bodies, _PAD]), dtype=np.uint8)
     used = data[starts].astype(np.int64)
-    place = np.arange(int(used.max(initial=0)))
+    place = np.arange(len(layout.sums))
     known = place < used[:, None]
-    code_bytes = np.where(known, data[np.where(known, starts[:, None] + 1 + place, 0)], 0).astype(np.uint8)
-    codes = np.zeros((len(bodies), max(columns, 4 * len(place))), dtype=np.uint8)
-    codes[:, : 4 * len(place)] = ((code_bytes[:, :, None] >> _SHIFTS) & 3).reshape(len(bodies), 4 * len(place))
-    cells = codes[:, :columns] + _firsts(columns)
+    code_bytes = np.where(known, data[np.where(known, starts[:, None] + 1 + place, 0)], 0)
+    sums = layout.sums[place, code_bytes]
+    firsts = (starts + 1 + used)[:, None] + np.cumsum(sums, axis=1) - sums
+    byte, which = chosen // 4, chosen % 4
+    code_byte = code_bytes[:, byte]
+    cells = (code_byte >> 2 * which & 3) + 4 * chosen
     widths = layout.widths[cells]
-    at = (starts + 1 + used)[:, None] + np.cumsum(widths, axis=1, dtype=np.int32) - widths
-    if wanted is not None:
-        cells, widths, at = cells[:, chosen], widths[:, chosen], at[:, chosen]
+    at = firsts[:, byte] + layout.before[byte, code_byte, which]
     values: Numbers = layout.constants[cells]
     for width, type_, bias, scales in ((2, "<u2", BIAS, layout.coarse), (4, "<i4", 0.0, layout.fine)):
         row, column = np.nonzero(widths == width)
