@@ -7,6 +7,7 @@ sink where everything is fresh and where nothing is (a backlog). Process time, t
 """
 
 import argparse
+import gc
 import sys
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ from lib.watching import cpu_model, version_of
 
 from flows.build import Batch, Piece, build
 from flows.graph import Graph, load_graph
+from flows.main import GC_THRESHOLDS
 from flows.meter import Meter
 from flows.model.device import DeviceMetadata, MetadataChanged
 from flows.model.frame import Frame, FrameKind, Tick
@@ -46,6 +48,8 @@ def main() -> None:
     arguments.add_argument("--refrigerant", default="", help="set it for every device, for example R290")
     given = arguments.parse_args()
     graph, columns = load_graph(GRAPH), {}
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)  # as the flow does
     for per_message in FRAMES_A_BATCH:
         batches = list(make_batches(given.rounds, per_message, given.payload))
         if given.refrigerant:
@@ -104,9 +108,12 @@ def measure_once(graph: Graph, batches: list[Batch]) -> dict[str, float]:
             items = out[step.node.out[0]]
             readings += out.get("live", [])
         piece = Piece(batch.seq, "derive.live", readings)
+        now = now_ms()
+        for reading in readings:
+            reading.arrived = now
         spent["live sink, all fresh"] += timed(fresh.write_batch, [piece])
         for reading in readings:
-            reading.arrived -= 3_600_000
+            reading.arrived = now - 3_600_000
         spent["live sink, nothing fresh"] += timed(backlog.write_batch, [piece])
     spent["their states saved once"] = timed(lambda: [logic.snapshot() for logic in logics.values()])
     return spent
