@@ -20,12 +20,13 @@ import typer
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from scripts.lib.fleet import STEP_MS, Pump
-from scripts.lib.growth import FLAT, Growth
+from scripts.lib.growth import HISTORY, Growth, fill, flat
 from scripts.lib.watching import Watched, check_shipped, console, show_settings
 from tests.ledger.load import Message
 from tests.ledger.processes import ProductionMosquitto, Publisher, Site
 
 MOST_MB = ((1_000, 300.0), (10_000, 600.0))
+MOST_GROWTH = 0.05
 SAMPLES = 30
 
 
@@ -35,8 +36,15 @@ def main(
     folder: Annotated[Path | None, typer.Option(help="Where the data go; else a temporary folder.")] = None,
 ) -> None:
     """Send at the fleet's own pace, look now and then, print."""
-    show_settings({"devices": devices, "minutes": minutes, "readings a second": devices * 1000 // STEP_MS})
-    console.print(FLAT, highlight=False)
+    show_settings(
+        {
+            "devices": devices,
+            "minutes": minutes,
+            "history": HISTORY,
+            "readings a second": devices * 1000 // STEP_MS,
+        }
+    )
+    console.print(flat(MOST_GROWTH), highlight=False)
     with ExitStack() as stack:
         where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memory-", dir=folder)))
         broker = ProductionMosquitto(where / "broker")
@@ -49,12 +57,14 @@ def main(
         check_shipped(flow)
         publisher = Publisher(broker.port)
         stack.callback(publisher.close)
+        pumps = [Pump(number) for number in range(devices)]
+        fill(site, publisher, pumps, HISTORY)
         growth = Growth(site)
-        send(publisher, devices, minutes * 60, growth)
+        send(publisher, pumps, minutes * 60, growth)
         publisher.wait_acknowledged()
         peaks = {name: Watched(name, child.pid).peak_mb for name, child in site.children.items()}
     growth.show()
-    troubles = growth.troubles()
+    troubles = growth.troubles(MOST_GROWTH)
     console.print(", ".join(f"{name} at most {peak:.0f} MB" for name, peak in peaks.items()), highlight=False)
     most = next(mb for count, mb in MOST_MB if devices <= count)
     if peaks["flow"] > most:
@@ -64,9 +74,8 @@ def main(
     raise typer.Exit(bool(troubles))
 
 
-def send(publisher: Publisher, devices: int, seconds: float, growth: Growth) -> None:
+def send(publisher: Publisher, pumps: list[Pump], seconds: float, growth: Growth) -> None:
     """Every device sends every 10 s, one after the other; samples are taken between."""
-    pumps = [Pump(number) for number in range(devices)]
     began = time.monotonic()
     sample_at = 0.0
     number = 0
@@ -74,8 +83,8 @@ def send(publisher: Publisher, devices: int, seconds: float, growth: Growth) -> 
         if passed >= sample_at:
             growth.sample()
             sample_at += seconds / SAMPLES
-        while number * STEP_MS / 1000 / devices <= passed:
-            pump, at = pumps[number % devices], time.time_ns() // 1_000_000
+        while number * STEP_MS / 1000 / len(pumps) <= passed:
+            pump, at = pumps[number % len(pumps)], time.time_ns() // 1_000_000
             topic = f"heatpump/{pump.device_id}/data"
             publisher.send(Message(pump.device_id, topic, pump.text(at).encode(), reading=at))
             number += 1

@@ -24,7 +24,8 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from scripts.lib.growth import FLAT, Growth, Sample
+from scripts.lib.fleet import Pump
+from scripts.lib.growth import HISTORY, Growth, Sample, fill, flat
 from scripts.lib.watching import check_shipped, console, show_settings
 from tests.brokers import Mosquitto
 from tests.ledger.compare import compare, expected_of
@@ -37,6 +38,10 @@ WAVE_S = 300.0
 FEWEST_WAVES = 3
 SAMPLES = 60
 SHORTEST_S = 2.0
+MOST_GROWTH = 0.1
+FILLED = 100
+"""Devices that have been there before and send no more."""
+
 DIFFERENCES_SHOWN = 20
 
 
@@ -66,6 +71,7 @@ def main(
     rough: Annotated[int, typer.Option(min=0, help="Rough devices, each about one message a second.")] = 15,
     kill_every: Annotated[float, typer.Option(help="Flow or api is killed with -9 this often. [s]")] = 60.0,
     broker_every: Annotated[int, typer.Option(help="Waves between kills of the broker.")] = 2,
+    history: Annotated[int, typer.Option(min=0, help="Readings stored before, more than caches hold.")] = HISTORY,
     seed: Annotated[str, typer.Option(help="What is sent and when is killed follows from it.")] = "1",
     folder: Annotated[Path | None, typer.Option(help="Keep everything here; else a temporary folder.")] = None,
 ) -> None:
@@ -73,7 +79,7 @@ def main(
     seconds = minutes * 60
     show_settings(
         {"minutes": minutes, "rate": rate, "devices a wave": devices, "rough devices": rough}
-        | {"kill every [s]": kill_every, "broker every [waves]": broker_every, "seed": seed}
+        | {"kill every [s]": kill_every, "broker every [waves]": broker_every, "history": history, "seed": seed}
     )
     where = folder or Path(tempfile.mkdtemp(prefix="soak-"))
     where.mkdir(parents=True, exist_ok=True)
@@ -89,11 +95,12 @@ def main(
         stack.callback(site.stop)
         site.start()
         check_shipped(site.children["flow"].pid)
+        publisher = Publisher(broker.port)
+        stack.callback(publisher.close)
+        fill(site, publisher, [Pump(number) for number in range(FILLED)], history)
         field = [Rough(number, broker.port, seed) for number in range(rough)]
         for device in field:
             stack.callback(device.close)
-        publisher = Publisher(broker.port)
-        stack.callback(publisher.close)
         growth = Growth(site)
         waves, killed = publish(options, broker, site, publisher, field, growth, broker_every)
         settle(site, say)
@@ -108,8 +115,8 @@ def main(
         if count != killed[name] + 1:
             found.append(f"{name} was started {count} times and killed {killed[name]} times: it ended by itself")
     growth.show()
-    console.print(FLAT, highlight=False)
-    troubles = growth.troubles()
+    console.print(flat(MOST_GROWTH), highlight=False)
+    troubles = growth.troubles(MOST_GROWTH)
     console.print(", ".join(f"kill -9 of {name}: {count}" for name, count in killed.items()), highlight=False)
     for sentence in [*found[:DIFFERENCES_SHOWN], *troubles]:
         console.print(sentence, style="red", highlight=False)
@@ -175,7 +182,8 @@ class Meanwhile:
 
 def held_against(store: Path, waves: list[Wave], field: list[Rough]) -> list[str]:
     """Compare all of it; every difference in a sentence."""
-    everybody = {"last"}.union(*(wave.device_ids for wave in waves), (device.device_id for device in field))
+    everybody = {"last", *(Pump(number).device_id for number in range(FILLED))}
+    everybody = everybody.union(*(wave.device_ids for wave in waves), (device.device_id for device in field))
     found = differences(store, field)
     readings = sum(len(device.numbers) for device in field)
     letters = sum(device.refused.total() for device in field)

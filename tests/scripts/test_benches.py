@@ -124,7 +124,20 @@ def test_bench_latency_sees_every_reading_at_both_ends():
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_short_soak_with_kills_is_clean():
-    options = ("--minutes", "0.4", "--kill-every", "6", "--devices", "4", "--rough", "5", "--rate", "150")
+    options = (
+        "--minutes",
+        "0.4",
+        "--kill-every",
+        "6",
+        "--devices",
+        "4",
+        "--rough",
+        "5",
+        "--rate",
+        "150",
+        "--history",
+        "0",
+    )
     done = run_script("soak.py", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ledger clean" in done.stdout
