@@ -2,14 +2,19 @@
 
 from typing import NamedTuple
 
+import numpy as np
+from msgspec import structs
+
 from flows.model.device import DeviceMetadata
 from flows.model.reading import Value
-from flows.model.table import Table, table_of
+from flows.model.rollup import ClosedMinutes, RollupRow
+from flows.model.table import RollupTable, Table, table_of
 from flows.physics import fold
 from flows.physics.compose import compose_rows as compose
+from flows.physics.compose import rows_of
 from flows.physics.minutes import Minute
 
-__all__ = ["Sample", "compose", "fold_range", "open_minute", "table"]
+__all__ = ["Sample", "close", "closed_rows", "compose", "fold_range", "open_minute", "table"]
 
 
 class Sample(NamedTuple):
@@ -31,3 +36,27 @@ def fold_range(samples: list[Sample], start: int, end: int, metadata: list[Devic
 
 def open_minute(samples: list[Sample], metadata: list[DeviceMetadata]) -> Minute | None:
     return fold.open_minute(table(samples), metadata)
+
+
+def close(folds: list[fold.Fold], metadata: list[list[DeviceMetadata]]) -> list[list[Minute]]:
+    """Closed minutes of each fold."""
+    closed: list[list[Minute]] = [[] for _ in folds]
+    for numbers, minutes in fold.close(folds, metadata):
+        for strip, minute in zip(minutes.strip.tolist(), minutes.rows(), strict=True):
+            closed[numbers[strip]].append(minute)
+    return closed
+
+
+def closed_rows(block: ClosedMinutes) -> list[RollupRow]:
+    """One object a row."""
+    start, count, heat = (np.frombuffer(part, np.int64) for part in (block.start, block.count, block.heat))
+    table = RollupTable(
+        start,
+        np.array(block.orders),
+        count,
+        heat,
+        block.names,
+        np.frombuffer(block.values).reshape(len(start), -1),
+    )
+    rows = rows_of(table, "", "1m")
+    return [structs.replace(row, device_id=name) for row, name in zip(rows, block.device_ids, strict=True)]

@@ -31,6 +31,33 @@ class RollupRow(msgspec.Struct, frozen=True):
     heat_source: str = ""
 
 
+class ClosedMinutes(msgspec.Struct, frozen=True):
+    """Minute rows that readings closed in order, of many devices, as columns; see RollupRow.
+
+    device_ids, orders : one a row.
+    start, count       : int64. heat: int64, index in HEAT_SOURCES, −1 without.
+    values             : float64, a row after the other, NaN where a row has no such value.
+    """
+
+    device_ids: list[str]
+    orders: list[int]
+    names: tuple[str, ...]
+    start: bytes
+    count: bytes
+    heat: bytes
+    values: bytes
+
+    @property
+    def device_id(self) -> str:
+        """No one device's."""
+        return ""
+
+    @property
+    def order(self) -> int:
+        """The oldest: hours that close in the same batch are composed of these."""
+        return min(self.orders)
+
+
 class RollupBlock(msgspec.Struct, frozen=True):
     """Rollup rows of history of one device and resolution, oldest first, as columns; see RollupRow.
 

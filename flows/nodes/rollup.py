@@ -2,7 +2,7 @@
 
 In     Reading, Tick, MetadataChanged, Forgotten, Imported
 Out    items  the same
-       rows   RollupRow (a minute closed in order), Refold (minutes that a late reading changed), Compose (an
+       rows   ClosedMinutes (in order), Refold (minutes that a late reading changed), Compose (an
               hour or day closed), LatestRow (at most one a tick and device)
 State  per device: the fold, dirty minutes, metadata; shared: devices with dirty minutes, devices that spoke
 
@@ -13,17 +13,18 @@ from bisect import bisect_right
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged
 from flows.model.frame import Tick
 from flows.model.history import Imported
 from flows.model.reading import ORDER_STEP, Reading, Value
-from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, RollupRow
+from flows.model.rollup import BUCKET_MS, HOLD_MS, ClosedMinutes, Compose, Refold
 from flows.model.rows import LatestRow
 from flows.nodes import rollup_v1
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 from flows.physics.fold import Fold, close, latest, put_late, take
-from flows.physics.minutes import Minute
+from flows.physics.minutes import Minutes
 from flows.physics.segments import MINUTE_MS
 
 MINUTES_A_TICK = 600
@@ -102,7 +103,7 @@ class Rollup(Keyed[RollupState, _Shared]):
             if kind is Reading:
                 self._reading(item, rows)
             elif kind is Tick:
-                self._close([*self._closing], rows)
+                self._close([device_id for device_id in self._closing if self._is_spoilt(device_id)], rows)
                 self._tick(item, rows)
             elif kind is MetadataChanged:
                 self._close([item.device_id], rows)
@@ -155,6 +156,11 @@ class Rollup(Keyed[RollupState, _Shared]):
         else:
             rows.append(_latest(device_id, state))
 
+    def _is_spoilt(self, device_id: str) -> bool:
+        """Tell whether minutes that were closed are to be refolded: a tick asks for that."""
+        state = self.devices[device_id]
+        return state.fold.times[0] // MINUTE_MS * MINUTE_MS < state.spoilt
+
     def _close(self, device_ids: list[str], rows: list[Any]) -> None:
         """Fold what readings have closed."""
         closing = {
@@ -163,19 +169,39 @@ class Rollup(Keyed[RollupState, _Shared]):
         if not closing:
             return
         states = [self.devices[device_id] for device_id in closing]
-        closed = close([state.fold for state in states], [state.metadata for state in states])
-        for (device_id, at), state, minutes in zip(closing.items(), states, closed, strict=True):
-            for minute in minutes:
-                order = at.orders[bisect_right(at.until, minute.start)]
-                self._closed(state, device_id, minute, order, rows)
+        entries = list(zip(closing.items(), states, strict=True))
+        for numbers, minutes in close([state.fold for state in states], [state.metadata for state in states]):
+            self._closed([entries[number] for number in numbers], minutes, rows)
 
-    def _closed(self, state: RollupState, device_id: str, minute: Minute, order: int, rows: list[Any]) -> None:
-        if minute.start < state.spoilt:
-            self._dirty(state, device_id, Span(minute.start, minute.start + MINUTE_MS, False))
-        else:
-            rows.append(
-                RollupRow(device_id, "1m", minute.start, order, minute.count, minute.values, minute.heat_source)
+    def _closed(
+        self, entries: list[tuple[tuple[str, Closing], RollupState]], minutes: Minutes, rows: list[Any]
+    ) -> None:
+        """Hand on what was folded; what is not to be believed is refolded. entries: by strip."""
+        spoilt = minutes.start < np.array([state.spoilt for _, state in entries])[minutes.strip]
+        for row in np.flatnonzero(spoilt).tolist():
+            (device_id, _), state = entries[minutes.strip[row]]
+            begin = int(minutes.start[row])
+            self._dirty(state, device_id, Span(begin, begin + MINUTE_MS, False))
+        good = np.flatnonzero(~spoilt)
+        if not len(good):
+            return
+        start = minutes.start[good]
+        of = [entries[strip][0] for strip in minutes.strip[good].tolist()]
+        orders = [
+            closing.orders[bisect_right(closing.until, at)]
+            for (_, closing), at in zip(of, start.tolist(), strict=True)
+        ]
+        rows.append(
+            ClosedMinutes(
+                [device_id for device_id, _ in of],
+                orders,
+                minutes.names,
+                start.tobytes(),
+                minutes.count[good].tobytes(),
+                minutes.heat[good].tobytes(),
+                minutes.values[good].tobytes(),
             )
+        )
 
     def _compose(self, device_id: str, before: int, now: int, order: int, rows: list[Any]) -> None:
         """Ask for the hour and the day that this reading closed; gaps between have no rows to compose.

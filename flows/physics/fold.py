@@ -110,20 +110,17 @@ def latest(fold: Fold) -> dict[str, tuple[int, Value]]:
     }
 
 
-def close(folds: Sequence[Fold], metadata: Sequence[list[DeviceMetadata]]) -> list[list[Minute]]:
-    """Take the closed minutes out of each fold: those before the one of its newest sample.
+def close(folds: Sequence[Fold], metadata: Sequence[list[DeviceMetadata]]) -> Iterator[tuple[list[int], Minutes]]:
+    """Take the closed minutes out of folds: those before the one of each fold's newest sample.
 
     metadata : by fold, the device's history, oldest first.
+    Gives the indices of some folds and their minutes, strip by strip, until all have been.
     """
-    closed: list[list[Minute]] = [[] for _ in folds]
     by_names: dict[tuple[str, ...], list[int]] = {}
     for number, fold in enumerate(folds):
         by_names.setdefault(fold.names, []).append(number)
     for numbers in chain.from_iterable(_in_cache(folds, numbers) for numbers in by_names.values()):
-        minutes = close_alike([folds[number] for number in numbers], [metadata[number] for number in numbers])
-        for strip, minute in zip(minutes.strip.tolist(), minutes.rows(), strict=True):
-            closed[numbers[strip]].append(minute)
-    return closed
+        yield numbers, close_alike([folds[number] for number in numbers], [metadata[number] for number in numbers])
 
 
 def _in_cache(folds: Sequence[Fold], numbers: list[int]) -> Iterator[list[int]]:

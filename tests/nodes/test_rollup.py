@@ -5,9 +5,10 @@ import msgspec
 from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged
 from flows.model.frame import Tick
 from flows.model.reading import ORDER_STEP
-from flows.model.rollup import Compose, Refold, RollupRow
+from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupRow
 from flows.model.rows import LatestRow
 from flows.nodes.rollup import NODE
+from tests.folding import closed_rows
 
 HOUR = 3_600_000
 START = 1_770_000_000_000 // HOUR * HOUR
@@ -27,6 +28,9 @@ def run(run_node, a_reading, events, **options):
 
 
 def of(kind, rows):
+    """Items of a kind; rollup rows out of their blocks."""
+    if kind is RollupRow:
+        return [row for block in rows if isinstance(block, ClosedMinutes) for row in closed_rows(block)]
     return [row for row in rows if isinstance(row, kind)]
 
 

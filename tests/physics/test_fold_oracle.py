@@ -13,11 +13,11 @@ from flows.model.device import DeviceMetadata
 from flows.model.quantities import MODES
 from flows.model.rollup import BUCKET_MS, HOLD_MS, RollupRow
 from flows.physics import compose as composing
-from flows.physics.fold import Fold, close, latest, put_late, take
+from flows.physics.fold import Fold, latest, put_late, take
 from flows.physics.minutes import Minute
 from tests import oracle
 from tests.effort import examples
-from tests.folding import Sample, compose, fold_range
+from tests.folding import Sample, close, compose, fold_range
 from tests.oracle.rollups import LENGTH, Row, Site, differences, rows
 
 NOON = 1_770_033_600_000  # 2026-02-02T12:00Z

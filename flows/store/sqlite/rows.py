@@ -1,7 +1,7 @@
 """Upserts of readings, rollups and devices: newer orders replace, older ones are ignored."""
 
 from collections.abc import Sequence, Set
-from itertools import chain
+from itertools import chain, compress
 from operator import itemgetter
 from typing import Any
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from flows.errors import RowRefused
 from flows.model.quantities import HEAT_SOURCES
-from flows.model.rollup import BUCKET_MS, Resolution, RollupBlock, RollupRow
+from flows.model.rollup import BUCKET_MS, ClosedMinutes, Resolution, RollupBlock, RollupRow
 from flows.model.rows import DeviceRow, LatestRow
 from flows.model.table import Numbers, RollupTable, Times
 from flows.store.sqlite.catalog import Catalog, ages_of
 from flows.store.sqlite.packing import pack
 from flows.store.sqlite.schema import END_OF_TIME, ROLLUP_TABLES, key_of
 
-PACKED_AT_ONCE = 1000
+PACKED_AT_ONCE = 2000
 """Rows packed in one go: more do not stay in a processor's cache."""
 
 ROWS_A_STATEMENT = 20
@@ -115,6 +115,29 @@ def write_rollups(catalog: Catalog, rows: list[RollupRow], from_store: bool = Fa
             for row, body in zip(mine, bodies, strict=True)
         ]
         _upsert(catalog, table, keyed, _NOT_OLDER if from_store else _NEWER)
+
+
+def write_closed(catalog: Catalog, blocks: list[ClosedMinutes]) -> None:
+    """Write minutes of the stream; those of devices since forgotten, or let go by retention, do not come back."""
+    forgotten, before = catalog.forgotten, catalog.minute_before
+    for block in blocks:
+        start, count, heat = (np.frombuffer(part, np.int64) for part in (block.start, block.count, block.heat))
+        values = np.frombuffer(block.values).reshape(len(start), len(block.names))
+        kept = np.array(
+            [
+                order > forgotten.get(device_id, -1) and at >= before.get(device_id, 0)
+                for device_id, order, at in zip(block.device_ids, block.orders, start.tolist(), strict=True)
+            ]
+        )
+        first_keys = [key_of(catalog.device(device_id), 0) for device_id in compress(block.device_ids, kept)]
+        keys = np.array(first_keys, dtype=np.int64) + start[kept]
+        for at in (start.min(), start.max()):
+            keyable(int(at))
+        there = np.flatnonzero(~np.isnan(values).all(axis=0))
+        names = tuple(block.names[column] for column in there)
+        orders = np.array(block.orders)[kept]
+        rows = RollupTable(keys, orders, count[kept], heat[kept], names, values[kept][:, there])
+        write_rollup_table(catalog, "1m", rows, _NEWER)
 
 
 def write_blocks(catalog: Catalog, blocks: list[RollupBlock]) -> None:
