@@ -1,9 +1,10 @@
 """Measure what rows take on disk: python scripts/bench_disk.py [--devices 40] [--hours 26] [--payload contract].
 
 Journals the readings of a fleet as sensors send them (steps of 0.1 °C, noise, event times that jitter), 10 s
-apart, and runs the graph over them in batches of one reading a device, as a live fleet gives them: so the pages are
-as full as they come to be. Prints the bytes a raw, minute and hour row takes with its share of the tree, by payload,
-and what that makes of 300 sites with the contract's retentions after a year (a day row weighs as much as an hour's).
+apart, and runs the graph over them in batches of one reading a device, as a live fleet gives them: so the pages
+are as full as they come to be. Prints the bytes a raw, minute and hour row takes with its share of the tree, by
+payload, and what that makes of 300 sites with the contract's retentions after a year (a day row weighs as much as
+an hour's).
 """
 
 import argparse

@@ -92,13 +92,9 @@ def test_a_store_of_an_older_build_is_migrated_by_the_flow_and_waited_for_by_rea
         with closing(open_writer(path)):
             assert reader.stats().total_readings == 1
     with closing(sqlite3.connect(path)) as db:
-        assert [name for (name,) in db.execute("SELECT name FROM migration ORDER BY position")] == [
-            "first_tables",
-            "attempts_at_dead_letters",
-            "packed_tables",
-            "moved_rows",
-            "warmer_water",
-        ]
+        names = [name for (name,) in db.execute("SELECT name FROM migration ORDER BY position")]
+    assert names == [step.__name__ for step in migrations.MIGRATIONS]
+    assert (names[0], names[-1]) == ("first_tables", "warmer_water")
 
 
 def test_a_migration_that_fails_leaves_nothing_of_itself(path, monkeypatch):

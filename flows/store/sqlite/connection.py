@@ -8,10 +8,10 @@ from pathlib import Path
 
 from flows.errors import RetryableStoreError, RowRefused, StoreDamaged, StoreError
 
-CHECKPOINT_PAGES = 4_000
+CHECKPOINT_PAGES = 8_000
 """Size of the write-ahead log at which it is carried into the database. [pages of 4 KiB]"""
 
-LONGEST_LOG_BYTES = 8 * CHECKPOINT_PAGES * 4096
+LONGEST_LOG_BYTES = 4 * CHECKPOINT_PAGES * 4096
 """Beyond this a fence waits for a moment without readers to start the log over. [bytes]"""
 
 CACHE_KIB = 65_536

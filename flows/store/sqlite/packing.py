@@ -115,12 +115,12 @@ def unpack(layout: Layout, bodies: Sequence[bytes], wanted: Sequence[int] | None
     starts = np.cumsum(lengths) - lengths
     data = np.frombuffer(b"".join([*bodies, _PAD]), dtype=np.uint8)
     used = data[starts].astype(np.int64)
-    place = np.arange(len(layout.sums))
+    byte, which = chosen // 4, chosen % 4
+    place = np.arange(int(byte.max()) + 1)
     known = place < used[:, None]
     code_bytes = np.where(known, data[np.where(known, starts[:, None] + 1 + place, 0)], 0)
     sums = layout.sums[place, code_bytes]
     firsts = (starts + 1 + used)[:, None] + np.cumsum(sums, axis=1) - sums
-    byte, which = chosen // 4, chosen % 4
     code_byte = code_bytes[:, byte]
     cells = (code_byte >> 2 * which & 3) + 4 * chosen
     widths = layout.widths[cells]

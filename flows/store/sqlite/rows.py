@@ -65,7 +65,11 @@ def matrix(
         block = np.fromiter(flat, dtype=np.float64, count=len(mine) * len(theirs) * parts)
         kept = [place for place, name in enumerate(theirs) if name in columns]
         to = [columns[theirs[place]] for place in kept]
-        out[np.array(numbers)[:, None], to] = block.reshape(len(mine), len(theirs), parts)[:, kept]
+        block = block.reshape(len(mine), len(theirs), parts)[:, kept]
+        if len(alike) == 1:
+            out[:, to] = block
+        else:
+            out[np.array(numbers)[:, None], to] = block
     return out.reshape(len(rows), len(names) * parts)
 
 
