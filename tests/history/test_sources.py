@@ -28,7 +28,7 @@ from tests.history.formats import (
 
 T = 1_728_540_000_000  # 2024-10-10T06:00Z
 MINUTE = 60_000
-EXCHANGES = Path("/work/shared/data/influxdb/exchanges.jsonl")
+EXCHANGES = Path(__file__).parent.parent / "data" / "influxdb" / "exchanges.jsonl"
 
 
 class Read:
@@ -261,7 +261,6 @@ def test_a_live_influxdb_is_asked_with_bound_names_and_its_answer_read(tmp_path,
         Read("influx", url, LIVE, tmp_path)
 
 
-@pytest.mark.skipif(not EXCHANGES.exists(), reason="recorded exchanges are not at hand")
 @pytest.mark.parametrize("name", ["query_json_dialect_annotations_last", "query_json_pivot_range"])
 def test_what_a_real_influxdb_answered_is_read_whole_and_pivoted(tmp_path, name):
     (tmp_path / "a.csv").write_bytes(recorded(name).encode())
