@@ -123,6 +123,35 @@ class Series(BaseModel):
     values: dict[str, list[float | bool | None] | dict[Literal["mean", "min", "max"], list[float | None]]]
 
 
+Edge = Literal["edge", "gap", "midnight"]
+
+
+class Episode(BaseModel):
+    """A span that means something as a whole; what is not known of it is null (docs/reference/episodes.md)."""
+
+    id: str = Field(examples=["site1/defrost/1706600000000"])
+    device_id: str
+    kind: Literal["cycle", "defrost", "dhw_run", "gap", "change"]
+    start: Instant
+    end: Instant
+    seconds: float
+    begun_by: Edge = Field(description="Seen; unseen, for want of readings; or cut at midnight.")
+    ended_by: Edge
+    heat_source: Literal["", "counter", "measured", "estimated"]
+    detail: str = Field(description="In words, of a change.")
+    electric_kwh: float | None
+    heat_kwh: float | None = Field(description="Negative in a defrost: what it took.")
+    outlet_mean: float | None = Field(description="By time. [°C]")
+    outlet_max: float | None
+    inlet_mean: float | None
+    ambient_mean: float | None
+    compressor_max: float | None = Field(description="Highest discharge temperature. [°C]")
+    dhw_start: float | None = Field(description="Tank, first and last. [°C]")
+    dhw_end: float | None
+    dhw_share: float | None = Field(description="Of a cycle, share of time that heated hot water. [0 … 1]")
+    defrosts: float | None = Field(description="That began in a cycle.")
+
+
 class Alert(BaseModel):
     """One alert as it stands; time: of its last transition."""
 

@@ -14,7 +14,7 @@ SHIPPED = Path(__file__).parent.parent / "flows" / "graphs" / "heat_pump.toml"
 def test_the_shipped_graph_is_one_pipe_through_every_node():
     graph = load_graph(SHIPPED)
     assert [step.id for step in graph.steps] == [
-        "decode", "validate", "clock", "device", "history", "derive", "rollup", "alert",
+        "decode", "validate", "clock", "device", "history", "derive", "rollup", "episode", "alert",
     ]  # fmt: skip
     assert {step.node.name for step in graph.steps} == set(all_nodes())
 
@@ -47,7 +47,7 @@ def test_the_text_and_the_mermaid_drawing_name_every_step_and_port():
         ('up = "decode.items"', 'up = "alert.items"', 10, "cycle"),
         ('up = "clock.dated"', 'up = "validate.ok"', 18, "already feeds another step"),
         ('"validate.dead", ', "", 9, "leads nowhere"),
-        ("[sink.live]", "[sink.nowhere]", 42, "is no sink"),
+        ("[sink.live]", "[sink.nowhere]", 46, "is no sink"),
         ('node = "rollup"', 'node = "rollup"\nminutes_a_tick = "many"', 30, "minutes_a_tick"),
         ('node = "rollup"', 'node = "rollup"\nspeed = 3', 30, "speed"),
         ('node = "validate"', 'node = ["validate"]', 9, "is no node"),
@@ -60,10 +60,10 @@ def test_the_text_and_the_mermaid_drawing_name_every_step_and_port():
         (
             'up = ["clock.repeated", "derive.live", "alert.transitions"]',
             'up = "alert.transitions"',
-            43,
+            47,
             "must be a list",
         ),
-        ('up = ["clock.repeated", "derive.live", "alert.transitions"]', "up = [1]", 43, "must be a list"),
+        ('up = ["clock.repeated", "derive.live", "alert.transitions"]', "up = [1]", 47, "must be a list"),
         ("[step.decode]", "[step]\nfoo = 1\n[step.decode]", 5, "is no table"),
     ],
 )

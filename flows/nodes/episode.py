@@ -64,6 +64,9 @@ class EpisodeState(msgspec.Struct):
     dirty: list[tuple[int, int]] = []
 
 
+_NEW = EpisodeState()
+
+
 class _Shared(msgspec.Struct):
     """dirty: devices with spans to look at anew, longest waiting first."""
 
@@ -89,15 +92,20 @@ class Watcher(Keyed[EpisodeState, _Shared]):
         for item in items:
             kind = type(item)
             if kind is Reading:
-                state = devices.get(item.device_id)
+                device_id, get = item.device_id, item.values.get
+                state = devices.get(device_id, _NEW)
+                compressor = get("compressor_running")
+                if compressor is None:
+                    now = said(item.values)
+                else:
+                    now = (compressor, get("defrost_active"), get("dhw_active"), None)
                 if (
-                    state is not None
+                    now == state.said
                     and state.at < item.at < state.due
-                    and said(item.values) == state.said
-                    and (item.version is None or item.version == state.version)
+                    and ((version := item.version) is None or version == state.version)
                 ):
                     state.at = item.at
-                    touched.add(item.device_id)
+                    touched.add(device_id)
                 else:
                     self._reading(item, rows)
             elif kind is Tick:

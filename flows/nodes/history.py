@@ -2,7 +2,7 @@
 
 In     History, Reading (when live ones are), Start, MetadataChanged, Forgotten
 Out    items  the same, and Imported where the minutes of the stream are to be folded with raw rows of history
-       rows   RawRow, RollupBlock, Refold, Compose, LatestRow and CommandOutcome of an import
+       rows   RawRow, RollupBlock, Refold, Compose, EpisodeRow, Retrace, LatestRow and CommandOutcome of an import
 State  per device: its imports (standing, fold, open hour), when live readings were, metadata; shared: retentions
 
 docs/reference/rollups.md (History) tells what replaces what, flows/physics/history.py computes it.
@@ -16,6 +16,7 @@ import numpy as np
 from flows.errors import BadQuery
 from flows.model.command import CommandOutcome
 from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged, metadata_at
+from flows.model.episode import TRACED, EpisodeRow, Retrace
 from flows.model.frame import Start
 from flows.model.history import Chunk, History, Imported, Standing, chunk_of
 from flows.model.quantities import FLAGS
@@ -27,6 +28,7 @@ from flows.model.times import DAY_MS
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 from flows.nodes.validate import SENTINELS, all_spans
 from flows.nodes.validate import Params as Spans
+from flows.physics.episodes import advance
 from flows.physics.fold import latest
 from flows.physics.history import (
     HOUR_MS,
@@ -151,6 +153,10 @@ class Importer(Keyed[HistoryState, _Shared]):
                 if start < end:
                     frontier = max(state.live_until, known.past.fold.at)
                     rows.append(Refold(change.device_id, change.order, start, end, frontier, rederive=True))
+                    rows += [
+                        Retrace(change.device_id, change.order, day, min(day + DAY_MS, end), TRACED, day)
+                        for day in range(start, end, DAY_MS)
+                    ]
 
     def _history(self, item: History, passed: list[Any], rows: list[Any]) -> None:
         try:
@@ -172,6 +178,7 @@ class Importer(Keyed[HistoryState, _Shared]):
             mixed = self._is_mixed(state, known, int(samples.at[0]), int(samples.at[-1]))
             self._raw(item, chunk, full, sums, limits, rows)
             self._rollups(item, state, known, full, limits, mixed, rows)
+            rows += _episodes(item, known.past, full, limits, state.metadata)
             if samples.at[-1] >= limits.raw and samples.at[-1] + HOLD_MS >= state.live_until:
                 passed.append(Imported(item.device_id, int(samples.at[-1])))
         if chunk.last:
@@ -344,6 +351,22 @@ def _refold(item: History, state: HistoryState, limits: Limits, start: int, end:
     end = (end + HOLD_MS) // MINUTE_MS * MINUTE_MS + MINUTE_MS
     frontier = max(state.live_until, newest)
     return [Refold(item.device_id, item.order + ORDER_STEP - 1, start, end, frontier)] if start < end else []
+
+
+def _episodes(
+    item: History, past: Past, full: Table, limits: Limits, metadata: list[DeviceMetadata]
+) -> list[EpisodeRow | Retrace]:
+    """Episodes that began before there are raw rows are found here, the others by the store."""
+    rows: list[EpisodeRow | Retrace] = [
+        EpisodeRow(item.device_id, item.order, each.episode)
+        for each in advance(past.watch, full, metadata)
+        if each.episode.start < limits.refold
+    ]
+    first, last = int(full.at[0]), int(full.at[-1])
+    if last >= limits.raw:
+        order, start = item.order + ORDER_STEP - 1, max(first - HOLD_MS, limits.refold)
+        rows.append(Retrace(item.device_id, order, start, last + HOLD_MS, TRACED, start))
+    return rows
 
 
 def _days(device_id: str, order: int, hours: RollupTable, now: int) -> list[Compose]:

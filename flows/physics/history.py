@@ -20,6 +20,7 @@ from flows.model.rollup import BUCKET_MS
 from flows.model.table import Numbers, RollupTable, Table
 from flows.physics.compose import compose
 from flows.physics.derive import PHASES, derived_table
+from flows.physics.episodes import Watch
 from flows.physics.fold import Fold, close_alike, extend
 
 HOUR_MS = BUCKET_MS["1h"]
@@ -41,10 +42,11 @@ class Rows(msgspec.Struct):
 
 
 class Past(msgspec.Struct):
-    """State of the fold of one import. minutes: those of the open hour that are closed."""
+    """State of the fold of one import. minutes: those of the open hour that are closed; watch: for episodes."""
 
     fold: Fold = msgspec.field(default_factory=Fold)
     minutes: Rows = msgspec.field(default_factory=Rows)
+    watch: Watch = msgspec.field(default_factory=Watch)
 
 
 def checked(table: Table, spans: Spans, latest: int, sentinels: frozenset[float]) -> tuple[Table, Counter[str]]:

@@ -1,7 +1,7 @@
 """An import gives the oracle's rows: however it was cut, interrupted and repeated, beside live readings too.
 
-The nodes history, derive and rollup hand their rows to a real store, batch by batch, and are saved and recovered
-between batches.
+The nodes history, derive, rollup and episode hand their rows to a real store, batch by batch, and are saved and
+recovered between batches.
 """
 
 from contextlib import closing
@@ -22,7 +22,7 @@ from flows.model.reading import ORDER_STEP, Reading
 from flows.model.rows import DeviceRow
 from flows.model.table import Table
 from flows.model.times import DAY_MS
-from flows.nodes import derive, history, rollup
+from flows.nodes import derive, episode, history, rollup
 from flows.store import open_reader, open_writer
 from tests.effort import examples
 from tests.oracle.readings import Samples, derived
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 NOON = 1_770_033_600_000  # 2026-02-02T12:00Z
 FOREVER = 36_500 * DAY_MS
 FIRST, SECOND = "a" * 32, "b" * 32
-NODES = (history.NODE, derive.NODE, rollup.NODE)
+NODES = (history.NODE, derive.NODE, rollup.NODE, episode.NODE)
 TICKS_AFTER = 60
 
 fields = st.fixed_dictionaries(

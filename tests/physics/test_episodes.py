@@ -1,17 +1,21 @@
 """Episodes against the oracle, which asks every piece of time afresh and shares no code."""
 
+import csv
+
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flows.model.device import DeviceMetadata
 from flows.physics.episodes import Found, Watch, advance
+from tests import recorded
 from tests.effort import examples
 from tests.folding import Sample, table
 from tests.oracle.episodes import Episode, differences, episodes
 from tests.physics.test_fold_oracle import NOON, histories
 
-quick = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 
@@ -56,9 +60,9 @@ def test_cutting_a_history_into_chunks_changes_no_bit(samples, sizes):
 
 
 def test_a_cycle_goes_from_the_sample_that_says_on_to_the_one_that_says_off():
-    ((cycle),) = as_told(found_in(switched((10 * MINUTE, 40 * MINUTE))))
+    (cycle,) = as_told(found_in(switched((10 * MINUTE, 40 * MINUTE))))
     assert cycle[:5] == ("cycle", NOON + 10 * MINUTE, NOON + 40 * MINUTE, "edge", "edge")
-    assert cycle.values["electric_kwh"] == 0.5 or abs(cycle.values["electric_kwh"] - 0.5) < 1e-12
+    assert cycle.values["electric_kwh"] == pytest.approx(0.5)
     assert cycle.values["defrosts"] == 0.0
 
 
@@ -88,3 +92,18 @@ def test_a_machine_without_a_compressor_flag_runs_while_it_takes_power():
     samples = {NOON + at * MINUTE: {"power": 800.0 if 5 <= at < 25 else 20.0} for at in range(40)}
     (cycle,) = as_told(found_in(samples))
     assert cycle[:3] == ("cycle", NOON + 5 * MINUTE, NOON + 25 * MINUTE)
+
+
+def test_the_recorded_defrosts_and_hot_water_run_are_those_their_publisher_counted():
+    told = as_told(found_in({sample.at: sample.values for sample in recorded.samples()}))
+    with recorded.RECORDING.with_name("expected_sessions.csv").open() as file:
+        counted = [int(row["pub_defrosts"]) for row in csv.DictReader(file)]
+    sessions = recorded.sessions()
+    defrosts = [each for each in told if each.kind == "defrost"]
+    for session, count in zip(sessions, counted, strict=True):
+        assert sum(session.start <= each.start < session.end for each in defrosts) == count
+    assert all(3 <= (each.end - each.start) / MINUTE <= 9 for each in defrosts)
+    (session,) = [each for each in sessions if each.name.startswith("DHW")]
+    (run,) = [each for each in told if each.kind == "dhw_run" and each.end == session.end]
+    assert run.values["electric_kwh"] == pytest.approx(session.electric_kwh, rel=recorded.TOLERANCE)
+    assert run.values["heat_kwh"] == pytest.approx(session.heat_kwh, rel=recorded.TOLERANCE)

@@ -1,0 +1,27 @@
+"""episodes: cycles, defrosts, hot-water runs, gaps and changes of a device."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api import answers, schemas
+from api.deps import Given
+from api.params import DeviceId, Span
+from flows.model.episode import EpisodeKind
+from flows.queries import episodes as queries
+
+router = APIRouter(tags=["episodes"])
+
+Kind = Annotated[EpisodeKind | None, Query(description="Only of this kind; all.", examples=["defrost"])]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Most episodes in the answer.", examples=[100])]
+
+
+@router.get(
+    "/api/devices/{device_id}/episodes",
+    response_model=list[schemas.Episode],
+    responses={404: {"model": schemas.Problem, "description": "No such device."}},
+)
+def episodes(device_id: DeviceId, given: Given, span: Span, kind: Kind = None, limit: Limit = 100) -> Response:
+    """List episodes that reach into the span, the one that began last first."""
+    return answers.json(queries.episodes(given.reader, device_id, kind, *span, limit))
