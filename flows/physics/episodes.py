@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from flows.model.device import DeviceMetadata
-from flows.model.episode import Edge, Episode, EpisodeKind
+from flows.model.episode import FLAGGED, Edge, Episode, EpisodeKind
 from flows.model.quantities import HEAT_SOURCES
 from flows.model.rollup import HOLD_MS
 from flows.model.table import Numbers, Table, Times
@@ -84,8 +84,13 @@ def first_cut(run: int) -> int:
     return -(-(run + DAY_MS) // DAY_MS) * DAY_MS
 
 
-def advance(watch: Watch, samples: Table, metadata: list[DeviceMetadata]) -> list[Found]:
-    """Take samples newer than the last; return the episodes that these end, by start and kind."""
+def advance(
+    watch: Watch,
+    samples: Table,
+    metadata: list[DeviceMetadata],
+    kinds: tuple[EpisodeKind, ...] = FLAGGED,
+) -> list[Found]:
+    """Take samples newer than the last; return the episodes of these kinds that they end, and gaps, by start."""
     if not len(samples.at):
         return []
     strips = _strip(watch, samples, metadata)
@@ -109,8 +114,8 @@ def advance(watch: Watch, samples: Table, metadata: list[DeviceMetadata]) -> lis
     amounts = _amounts(segments, begins)
     found = _gaps(strips.at)
     states_of: dict[EpisodeKind, Numbers] = {"cycle": cycle, "defrost": defrost, "dhw_run": dhw}
-    for kind, state in states_of.items():
-        found += _ended(watch, kind, state, follows, segments, amounts)
+    for kind in kinds:
+        found += _ended(watch, kind, states_of[kind], follows, segments, amounts)
     watch.at, watch.held, watch.sent = newest, held.values[-1].tolist(), sent.tolist()
     return sorted(found, key=lambda each: (each.episode.start, each.episode.kind))
 
@@ -140,10 +145,12 @@ def _amounts(segments: Segments, defrosts: np.ndarray) -> list[Numbers]:
     ms = segments.ms.astype(np.float64)
     amounts = []
     for kwh in (segments.electric, segments.heat):
-        amounts += [np.nan_to_num(kwh), (~np.isnan(kwh)).astype(np.float64)]
+        known = kwh == kwh
+        amounts += [np.where(known, kwh, 0.0), known.astype(np.float64)]
     for name in (*_MEANS.values(), "dhw_active"):
         values = segments.values[:, _COLUMN[name]]
-        amounts += [np.nan_to_num(values) * ms, np.where(np.isnan(values), 0.0, ms)]
+        known = values == values
+        amounts += [np.where(known, values * ms, 0.0), known * ms]
     return [*amounts, defrosts.astype(np.float64)]
 
 

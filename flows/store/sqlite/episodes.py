@@ -103,7 +103,7 @@ def _widened(catalog: Catalog, device: int, request: Retrace, kinds: tuple[Episo
     low, high = min(request.begun, request.start) - SETTLING_MS, request.end + 1
     step = HOLD_MS
     while True:
-        window = _read(catalog, device, low, high, history)
+        window = _read(catalog, device, low, high, history, kinds)
         if window is None:
             return None
         back = ahead = False
@@ -119,7 +119,14 @@ def _widened(catalog: Catalog, device: int, request: Retrace, kinds: tuple[Episo
         high = min(high + step, most) if ahead else high
 
 
-def _read(catalog: Catalog, device: int, low: int, high: int, history: list[DeviceMetadata]) -> _Window | None:
+def _read(
+    catalog: Catalog,
+    device: int,
+    low: int,
+    high: int,
+    history: list[DeviceMetadata],
+    kinds: tuple[EpisodeKind, ...],
+) -> _Window | None:
     db = catalog.db
     rows = select_span(db, "raw", "key, body", device, low, high).fetchall()
     if not rows:
@@ -128,7 +135,7 @@ def _read(catalog: Catalog, device: int, low: int, high: int, history: list[Devi
     layout = catalog.layout("raw")
     samples = Table(times_of(keys), layout.names, unpack(layout, bodies))
     watch = Watch()
-    found = advance(watch, samples, history)
+    found = advance(watch, samples, history, kinds)
     first = _row_beside(db, device, int(samples.at[0]), before=True) is None
     last = _row_beside(db, device, watch.at, before=False) is None
     return _Window(low, first, last, int(samples.at[0]), found, watch)
