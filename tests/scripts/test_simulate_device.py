@@ -71,7 +71,7 @@ def test_a_reading_holds_everything_that_the_contract_shows_and_nothing_implausi
     spans, removed = all_spans(Params()), Counter()
     for reading in day[::60]:
         frame = Frame(1, FrameKind.MESSAGE, reading["timestamp"])
-        parsed = parse_reading(json.dumps(reading).encode(), "site1", 1, frame)
+        parsed = parse_reading(json.dumps(reading).encode(), "site1", 1, frame, plain=True)
         fields = len(parsed.values)
         assert len(check(parsed, spans, removed).values) == fields == 14
     assert not removed
