@@ -34,10 +34,10 @@ def status(device_id: DeviceId, given: Given) -> Response:
 async def put(device_id: NewDeviceId, metadata: schemas.Metadata, given: Given, key: CommandId = None) -> Response:
     """Store what is known of a device; what was computed with other values is computed again."""
     body = metadata.model_dump(exclude={"valid_from"})
-    check_metadata(msgspec.convert(body, DeviceMetadata))
-    check_limits(given, metadata)
     if metadata.valid_from is not None:
         body["valid_from"] = round(metadata.valid_from.timestamp() * 1000)
+    check_metadata(msgspec.convert(body, DeviceMetadata))
+    check_limits(given, metadata)
     return await carry_out(given, key, "api", "device_put", {**body, "device_id": device_id})
 
 

@@ -7,6 +7,7 @@ temporary file (see spool.py).
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,9 @@ from flows.history.spool import Spool
 from flows.history.tally import Tally
 from flows.history.times import UNREADABLE, TimeReader
 from flows.model.table import Table, Times
+
+NO_TEXT = (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error)
+"""What reading a text may raise that is none, or whose gzip is harmed or cut off."""
 
 Block = tuple[Times, dict[str, list[str]]]
 """Times, and the texts of each column."""
@@ -88,7 +92,7 @@ def _blocks(path: Path, mapping: Mapping, tally: Tally) -> Iterator[Block]:
                 at = times.read(cells[places[source.time]])
                 tally.refused[f"no time in {source.time}"] += int((at == UNREADABLE).sum())
                 yield at, {column: list(cells[place]) for column, place in places.items()}
-    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile) as error:
+    except NO_TEXT as error:
         raise ConfigError("source", str(path), f"is no CSV file in UTF-8: {error}") from None
 
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from flows.errors import ConfigError
-from flows.history.csv_source import open_text
+from flows.history.csv_source import NO_TEXT, open_text
 from flows.history.mapping import Mapping, Rule
 from flows.history.points import BLOCK, Points, Series, ascending
 from flows.history.tally import Tally
@@ -41,7 +41,7 @@ def _names(folder: Path) -> dict[str, str]:
         return {}
     try:
         feeds: list[dict[str, Any]] = msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError("source", str(path), f"is no list of feeds: {error}") from None
     found: dict[str, str] = {}
     for feed in feeds:
@@ -118,7 +118,7 @@ def _csv(path: Path, rule: Rule, tally: Tally) -> Series:
                 points = _known(at[dated], rule.numbers(texts, tally), rule, tally)
                 points, newest = _behind(points, newest, tally)
                 yield points
-    except (UnicodeDecodeError, csv.Error) as error:
+    except NO_TEXT as error:
         raise ConfigError("source", str(path), f"is no CSV file in UTF-8: {error}") from None
 
 

@@ -5,7 +5,8 @@ states are kept for days, written when they change; statistics are means of hour
 """
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def is_database(path: Path) -> bool:
 def series(path: Path, mapping: Mapping, tally: Tally) -> dict[str, Series]:
     """Open the entities that a mapping names, by quantity. Raises ConfigError for one that is not there."""
     table: str = mapping.source.table
-    with closing(_connect(path)) as db:
+    with _reading(path) as db:
         there = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if f"{table}_meta" not in there:
             allowed = f"has no {table}_meta: it is no database of Home Assistant 2023.4 or newer"
@@ -42,8 +43,14 @@ def series(path: Path, mapping: Mapping, tally: Tally) -> dict[str, Series]:
     return {rule.quantity: read(path, found[rule.quantity], rule, tally) for rule in mapping.rules}
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=10.0)) as db:
+            yield db
+    except sqlite3.Error as error:
+        raise ConfigError("source", str(path), f"cannot be read as a SQLite file: {error}") from None
 
 
 def _id_of(db: sqlite3.Connection, table: str, rule: Rule, where: str) -> int:
@@ -58,7 +65,7 @@ def _id_of(db: sqlite3.Connection, table: str, rule: Rule, where: str) -> int:
 
 
 def _states(path: Path, number: int, rule: Rule, tally: Tally) -> Series:
-    with closing(_connect(path)) as db:
+    with _reading(path) as db:
         rows = db.execute(f"{_STATES} ORDER BY last_updated_ts", (number,))
         newest = -1
         while block := rows.fetchmany(BLOCK):
@@ -76,7 +83,7 @@ def _statistics(path: Path, number: int, rule: Rule, tally: Tally) -> Series:
     column = rule.use or ("state" if rule.is_counter else "mean")
     shift = HOUR_MS if column in ("state", "sum") else 0
     query = f"SELECT start_ts, {column} FROM statistics WHERE metadata_id = ? AND start_ts IS NOT NULL"
-    with closing(_connect(path)) as db:
+    with _reading(path) as db:
         rows = db.execute(f"{query} ORDER BY start_ts", (number,))
         while block := rows.fetchmany(BLOCK):
             at = np.array([round(seconds * 1000) + shift for seconds, _ in block], dtype=np.int64)

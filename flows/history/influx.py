@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flows.errors import ConfigError
-from flows.history.csv_source import open_text
+from flows.history.csv_source import NO_TEXT, open_text
 from flows.history.mapping import Influx, Mapping, Rule
 from flows.history.points import BLOCK, ascending
 from flows.history.spool import Spool
@@ -76,7 +76,7 @@ def fill(path: Path, mapping: Mapping, tally: Tally, spool: Spool) -> None:
                 read_annotated(csv.reader(file), mapping.source, collector.add, str(path))
             else:
                 read_lines(file, mapping.source, collector.add, tally)
-    except (UnicodeDecodeError, csv.Error) as error:
+    except NO_TEXT as error:
         raise ConfigError("source", str(path), f"is neither annotated CSV nor line protocol: {error}") from None
     collector.close()
 

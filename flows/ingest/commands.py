@@ -101,7 +101,9 @@ class _Server(ThreadingHTTPServer):
             log.exception("a request failed")
 
 
-class _Refused(Exception):
+class Refused(Exception):
+    """Why a request is not taken: the HTTP status and a sentence."""
+
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
         self.status, self.detail = status, detail
@@ -123,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._authorise()
             status, body = act()
-        except _Refused as why:
+        except Refused as why:
             # What is left of the request is not read: the connection cannot go on.
             self.close_connection = True
             status, body = why.status, {"detail": why.detail}
@@ -139,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _authorise(self) -> None:
         given = self.headers.get("Authorization", "").encode("latin-1", "replace")
         if not hmac.compare_digest(given, f"Bearer {self.server.token}".encode()):
-            raise _Refused(401, "send the token of secrets/command-token as `Authorization: Bearer …`")
+            raise Refused(401, "send the token of secrets/command-token as `Authorization: Bearer …`")
 
     def _report(self) -> tuple[int, dict[str, Any]]:
         report = self.server.reports.get(self.path)
@@ -147,52 +149,53 @@ class _Handler(BaseHTTPRequestHandler):
             parts = self.path.split("/")
             if len(parts) == 4 and parts[1] == "history":
                 return 200, self.server.standing(parts[2], parts[3])
-            raise _Refused(404, f"there is no {self.path[:80]!r}; GET /pipeline and /health, POST /commands")
+            raise Refused(404, f"there is no {self.path[:80]!r}; GET /pipeline and /health, POST /commands")
         return 200, report()
 
     def _command(self) -> tuple[int, dict[str, Any]]:
         if self.path != "/commands":
-            raise _Refused(404, f"nothing can be posted to {self.path[:80]!r}, only to /commands")
-        return self._journaled(self.server.submit(_read_command(self._read_body(MOST_BYTES))))
+            raise Refused(404, f"nothing can be posted to {self.path[:80]!r}, only to /commands")
+        return self._journaled(self.server.submit(read_command(self._read_body(MOST_BYTES))))
 
     def _history(self) -> tuple[int, dict[str, Any]]:
         body = self._read_body(MOST_HISTORY_BYTES)
         try:
             chunk = chunk_of(body)
         except BadQuery as error:
-            raise _Refused(422, str(error)) from None
+            raise Refused(422, str(error)) from None
         return self._journaled(self.server.submit_history(history_topic(chunk.device_id), body))
 
     def _journaled(self, future: "Future[int]") -> tuple[int, dict[str, Any]]:
         try:
             return 202, {"seq": future.result(ANSWER_S)}
         except JournalFull as full:
-            raise _Refused(507, str(full)) from None
+            raise Refused(507, str(full)) from None
         except TimeoutError:
-            raise _Refused(503, f"not journaled within {ANSWER_S:.0f} s; send it again with the same id") from None
+            raise Refused(503, f"not journaled within {ANSWER_S:.0f} s; send it again with the same id") from None
 
     def _read_body(self, most: int) -> bytes:
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit():
-            raise _Refused(411, "Content-Length is missing or no number")
+            raise Refused(411, "Content-Length is missing or no number")
         if len(length) > 9 or int(length) > most:
-            raise _Refused(413, f"{length[:20]} bytes; at most {most} are taken")
+            raise Refused(413, f"{length[:20]} bytes; at most {most} are taken")
         return self.rfile.read(int(length))
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
 
 
-def _read_command(body: bytes) -> CommandRequest:
+def read_command(body: bytes) -> CommandRequest:
+    """Read and check the body of a command. Raises Refused."""
     if body.count(b"[") + body.count(b"{") > MOST_BRACKETS:
-        raise _Refused(422, f"a command has at most {MOST_BRACKETS} opening brackets")
+        raise Refused(422, f"a command has at most {MOST_BRACKETS} opening brackets")
     try:
         request = msgspec.json.decode(body, type=CommandRequest)
     except msgspec.ValidationError as error:
-        raise _Refused(422, f"{error}; a command has the texts id, by, name and the object body") from None
+        raise Refused(422, f"{error}; a command has the texts id, by, name and the object body") from None
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise _Refused(400, f"the body is not JSON: {error}") from None
+        raise Refused(400, f"the body is not JSON: {error}") from None
     for name in ("id", "by", "name"):
         if not 0 < len(getattr(request, name)) <= MOST_CHARS:
-            raise _Refused(422, f"{name} must have 1 to {MOST_CHARS} characters")
+            raise Refused(422, f"{name} must have 1 to {MOST_CHARS} characters")
     return request

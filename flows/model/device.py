@@ -11,6 +11,8 @@ DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 REFRIGERANTS = ("R22", "R32", "R134a", "R290", "R407C", "R410A", "R744", "R1234yf")
 """As CoolProp names them."""
 MOST_GLYCOL_PERCENT = 30.0
+LATEST_MS = 1 << 43
+"""2248: no time in the store is beyond it. [ms since 1970, UTC]"""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -53,6 +55,8 @@ def check_metadata(entry: DeviceMetadata) -> None:
     """Refuse what nothing could compute with. Raises BadQuery."""
     if entry.refrigerant and entry.refrigerant not in REFRIGERANTS:
         raise BadQuery("refrigerant", entry.refrigerant[:40], f"must be empty or one of {', '.join(REFRIGERANTS)}")
+    if not 0 <= entry.valid_from < LATEST_MS:
+        raise BadQuery("valid_from", entry.valid_from, "must be milliseconds since 1970, up to 2248")
     if not 0.0 <= entry.glycol_percent <= MOST_GLYCOL_PERCENT:
         raise BadQuery("glycol_percent", entry.glycol_percent, f"must be 0 … {MOST_GLYCOL_PERCENT:g}")
     if not 0.0 < entry.carnot_fraction <= 1.0:

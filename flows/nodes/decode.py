@@ -29,6 +29,8 @@ from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 
 MAX_READINGS = 5_000
 MAX_STATUS_CHARS = 1_000
+LONGEST_INTEGER = 310
+"""Digits and sign: no float holds more."""
 KNOWN_COMMANDS = ("alert_ack", "device_put", "device_forget")
 _REMEMBERED_COMMANDS = 1_000
 _ONLINE = {"true": True, "1": True, "online": True, "false": False, "0": False, "offline": False}
@@ -110,13 +112,17 @@ def _object(payload: Any) -> dict[str, Any]:
 
 
 def _parse_leniently(raw: bytes) -> Any:
-    """Read JSON with NaN, Infinity, 1e999 or half a surrogate pair in it: that becomes null or �."""
+    """Read JSON with NaN, Infinity, 1e999, endless digits or half a surrogate pair in it: that becomes null or �."""
     try:
-        return _cleaned(json.loads(raw))
+        return _cleaned(json.loads(raw, parse_int=_integer))
     except RecursionError:
         raise Refused("not_json", "the JSON is nested too deeply") from None
     except ValueError as error:
         raise Refused("not_json", f"not JSON: {str(error)[:120]}") from None
+
+
+def _integer(digits: str) -> int | None:
+    return int(digits) if len(digits) <= LONGEST_INTEGER else None
 
 
 def _cleaned(value: Any) -> Any:
