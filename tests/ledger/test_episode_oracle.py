@@ -12,15 +12,40 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flows.model.reading import Reading
+from flows.model.rollup import HOLD_MS
 from flows.model.rows import DeviceRow, RawRow
 from flows.nodes.episode import NODE
 from flows.store import open_reader, open_writer
 from flows.store.dump import dump
 from tests.effort import examples
-from tests.ledger.test_healing_oracle import arrivals, items_of
+from tests.ledger.test_healing_oracle import Sent, arrivals, items_of
 from tests.oracle.episodes import Episode, differences, episodes
+from tests.physics.test_fold_oracle import NOON
 
 END = 1 << 42
+
+
+flags = st.fixed_dictionaries(
+    {},
+    optional={name: st.booleans() for name in ("compressor_running", "dhw_active", "fan_running")}
+    | {
+        "power": st.sampled_from([0.0, 500.0]),
+    },
+).filter(bool)
+
+
+@st.composite
+def flag_arrivals(draw) -> list[Sent | None]:
+    """Few quantities, each in few readings, about as far apart as values are held; many of them late."""
+    apart = st.sampled_from([60_000, 300_000, 600_000, HOLD_MS - 1, HOLD_MS, HOLD_MS + 1, 40_000_000])
+    sent: list[tuple[float, Sent | None]] = []
+    at = NOON
+    for place, values in enumerate(draw(st.lists(flags, min_size=2, max_size=20))):
+        sent.append((place + draw(st.sampled_from([0, 0, 1.5, 3.5, 30])), (at, values)))
+        if draw(st.booleans()):
+            sent.append((place + 0.25, None))
+        at += draw(apart)
+    return [item for _, item in sorted(sent, key=lambda entry: entry[0])]
 
 
 def run(items: list[Any], batch: int, store: Path) -> None:
@@ -56,8 +81,8 @@ def samples_of(sent) -> dict[int, dict[str, Any]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(arrivals(), st.sampled_from([1, 2, 7, 1000]))
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.one_of(arrivals(), flag_arrivals()), st.sampled_from([1, 2, 7, 1000]))
 def test_any_order_of_arrival_gives_the_oracles_episodes(sent, batch):
     items = list(items_of(sent))
     with TemporaryDirectory() as folder:
@@ -67,8 +92,8 @@ def test_any_order_of_arrival_gives_the_oracles_episodes(sent, batch):
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(arrivals(), st.integers(1, 20))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.one_of(arrivals(), flag_arrivals()), st.integers(1, 20))
 def test_batches_change_no_bit_of_the_stored_episodes(sent, batch):
     items = list(items_of(sent))
     with TemporaryDirectory() as folder:

@@ -115,3 +115,10 @@ def test_what_says_the_same_again_costs_little(a_reading):
     began = time.process_time()
     logic.on_items(readings[200:], {"items": [], "rows": []})
     assert (time.process_time() - began) / 19_800 < 5e-6
+
+
+def test_a_flag_that_only_a_late_reading_says_is_on_ends_with_its_hold_too(run_node, a_reading):
+    power = [a_reading(2 + number, at=NOON + number * 5 * MINUTE, power=1.0) for number in range(1, 5)]
+    late = a_reading(4, at=NOON, dhw_active=True)
+    out = run_node(NODE, [*power[:2], late, *power[2:]], restart_every=1)
+    assert asked(out) == [(("dhw_run",), 600, 900, 0)]

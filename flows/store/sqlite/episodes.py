@@ -28,9 +28,9 @@ WIDER = 4
 
 
 class _Window(msgspec.Struct):
-    """What the rows of [low, high) say.
+    """What the rows of [low, high) and the next one say.
 
-    first, last : whether there are no rows before, and none after.
+    first, last : whether there are no rows before, and no next one.
     """
 
     low: int
@@ -129,6 +129,9 @@ def _read(
 ) -> _Window | None:
     db = catalog.db
     rows = select_span(db, "raw", "key, body", device, low, high).fetchall()
+    # Something may begin and end between the last of these and the next, as holds run out.
+    beyond = select_span(db, "raw", "key, body", device, high, END_OF_TIME, "ORDER BY key LIMIT 1").fetchall()
+    rows += beyond
     if not rows:
         return None
     keys, bodies = zip(*rows, strict=True)
@@ -137,8 +140,7 @@ def _read(
     watch = Watch()
     found = advance(watch, samples, history, kinds)
     first = _row_beside(db, device, int(samples.at[0]), before=True) is None
-    last = _row_beside(db, device, watch.at, before=False) is None
-    return _Window(low, first, last, int(samples.at[0]), found, watch)
+    return _Window(low, first, not beyond, int(samples.at[0]), found, watch)
 
 
 def _row_beside(db: sqlite3.Connection, device: int, at: int, before: bool) -> int | None:
