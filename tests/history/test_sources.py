@@ -242,6 +242,7 @@ def recorded(name: str) -> str:
 LIVE = '[source]\nmeasurement="sensor_reading"\ntags={device_id="q1"}\n[quantity.temp_inlet]\nfield="temp_inlet"'
 
 
+@pytest.mark.slow
 def test_a_live_influxdb_is_asked_with_bound_names_and_its_answer_read(tmp_path, monkeypatch):
     answer = ",result,table,_start,_stop,_time,_value,_field,_measurement,device_id\r\n"
     answer += ",_result,0,x,x,2024-10-10T06:00:00Z,30.5,temp_inlet,sensor_reading,q1\r\n\r\n"

@@ -180,6 +180,7 @@ def test_buckets_composed_together_are_those_composed_alone_bit_for_bit(samples)
         assert composing.rows_of(together, "d", "1h", 0) == composed(minutes, "1h", minutes[-1].start + 2 * hour)
 
 
+@pytest.mark.slow
 def test_the_generated_histories_meet_every_mode_and_every_source_of_heat():
     """The comparison above says something only about what it meets."""
     met: set[str] = set()
