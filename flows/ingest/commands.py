@@ -7,10 +7,13 @@ import hmac
 import json
 import logging
 import os
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -32,6 +35,9 @@ MOST_BRACKETS = 300
 """Opening brackets in a command: nesting too deep to read again would stop the pipeline, not us."""
 ANSWER_S = 5.0
 IDLE_S = 30.0
+"""A connection that has sent no whole request for so long is closed, however busily it sends."""
+MOST_CONNECTIONS = 32
+"""At once, each with a thread of its own; another is closed unanswered."""
 
 Submit = Callable[[CommandRequest], "Future[int]"]
 SubmitHistory = Callable[[str, bytes], "Future[int]"]
@@ -87,6 +93,8 @@ class CommandPort:
 
 
 class _Server(ThreadingHTTPServer):
+    """since: by connection, when it was opened or last answered."""
+
     daemon_threads = True
     block_on_close = False
     token: str
@@ -94,6 +102,30 @@ class _Server(ThreadingHTTPServer):
     submit_history: SubmitHistory
     standing: Standings
     reports: dict[str, Report]
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.since: dict[Any, float] = {}
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give a connection its thread, if there are not too many."""
+        if len(self.since) >= MOST_CONNECTIONS:
+            self.shutdown_request(request)
+            return
+        self.since[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        self.since.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Twice a second, end what takes too long: its thread then reads the end."""
+        for request, since in list(self.since.items()):
+            if time.monotonic() - since > IDLE_S:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log it, unless only the client went away."""
@@ -137,6 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(data)
+        self.server.since[self.connection] = time.monotonic()
 
     def _authorise(self) -> None:
         given = self.headers.get("Authorization", "").encode("latin-1", "replace")
@@ -179,7 +212,10 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(411, "Content-Length is missing or no number")
         if len(length) > 9 or int(length) > most:
             raise Refused(413, f"{length[:20]} bytes; at most {most} are taken")
-        return self.rfile.read(int(length))
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            raise Refused(400, f"only {len(body)} of {length} bytes came")
+        return body
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)

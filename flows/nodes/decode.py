@@ -112,7 +112,7 @@ def _object(payload: Any) -> dict[str, Any]:
 
 
 def _parse_leniently(raw: bytes) -> Any:
-    """Read JSON with NaN, Infinity, 1e999, endless digits or half a surrogate pair in it: that becomes null or �."""
+    """Read JSON with NaN, 1e999, endless digits or half a surrogate pair in it: that becomes null or �."""
     try:
         return _cleaned(json.loads(raw, parse_int=_integer))
     except RecursionError:
