@@ -117,6 +117,7 @@ def _take(row: list[str], place: dict[str, int], take: Take) -> None:
             take(name, at, row[number])
 
 
+_TIME = re.compile("-?[0-9]{1,19}")
 _ESCAPED = re.compile(r"\\([,= \\\"])")
 _PART = re.compile(r'(?:\\.|"(?:\\.|[^"\\])*"|[^ \\"])+')
 _ITEM = re.compile(r'(?:\\.|"(?:\\.|[^"\\])*"|[^,\\"])+')
@@ -130,7 +131,7 @@ def read_lines(lines: Iterator[str], source: Influx, take: Take, tally: Tally) -
         if not line or line.startswith("#") or line.startswith(("CREATE ", "USE ")):
             continue
         parts = _PART.findall(line)
-        if len(parts) != 3 or not parts[2].lstrip("-").isdigit():
+        if len(parts) != 3 or not _TIME.fullmatch(parts[2]):
             tally.rows += 1
             tally.refused["no line of line protocol with a time"] += 1
             continue

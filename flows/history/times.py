@@ -85,4 +85,4 @@ def rfc3339(text: str) -> int:
         when = datetime.fromisoformat(head).replace(tzinfo=UTC)
     except ValueError:
         return UNREADABLE
-    return int(when.timestamp()) * 1000 + (int(fraction[:3].ljust(3, "0")) if fraction.isdigit() else 0)
+    return int(when.timestamp()) * 1000 + (int(fraction[:3].ljust(3, "0")) if fraction.isdecimal() else 0)

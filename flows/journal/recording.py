@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from flows.errors import JournalError
-from flows.journal.frame import decode, decode_run, encode, seed_of
+from flows.journal.frame import Damaged, Incomplete, decode, decode_run, encode, seed_of
 from flows.journal.segments import sync_folder
 from flows.journal.topics import Topics
 from flows.model.frame import Frame, FrameKind
@@ -219,17 +219,20 @@ class Recording:
         self.close()
 
     def frames(self) -> Iterator[Frame]:
-        """Read all frames of its whole blocks, in order."""
+        """Read all frames of its whole blocks, in order. Raises JournalError where one is none of ours."""
         seed, topics = seed_of(bytes.fromhex(self.head.journal_id)), Topics(bytes.decode)
         for block in self.blocks:
-            data, at, due = zlib.decompress(self._data[block.at : block.end]), 0, block.first_seq
-            while at < len(data):
-                run, at = decode_run(data, at, seed, due, block.last_seq, topics)
-                if not run:  # numbers are left out here
-                    frame, at = decode(data, at, seed)
-                    run = [frame]
-                yield from run
-                due = run[-1].seq + 1
+            try:
+                data, at, due = zlib.decompress(self._data[block.at : block.end]), 0, block.first_seq
+                while at < len(data):
+                    run, at = decode_run(data, at, seed, due, block.last_seq, topics)
+                    if not run:  # numbers are left out here
+                        frame, at = decode(data, at, seed)
+                        run = [frame]
+                    yield from run
+                    due = run[-1].seq + 1
+            except (zlib.error, Incomplete, Damaged, UnicodeDecodeError) as error:
+                raise self._no_recording(f"the block from frame {block.first_seq} on: {error!r}") from None
 
     def _scan(self) -> Head:
         at, harmed = _PREAMBLE.size, False
@@ -240,14 +243,19 @@ class Recording:
                 harmed, at = True, self._next_marker(at + 1)
                 continue
             kind, content, end = found
-            if kind == _HEAD:
-                head = _json(self._data[content:end], Head)
-            elif kind == _END:
-                self.contents = _json(self._data[content:end], Contents)
-            elif kind == _FRAMES:
-                self._add(Block(content + _BLOCK.size, end, *_BLOCK.unpack_from(self._data, content)), harmed)
-                harmed = False
-            else:
+            data = self._data[content:end]
+            try:
+                if kind == _HEAD:
+                    head = _json(data, Head)
+                    seed_of(bytes.fromhex(head.journal_id))
+                elif kind == _END:
+                    self.contents = _json(data, Contents)
+                elif kind == _FRAMES:
+                    self._add(Block(content + _BLOCK.size, end, *_BLOCK.unpack_from(data)), harmed)
+                    harmed = False
+            except (msgspec.DecodeError, ValueError, struct.error) as error:
+                raise self._no_recording(f"a part of kind {kind}: {error}") from None
+            if kind not in (_HEAD, _END, _FRAMES):
                 raise JournalError(f"{self.path} holds parts of kind {kind}, which only a newer version can read")
             at = end
         if head is None:
@@ -257,6 +265,9 @@ class Recording:
         if harmed and self.contents is not None:
             self.holes.append(Hole(self.blocks[-1] if self.blocks else None, None))
         return head
+
+    def _no_recording(self, what: str) -> JournalError:
+        return JournalError(f"{self.path} was not written by `heatpump record`, {what}; take another copy")
 
     def _add(self, block: Block, harmed: bool) -> None:
         if harmed:

@@ -4,11 +4,15 @@ A target that lets another exception out, or breaks what it promises, has found 
 """
 
 import logging
+import struct
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+import msgspec
 
 from flows.errors import BadQuery, ConfigError, JournalError
 from flows.graph import load_graph
@@ -16,6 +20,7 @@ from flows.history.mapping import load_mapping
 from flows.history.source import opened
 from flows.history.tally import Tally
 from flows.ingest.commands import Refused, read_command
+from flows.ingest.connection import topic_text
 from flows.journal import frame
 from flows.journal.recording import Recording
 from flows.journal.topics import Topics
@@ -26,6 +31,7 @@ from flows.model.message import Message
 from flows.nodes import decode, validate
 
 NOW = 1_770_000_000_000
+RECORDING = b"HPMRECD\n\x01\x00" + bytes(6)
 SEED = frame.seed_of(bytes(16))
 FOLDER = Path(__file__).parent / "corpus"
 MAPPINGS = Path(__file__).parents[2] / "docs" / "how-to" / "import"
@@ -55,8 +61,6 @@ def messages(data: bytes) -> None:
 
 def topics(data: bytes) -> None:
     """Any topic."""
-    from flows.ingest.connection import topic_text
-
     topic = topic_text(data)
     assert topic.encode() is not None and Message(topic, b"", 0, False, False, 0, NOW).is_command in (True, False)
     out: dict[str, list[object]] = {"items": [], "dead": [], "rows": []}
@@ -77,8 +81,6 @@ def frames(data: bytes) -> None:
 
 def command(data: bytes) -> None:
     """The body of POST /commands: what is taken can be journaled and read again."""
-    import msgspec
-
     with suppress(Refused):
         asked = read_command(data)
         body = msgspec.json.encode(asked)
@@ -87,8 +89,6 @@ def command(data: bytes) -> None:
 
 def history(data: bytes) -> None:
     """The body of POST /history, packed or bare: what is taken has a table."""
-    import zlib
-
     for body in (data, zlib.compress(data)):
         with suppress(BadQuery):
             chunk = chunk_of(body)
@@ -103,10 +103,19 @@ def graph(data: bytes) -> None:
 
 
 def recording(data: bytes) -> None:
-    """A recording, as it is, and with a fitting checksum in its first chunk."""
-    with _file("day.hpr", data) as path, suppress(JournalError), Recording(path) as opened_one:
-        for _ in opened_one.frames():
-            pass
+    """A recording as it is; and as a part of each kind of one, with a checksum that fits."""
+    head = _part(1, b'{"journal_id":"%s","start":0,"end":9,"devices":[],"version":"1"}' % (b"0" * 32))
+    block = struct.pack("<QQqqI", 1, 9, 0, 9, 1)
+    whole = [head, *(head + _part(kind, data) for kind in (1, 2, 3)), head + _part(2, block + zlib.compress(data))]
+    for file in (data, *(RECORDING + parts for parts in [_part(1, data), *whole])):
+        with _file("day.hpr", file) as path, suppress(JournalError), Recording(path) as opened_one:
+            for _ in opened_one.frames():
+                pass
+
+
+def _part(kind: int, content: bytes) -> bytes:
+    rest = struct.pack("<B3xI", kind, len(content)) + content
+    return b"\xf2HPR" + struct.pack("<I", zlib.crc32(rest)) + rest
 
 
 def mapping(data: bytes) -> None:
