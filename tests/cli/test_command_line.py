@@ -67,7 +67,7 @@ def test_each_command_explains_itself_with_examples(command):
         (["replay", "day.csv", "--speed", "0"], {}, "'--speed': must be greater than or equal to 0.01"),
         (["rebuild", "--data", "nowhere"], {}, "there is no data folder nowhere"),
         (["replay"], {}, "Missing argument 'file'"),
-        (["replay", "nowhere.csv"], {}, "'nowhere.csv' cannot be read"),
+        (["replay", "nowhere.csv"], {}, "nowhere.csv: No such file"),
         (["up", "--lan"], {"MQTT_BROKER": "example.org"}, "--lan: 'example.org'"),
         (["up", "--data", "/proc/heatpump"], {}, "--data: '/proc/heatpump' cannot be the data folder"),
         (["flow", "--data", __file__], {}, f"--data: '{__file__}' cannot be the data folder (File exists)"),
