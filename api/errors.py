@@ -3,7 +3,9 @@
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from api import answers
@@ -17,6 +19,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(NotFound, _not_found)
     app.add_exception_handler(BadQuery, _bad_query)
     app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(StoreError, _away)
     app.add_exception_handler(FlowDown, _away)
 
@@ -48,6 +51,14 @@ def _not_valid(request: Request, error: Exception) -> Response:
         first["msg"] = "is required"
     where = [str(part) for part in first["loc"] if part not in ("query", "path", "body", "header")]
     return _unprocessable(".".join(where) or "body", first.get("input"), in_our_words(first["msg"]))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Name what FastAPI could not parse, such as what is no UTF-8: it answers 400 and says no more."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 400 and error.__cause__ is not None:
+        return _unprocessable("body", None, "must be JSON in UTF-8, not nested beyond reason")
+    return await http_exception_handler(request, error)
 
 
 def _unprocessable(field: str, value: object, allowed: str) -> Response:
