@@ -106,6 +106,7 @@ def test_a_full_journal_refuses_commands_and_says_why(client, ingest):
     assert (answer.status_code, "HEATPUMP_MIN_FREE_MB" in answer.json()["detail"]) == (507, True)
 
 
+@pytest.mark.slow
 @effort(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300) | st.binary(max_size=100).map(lambda tail: b"POST /commands HTTP/1.1\r\n" + tail))
 def test_no_bytes_harm_the_port(client, noise):

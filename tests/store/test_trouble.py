@@ -17,6 +17,7 @@ def a_batch(first: int, count: int) -> list:
     return [*rows, DeviceRow(f"site{first}", first, last_seen=NOW), letter(first)]
 
 
+@pytest.mark.slow
 def test_a_locked_store_says_so_writes_nothing_and_takes_the_same_batch_later(store):
     store.apply(*a_batch(1, 10))
     before = store.content()
