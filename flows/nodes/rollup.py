@@ -60,10 +60,16 @@ class RollupState(msgspec.Struct):
 
 
 class _Shared(msgspec.Struct):
-    """dirty: devices with dirty minutes, longest waiting first; spoke: devices heard since the last tick."""
+    """Devices with dirty minutes.
+
+    dirty  : since before the last tick, longest waiting first.
+    soiled : since the last tick.
+    spoke  : devices heard since the last tick.
+    """
 
     dirty: dict[str, None] = {}
     spoke: dict[str, None] = {}
+    soiled: dict[str, None] = {}
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,13 +121,14 @@ class Rollup(Keyed[RollupState, _Shared]):
                 self.forget(item.device_id)
                 self._closing.pop(item.device_id, None)
                 self.shared.dirty.pop(item.device_id, None)
+                self.shared.soiled.pop(item.device_id, None)
                 self.shared.spoke.pop(item.device_id, None)
         self._close([*self._closing], rows)
         out["items"].extend(items)
 
     def sizes(self) -> dict[str, int]:
         """Count devices and dirty minutes."""
-        dirty = [self.devices.get(device_id) for device_id in list(self.shared.dirty)]
+        dirty = [self.devices.get(device_id) for device_id in [*self.shared.dirty, *self.shared.soiled]]
         spans = [span for state in dirty if state for span in list(state.dirty)]
         return {**super().sizes(), "dirty": sum(span.end - span.start for span in spans) // MINUTE_MS}
 
@@ -257,12 +264,16 @@ class Rollup(Keyed[RollupState, _Shared]):
     def _dirty(self, state: RollupState, device_id: str, span: Span) -> None:
         self._touched.add(device_id)
         state.dirty = merged([*state.dirty, span])
-        self.shared.dirty[device_id] = None
+        if device_id not in self.shared.dirty:
+            self.shared.soiled[device_id] = None
 
     def _tick(self, tick: Tick, rows: list[Any]) -> None:
         for device_id in self.shared.spoke:
             rows.append(_latest(device_id, self.devices[device_id]))
         self.shared.spoke = {}
+        # By name: the order in which they came here depends on how the journal was cut into batches.
+        self.shared.dirty.update(dict.fromkeys(sorted(self.shared.soiled)))
+        self.shared.soiled = {}
         budget = self._minutes_a_tick * MINUTE_MS
         while budget > 0 and self.shared.dirty:
             device_id = next(iter(self.shared.dirty))

@@ -36,6 +36,9 @@ SHUFFLED_MS = (*[0] * 999, 150)
 TICKS_MS = (1_000, 1_000, 20_000, 600_000)
 """Between two ticks: each heals what is late, which takes most of the time. [ms]"""
 
+LAST_TICKS = 300
+"""At the end: they date what waits and heal what is late, some at a time."""
+
 WITNESS_LATE_MS = (*[1] * 999, 10_000_000)
 POOL = 3_000
 LATE = 0.851
@@ -172,7 +175,7 @@ class Fuzz:
             cut = rng.randrange(262_145, 2**32) if flags > 0.999 and not retain and b"few" in topic.encode() else 0
             self.readings += readings_in(topic, b"" if cut else payload)
             yield self._frame(FrameKind.MESSAGE, topic, payload, rng.getrandbits(1), retain, dup, cut)
-        for _ in range(2):  # dates what waits
+        for _ in range(LAST_TICKS):
             self._ticks += 1
             self._arrived += 1000
             yield self._frame(FrameKind.TICK, "", tick_payload(self._ticks))

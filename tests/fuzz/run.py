@@ -85,7 +85,7 @@ def run(seed: str, count: int, store: Path, batch_frames: int = 8_000) -> Verdic
         troubles += [
             f"integrity_check: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"
         ]
-    troubles += _accounts(fuzz, meter, letters) + _witnesses(fuzz, store)
+    troubles += _accounts(fuzz, meter, letters) + witnesses(fuzz, store)
     if (store.parent / "refused.jsonl").exists():
         troubles.append(f"the store refused even letters: see {store.parent / 'refused.jsonl'}")
     steps = {step.step.id: step.logic.counts for step in meter.steps if step.logic}
@@ -101,6 +101,7 @@ def _accounts(fuzz: Fuzz, meter: Meter, letters: Counter[str]) -> list[str]:
     history = next(step.logic for step in meter.steps if step.step.id == "history")
     checks = [
         ("unexplained readings", sums["unexplained"], 0),
+        ("spans that wait to be healed", meter.read()["dirty"], 0),
         ("readings in flight", sums["in_flight"], 0),
         ("frames that decode took, but for ticks and starts", decode.took, made),
         ("readings in all messages", decode.logic.counts["received"], fuzz.readings),
@@ -110,7 +111,7 @@ def _accounts(fuzz: Fuzz, meter: Meter, letters: Counter[str]) -> list[str]:
     return [f"{what}: {got}, not {wanted}" for what, got, wanted in checks if got != wanted]
 
 
-def _witnesses(fuzz: Fuzz, store: Path) -> list[str]:
+def witnesses(fuzz: Fuzz, store: Path) -> list[str]:
     """Look for every reading and every letter of the devices that were left in peace."""
     troubles = []
     with closing(open_reader(store)) as reader:
