@@ -96,6 +96,7 @@ class _Server(ThreadingHTTPServer):
     """since: by connection, when it was opened or last answered."""
 
     daemon_threads = True
+    request_queue_size = MOST_CONNECTIONS
     block_on_close = False
     token: str
     submit: Submit
