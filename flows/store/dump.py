@@ -10,6 +10,7 @@ from typing import Any
 from flows.store.sqlite.catalog import layout_of
 from flows.store.sqlite.connection import connect_reader, speaking
 from flows.store.sqlite.devices import newest_values
+from flows.store.sqlite.episodes import GONE
 from flows.store.sqlite.migrations import check_current
 from flows.store.sqlite.packing import Layout, unpack
 from flows.store.sqlite.rowreading import select_span
@@ -89,6 +90,8 @@ def _unpacked(layout: Layout, bodies: list[bytes]) -> Iterator[dict[str, Any]]:
 def _lines(db: sqlite3.Connection, table: str, devices: dict[int, str]) -> Iterator[str]:
     newest = newest_values(db) if table == "latest" else {}
     for values in _rows(db.execute(f"SELECT * FROM {table}")):
+        if table == "episode" and values["body"] == GONE:
+            continue
         if table == "latest":
             values = {"device": values["device"], "ord": values["ord"], "readings": newest[values["device"]]}
         if "device" in values:

@@ -89,6 +89,18 @@ def test_a_gap_whose_first_reading_is_gone_is_split_by_a_late_reading(path):
     assert spans(path, "gap") == [(0, 120), (120, 300)]
 
 
+def test_a_gap_that_was_split_stays_so_when_its_frames_are_taken_again_after_its_rows_are_gone(path):
+    gap = EpisodeRow("d", 2, Episode("gap", NOON, NOON + 5 * HOUR))
+    late = RawRow("d", NOON + 2 * HOUR, 200, NOON, "device", {"power": 1.0})
+    apply(path, *rows(until=MINUTE), RawRow("d", NOON + 5 * HOUR, 2, NOON, "device", {"power": 1.0}), gap)
+    apply(path, late, around(120, 201))
+    split = spans(path, "gap")
+    assert split == [(0, 120), (120, 300)]
+    apply(path, Retain("d", 300, NOON + 3 * HOUR, 0, 0))
+    apply(path, gap, late, around(120, 201))
+    assert spans(path, "gap") == split
+
+
 def test_a_forgotten_device_has_no_episodes_and_what_comes_later_has(path):
     apply(path, *rows((10 * MINUTE, 90 * MINUTE)), around(90))
     apply(path, Forget("d", 150), around(90, 140))

@@ -26,6 +26,13 @@ FARTHEST_MS = 3 * 86_400_000
 
 WIDER = 4
 
+GONE = ""
+"""What `body` holds of an episode that is no more.
+
+Its order stays: where frames are taken again, and the raw rows that spoke against it are gone by then, an older
+row does not bring it back.
+"""
+
 
 class _Window(msgspec.Struct):
     """What the rows of [low, high) and the next one say.
@@ -89,8 +96,8 @@ def select(
     for each in which if device is not None else ():
         rows += db.execute(
             "SELECT kind, start, end, body FROM episode WHERE device = ? AND kind = ? AND start < ?"
-            f" AND (end > ? OR start >= ?) ORDER BY start DESC LIMIT {limit:d}",
-            (device, each, end, start, start),
+            f" AND (end > ? OR start >= ?) AND body != ? ORDER BY start DESC LIMIT {limit:d}",
+            (device, each, end, start, start, GONE),
         )
     rows.sort(key=lambda row: (-row[1], row[0]))
     return [_episode(*row) for row in rows[:limit]]
@@ -191,23 +198,27 @@ def _reaches(db: sqlite3.Connection, device: int, kind: EpisodeKind, at: int) ->
 
 def _stored_across(db: sqlite3.Connection, device: int, kind: EpisodeKind, at: int) -> int | None:
     row = db.execute(
-        "SELECT start, end FROM episode WHERE device = ? AND kind = ? AND start < ? ORDER BY start DESC LIMIT 1",
-        (device, kind, at),
+        "SELECT start, end FROM episode WHERE device = ? AND kind = ? AND start < ? AND body != ?"
+        " ORDER BY start DESC LIMIT 1",
+        (device, kind, at, GONE),
     ).fetchone()
     return row[0] if row is not None and row[1] >= at else None
 
 
 def _replace_gaps(catalog: Catalog, device: int, request: Retrace) -> None:
     db = catalog.db
-    times = [at_of(key) for (key,) in select_span(db, "raw", "key", device, request.start, request.end + 1)]
-    before = _row_beside(db, device, request.start, before=True)
-    if before is None:  # retention has let it go, but not the gap that it began
-        before = _stored_across(db, device, "gap", request.start)
+    start = max(request.start, catalog.raw_before.get(request.device_id, 0))
+    if start > request.end:
+        return  # retention has let the rows go, but not the gaps between them
+    times = [at_of(key) for (key,) in select_span(db, "raw", "key", device, start, request.end + 1)]
+    before = _row_beside(db, device, start, before=True)
+    if before is None:  # it is gone, but not the gap that it began
+        before = _stored_across(db, device, "gap", start)
     after = _row_beside(db, device, request.end, before=False)
     at = np.array([*([before] if before is not None else []), *times, *([after] if after is not None else [])])
     silent = np.flatnonzero(np.diff(at) > HOLD_MS)
     gaps = [Episode("gap", int(at[place]), int(at[place + 1])) for place in silent]
-    low = request.start if before is None else before
+    low = start if before is None else before
     _put(catalog, device, request, "gap", (low, END_OF_TIME if after is None else after), gaps)
 
 
@@ -223,7 +234,8 @@ def _put(
     where = "WHERE device = ? AND kind = ? AND start >= ? AND start < ?"
     orders = dict(catalog.db.execute(f"SELECT start, ord FROM episode {where}", (device, kind, *begun)))
     if orders:
-        catalog.db.execute(f"DELETE FROM episode {where}", (device, kind, *begun))
+        gone = f"UPDATE episode SET body = ?, ord = max(ord, ?) {where}"
+        catalog.db.execute(gone, (GONE, request.order, device, kind, *begun))
     write_episodes(
         catalog,
         [

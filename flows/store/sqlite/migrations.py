@@ -37,7 +37,7 @@ def attempts_at_dead_letters(db: sqlite3.Connection) -> None:
 
 
 def episodes(db: sqlite3.Connection) -> None:
-    """Keep episodes. body: the Episode as JSON, but for its kind and times."""
+    """Keep episodes. body: the Episode as JSON, but for its kind and times; empty of one that is no more."""
     db.execute(
         "CREATE TABLE episode (device INTEGER NOT NULL, kind TEXT NOT NULL, start INTEGER NOT NULL,"
         " end INTEGER NOT NULL, ord INTEGER NOT NULL, body TEXT NOT NULL,"
