@@ -169,15 +169,14 @@ def start_publisher(port: int, packets: Path) -> "subprocess.Popen[bytes]":
 def measure_broker(broker: ProductionMosquitto, packets: Path, fleet: Fleet, per_message: int) -> None:
     """Print what the broker alone moves: firehose → Mosquitto → mosquitto_sub, QoS 1."""
     messages = fleet.rounds // per_message * fleet.devices
+    subscribe = ["mosquitto_sub", "-p", str(broker.port), "-i", "sink", "-c", "-q", "1", "-t", "heatpump/#"]
+    subprocess.run([*subscribe, "-E"], check=True)  # the session stands before anything is sent
     subscriber = subprocess.Popen(
-        ["mosquitto_sub", "-p", str(broker.port), "-q", "1", "-t", "heatpump/#", "-C", str(messages)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        [*subscribe, "-C", str(messages)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     watched = Watched("mosquitto", broker.pid)
     try:
         wait_until("mosquitto_sub is connected", lambda: psutil.Process(subscriber.pid).net_connections())
-        time.sleep(0.5)
         before = watched.used()
         publisher = start_publisher(broker.port, packets)
         began = time.monotonic()
