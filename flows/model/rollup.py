@@ -82,7 +82,6 @@ class Refold(msgspec.Struct, frozen=True):
 
     start, end : whole minutes. [ms since 1970, UTC]
     frontier   : event time of the device's newest reading; buckets that it has not passed stay open.
-    rederive   : the raw rows' derived fields are stale too (metadata were corrected).
     """
 
     device_id: str
@@ -90,7 +89,6 @@ class Refold(msgspec.Struct, frozen=True):
     start: int
     end: int
     frontier: int
-    rederive: bool = False
 
 
 class Compose(msgspec.Struct, frozen=True):

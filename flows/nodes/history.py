@@ -152,7 +152,7 @@ class Importer(Keyed[HistoryState, _Shared]):
                 end = known.past.fold.minute
                 if start < end:
                     frontier = max(state.live_until, known.past.fold.at)
-                    rows.append(Refold(change.device_id, change.order, start, end, frontier, rederive=True))
+                    rows.append(Refold(change.device_id, change.order, start, end, frontier))
                     rows += [
                         Retrace(change.device_id, change.order, day, min(day + DAY_MS, end), TRACED, day)
                         for day in range(start, end, DAY_MS)

@@ -36,7 +36,6 @@ class Span(msgspec.Struct):
 
     start: int
     end: int
-    rederive: bool
 
 
 class RollupState(msgspec.Struct):
@@ -188,7 +187,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         for row in np.flatnonzero(spoilt).tolist():
             (device_id, _), state = entries[minutes.strip[row]]
             begin = int(minutes.start[row])
-            self._dirty(state, device_id, Span(begin, begin + MINUTE_MS, False))
+            self._dirty(state, device_id, Span(begin, begin + MINUTE_MS))
         good = np.flatnonzero(~spoilt)
         if not len(good):
             return
@@ -236,7 +235,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         start = (min(at - HOLD_MS, state.imported)) // MINUTE_MS * MINUTE_MS
         end = min(at, state.imported) + HOLD_MS + MINUTE_MS
         if state.imported:
-            self._dirty(state, device_id, Span(start, end // MINUTE_MS * MINUTE_MS, False))
+            self._dirty(state, device_id, Span(start, end // MINUTE_MS * MINUTE_MS))
 
     def _late(self, state: RollupState, device_id: str, reading: Reading) -> None:
         """Mark what a late sample can change: nothing is held longer than HOLD_MS, before or after it."""
@@ -249,7 +248,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         if end > open_minute:
             state.spoilt, end = max(state.spoilt, open_minute + MINUTE_MS), open_minute
         if start < end:
-            self._dirty(state, device_id, Span(start, end, False))
+            self._dirty(state, device_id, Span(start, end))
 
     def _metadata(self, change: MetadataChanged) -> None:
         state = self.state_of(change.device_id)
@@ -259,7 +258,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         state.spoilt = max(state.spoilt, state.fold.at + HOLD_MS)  # what is held was derived as before
         start = max(change.recompute_from, state.since) // MINUTE_MS * MINUTE_MS
         if start < state.fold.minute + MINUTE_MS:
-            self._dirty(state, change.device_id, Span(start, state.fold.minute + MINUTE_MS, True))
+            self._dirty(state, change.device_id, Span(start, state.fold.minute + MINUTE_MS))
 
     def _dirty(self, state: RollupState, device_id: str, span: Span) -> None:
         self._touched.add(device_id)
@@ -282,7 +281,7 @@ class Rollup(Keyed[RollupState, _Shared]):
             end = min(span.end, span.start + max(budget, MINUTE_MS))
             budget -= end - span.start
             frontier = max(state.fold.at, state.imported)
-            rows.append(Refold(device_id, tick.seq * ORDER_STEP, span.start, end, frontier, span.rederive))
+            rows.append(Refold(device_id, tick.seq * ORDER_STEP, span.start, end, frontier))
             if end < span.end:
                 span.start = end
             else:
@@ -305,9 +304,9 @@ def merged(spans: list[Span]) -> list[Span]:
     for span in sorted(spans, key=lambda each: (each.start, each.end)):
         if out and span.start <= out[-1].end:
             last = out[-1]
-            last.end, last.rederive = max(last.end, span.end), last.rederive or span.rederive
+            last.end = max(last.end, span.end)
         else:
-            out.append(Span(span.start, span.end, span.rederive))
+            out.append(Span(span.start, span.end))
     return out
 
 

@@ -126,7 +126,7 @@ def test_metadata_hold_for_what_is_computed_after_and_raw_rows_are_computed_anew
     assert heat == pytest.approx(12 / 60 * 3900 * 5)
     later = run_node(NODE, [chunk(0, at, **readings), MetadataChanged("site1", 99, glycol, 0)])
     (refold,) = of_kind(later.rows, Refold)
-    assert refold.rederive and refold.start <= at[0] < refold.end
+    assert refold.start <= at[0] < refold.end
 
 
 def test_a_forgotten_device_begins_anew(run_node):

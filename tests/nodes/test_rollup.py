@@ -102,12 +102,10 @@ def test_a_correction_of_metadata_recomputes_from_its_beginning(run_node, a_read
         (2220, {"power": 1.0}),
     ]
     out = run(run_node, a_reading, [*events, 3])
-    assert [
-        ((r.start - START) // 60_000, (r.end - START) // 60_000, r.rederive) for r in of(Refold, out.rows)
-    ] == [
-        (10, 21, True),
-        (20, 21, False),
-        (21, 35, False),  # as long as values derived before are held
+    assert [((r.start - START) // 60_000, (r.end - START) // 60_000) for r in of(Refold, out.rows)] == [
+        (10, 21),
+        (20, 21),
+        (21, 35),  # as long as values derived before are held
     ]
     assert [(row.start - START) // 60_000 for row in of(RollupRow, out.rows)] == [*range(15), 35, 36]
 

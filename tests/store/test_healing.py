@@ -173,7 +173,7 @@ def test_corrected_metadata_are_derived_anew_and_what_no_longer_follows_is_clear
     batch = [
         *rows[:100],
         DeviceRow("site1", 100, metadata=[second]),
-        Refold("site1", 100, NOW, NOW + 20 * MINUTE, rows[99].at, rederive=True),
+        Refold("site1", 100, NOW, NOW + 20 * MINUTE, rows[99].at),
         *rows[100:],
         Refold("site1", 200, NOW, NOW + 20 * MINUTE, frontier),
     ]
@@ -186,10 +186,10 @@ def test_corrected_metadata_are_derived_anew_and_what_no_longer_follows_is_clear
     assert stored(store)["1m"] == one_fold(samples, [second])["1m"]
 
 
-def test_rederiving_leaves_orders_alone_so_that_a_replay_brings_no_old_value_back(store):
+def test_other_metadata_leave_orders_alone_so_that_a_replay_brings_no_old_value_back(store):
     row = raw(NOW, 1, **PRESSURES, **derived_values(PRESSURES, DeviceMetadata(refrigerant="R290")))
     store.apply(row)
-    store.apply(DeviceRow("site1", 2, metadata=[]), Refold("site1", 2, NOW, NOW + MINUTE, NOW, rederive=True))
+    store.apply(DeviceRow("site1", 2, metadata=[]), Refold("site1", 2, NOW, NOW + MINUTE, NOW))
     before = store.content()
     store.apply(row)
     assert store.content() == before
