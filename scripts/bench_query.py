@@ -34,6 +34,7 @@ from flows.model.quantities import QUANTITIES as ALL
 from flows.model.rollup import BUCKET_MS, Resolution, RollupRow
 from flows.model.rows import DeviceRow, LatestRow, RawRow, StoreItem
 from flows.store import open_writer
+from tests.folding import block_of
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 ASKED = 10
@@ -97,7 +98,8 @@ def build(path: Path, names: list[str], asked: frozenset[str], now: int) -> None
 
     def rollup(name: str, resolution: Resolution, start: int) -> None:
         bucket = BUCKET_MS[resolution] // (10 * SECOND)
-        add(RollupRow(name, resolution, start, next(orders), bucket, rng.choice(rollups), "measured"))
+        row = RollupRow(name, resolution, start, next(orders), bucket, rng.choice(rollups), "measured")
+        add(block_of([row]))
 
     for start in range(now - 400 * DAY, now, HOUR):
         for name in names if start >= now - DAY else asked:

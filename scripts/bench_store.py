@@ -24,6 +24,7 @@ from flows.model.rollup import Compose, Refold, RollupRow
 from flows.model.rows import LatestRow, RawRow, StoreItem
 from flows.store import open_reader, open_writer
 from flows.store.protocol import StoreReader, StoreWriter
+from tests.folding import block_of
 
 DAY, HOUR, MINUTE = 86_400_000, 3_600_000, 60_000
 START = 1_770_000_000_000 // DAY * DAY
@@ -71,8 +72,10 @@ def write(writer: StoreWriter, reader: StoreReader, devices: int, rounds: int) -
     names = [row.device_id for row in turn(streams, 1)]
     of_all = [[moved(minute, name) for name in names] for minute in minutes]
     columns = max(len(minute.values) for minute in minutes)
-    show(f"minute row of {columns} columns, batches of every device once", writer, of_all[:40])
-    show("minute row, batches of every device 20 times", writer, [list(chain(*of_all[40:]))])
+    once, often = [block_of(rows) for rows in of_all[:40]], block_of(list(chain(*of_all[40:])))
+    each = f"minute row of {columns} columns, batches of every device"
+    cost(f"{each} once", 40 * len(names), lambda: [writer.apply([block]) for block in once])
+    cost(f"{each} 20 times", 20 * len(names), lambda: writer.apply([often]))
     hours = [Compose(name, (1 << 52) + n, "1h", START) for n, name in enumerate(names)]
     show("an hour composed of its minutes", writer, [hours])
 

@@ -1,5 +1,6 @@
 """Folding lists of samples, as tests think of them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,14 +8,14 @@ from msgspec import structs
 
 from flows.model.device import DeviceMetadata
 from flows.model.reading import Value
-from flows.model.rollup import ClosedMinutes, RollupRow
+from flows.model.rollup import ClosedMinutes, RollupBlock, RollupRow
 from flows.model.table import RollupTable, Table, table_of
 from flows.physics import fold
 from flows.physics.compose import compose_rows as compose
-from flows.physics.compose import rows_of
+from flows.physics.compose import rows_of, table_of_rows
 from flows.physics.minutes import Minute
 
-__all__ = ["Sample", "close", "closed_rows", "compose", "fold_range", "open_minute", "table"]
+__all__ = ["Sample", "block_of", "close", "closed_rows", "compose", "fold_range", "open_minute", "table"]
 
 
 class Sample(NamedTuple):
@@ -31,7 +32,7 @@ def table(samples: list[Sample]) -> Table:
 
 
 def fold_range(samples: list[Sample], start: int, end: int, metadata: list[DeviceMetadata]) -> list[Minute]:
-    return fold.fold_range(table(samples), start, end, metadata)
+    return fold.fold_range(table(samples), start, end, metadata).rows() if samples else []
 
 
 def open_minute(samples: list[Sample], metadata: list[DeviceMetadata]) -> Minute | None:
@@ -45,6 +46,15 @@ def close(folds: list[fold.Fold], metadata: list[list[DeviceMetadata]]) -> list[
         for strip, minute in zip(minutes.strip.tolist(), minutes.rows(), strict=True):
             closed[numbers[strip]].append(minute)
     return closed
+
+
+def block_of(rows: Sequence[RollupRow]) -> ClosedMinutes | RollupBlock:
+    """Rows as the flow hands them to the store: minutes of any devices, or coarser ones of one device and order."""
+    finer = table_of_rows(rows)
+    arrays = [part.tobytes() for part in (finer.start, finer.count, finer.heat, finer.values)]
+    if rows[0].resolution == "1m":
+        return ClosedMinutes([row.device_id for row in rows], [row.order for row in rows], finer.names, *arrays)
+    return RollupBlock(rows[0].device_id, rows[0].resolution, rows[0].order, finer.names, *arrays)
 
 
 def closed_rows(block: ClosedMinutes) -> list[RollupRow]:

@@ -8,7 +8,7 @@ from flows.model.dead_letter import DeadLetter, LetterChange
 from flows.model.device import DeviceMetadata
 from flows.model.episode import EpisodeRow, Retrace
 from flows.model.reading import Clock, Value
-from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock, RollupRow
+from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock
 
 
 class RawRow(msgspec.Struct, frozen=True, gc=False):
@@ -77,7 +77,6 @@ class Retain(msgspec.Struct, frozen=True):
 
 StoreItem = (
     RawRow
-    | RollupRow
     | ClosedMinutes
     | RollupBlock
     | Refold

@@ -1,5 +1,6 @@
 """Rows of one device as columns: what folds and stores compute with."""
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -48,3 +49,24 @@ def table_of(at: list[int], rows: list[dict[str, Any]], names: tuple[str, ...]) 
     return Table(
         np.array(at, dtype=np.int64), names, np.array(values, dtype=np.float64).reshape(len(at), len(names))
     )
+
+
+def rows_at(table: RollupTable, places: Times | slice) -> RollupTable:
+    """Take rows of a table, by their places."""
+    start, order, count, heat = (part[places] for part in (table.start, table.order, table.count, table.heat))
+    return RollupTable(start, order, count, heat, table.names, table.values[places])
+
+
+def stacked(tables: Sequence[RollupTable]) -> RollupTable:
+    """Put tables one below the other; their columns may differ."""
+    names = tuple(dict.fromkeys(name for table in tables for name in table.names))
+    start, order, count, heat = (
+        np.concatenate([getattr(table, part) for table in tables]) for part in ("start", "order", "count", "heat")
+    )
+    values = np.full((len(start), len(names)), np.nan)
+    first = 0
+    for table in tables:
+        end = first + len(table.start)
+        values[first:end, [names.index(name) for name in table.names]] = table.values
+        first = end
+    return RollupTable(start, order, count, heat, names, values)

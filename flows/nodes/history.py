@@ -23,7 +23,7 @@ from flows.model.quantities import FLAGS
 from flows.model.reading import FUTURE_MS, ORDER_STEP, Reading
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, Resolution, RollupBlock
 from flows.model.rows import LatestRow, RawRow
-from flows.model.table import RollupTable, Table
+from flows.model.table import RollupTable, Table, rows_at
 from flows.model.times import DAY_MS
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 from flows.nodes.validate import SENTINELS, all_spans
@@ -41,7 +41,6 @@ from flows.physics.history import (
     minutes_closed,
     months_of,
     packed,
-    part_of,
     put_away,
     unpacked,
 )
@@ -335,7 +334,7 @@ def _rows(
     first, last = np.searchsorted(table.start, (start, end))
     if first == last:
         return []
-    rows = packed(part_of(table, int(first), int(last)))
+    rows = packed(rows_at(table, slice(int(first), int(last))))
     return [RollupBlock(device_id, resolution, order, rows.names, rows.start, rows.count, rows.heat, rows.values)]
 
 

@@ -169,15 +169,13 @@ def extend(fold: Fold, samples: Table) -> None:
     fold.rows += rows.tobytes()
 
 
-def fold_range(samples: Table, start: int, end: int, metadata: list[DeviceMetadata]) -> list[Minute]:
+def fold_range(samples: Table, start: int, end: int, metadata: list[DeviceMetadata]) -> Minutes:
     """Fold raw rows to the closed minutes of [start, end).
 
-    samples : from start − HOLD_MS to the first at or after `end` (which closes the last minute).
+    samples : from start − HOLD_MS to the first at or after `end` (which closes the last minute); at least one.
     """
-    if not len(samples.at):
-        return []
     newest = int(samples.at[-1])
-    return _range(samples, start, min(end, newest - newest % MINUTE_MS), metadata).rows()
+    return _range(samples, start, min(end, newest - newest % MINUTE_MS), metadata)
 
 
 def open_minute(samples: Table, metadata: list[DeviceMetadata]) -> Minute | None:

@@ -17,7 +17,7 @@ from flows.model.device import DeviceMetadata
 from flows.model.history import OLDEST_MS
 from flows.model.quantities import COUNTERS, FLAGS, MODES
 from flows.model.rollup import BUCKET_MS
-from flows.model.table import Numbers, RollupTable, Table
+from flows.model.table import Numbers, RollupTable, Table, rows_at, stacked
 from flows.physics.compose import compose
 from flows.physics.derive import PHASES, derived_table
 from flows.physics.episodes import Watch
@@ -117,10 +117,10 @@ def minutes_closed(past: Past, samples: Table, metadata: list[DeviceMetadata], o
 
 def hours_closed(past: Past, minutes: RollupTable, order: int) -> tuple[RollupTable, RollupTable]:
     """Give the minutes of the hours that are over, and these hours; minutes of the open hour stay in the state."""
-    minutes = joined(unpacked(past.minutes, order), minutes)
+    minutes = stacked([unpacked(past.minutes, order), minutes])
     over = int(np.searchsorted(minutes.start, past.fold.at // HOUR_MS * HOUR_MS))
-    past.minutes = packed(part_of(minutes, over, len(minutes.start)))
-    minutes = part_of(minutes, 0, over)
+    past.minutes = packed(rows_at(minutes, slice(over, None)))
+    minutes = rows_at(minutes, slice(over))
     return minutes, hours_of(minutes)
 
 
@@ -144,32 +144,6 @@ def months_of(at: list[int], timezone: str) -> list[str]:
     """Name the months of a site's calendar, such as "2025-01". at: [ms since 1970, UTC]"""
     zone = ZoneInfo(timezone)
     return [f"{datetime.fromtimestamp(ms / 1000, UTC).astimezone(zone):%Y-%m}" for ms in at]
-
-
-def part_of(rows: RollupTable, first: int, end: int) -> RollupTable:
-    """Take the rows [first, end)."""
-    part = slice(first, end)
-    return RollupTable(
-        rows.start[part], rows.order[part], rows.count[part], rows.heat[part], rows.names, rows.values[part]
-    )
-
-
-def joined(first: RollupTable, second: RollupTable) -> RollupTable:
-    """Put rows behind rows; their columns may differ."""
-    if not len(first.start) or not len(second.start):
-        return first if len(first.start) else second
-    names = (*first.names, *(name for name in second.names if name not in first.names))
-    values = np.full((len(first.start) + len(second.start), len(names)), np.nan)
-    values[: len(first.start), : len(first.names)] = first.values
-    values[len(first.start) :, [names.index(name) for name in second.names]] = second.values
-    return RollupTable(
-        np.concatenate([first.start, second.start]),
-        np.concatenate([first.order, second.order]),
-        np.concatenate([first.count, second.count]),
-        np.concatenate([first.heat, second.heat]),
-        names,
-        values,
-    )
 
 
 def put_away(past: Past) -> None:

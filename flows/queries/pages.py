@@ -10,7 +10,7 @@ import numpy as np
 from flows.model.device import metadata_at
 from flows.model.quantities import HEAT_SOURCES
 from flows.model.rollup import BUCKET_MS, RollupRow
-from flows.model.table import Numbers, RollupTable, Times
+from flows.model.table import Numbers, RollupTable, rows_at, stacked
 from flows.physics.compose import compose, compose_rows
 from flows.queries.open_bucket import finer_rows, frontier, open_row, open_start
 from flows.store.protocol import Columns, StoredDevice, StoreReader
@@ -124,7 +124,7 @@ def _site_days(
         first, last = days[0] - days[0] % HOUR_MS, days[-1]
         parts = [_table(page) for page in _rollups(reader, device, "1h", first, last, columns)]
         if parts:
-            yield _days(_split(reader, device, _stacked(parts), days, columns), days, columns)
+            yield _days(_split(reader, device, stacked(parts), days, columns), days, columns)
         day = days[-1]
 
 
@@ -142,7 +142,7 @@ def _split(
             continue
         minutes = finer_rows(reader, device, "1m", hour, hour + HOUR_MS)
         if minutes:
-            hours = _chosen(hours, np.flatnonzero(hours.start != hour))
+            hours = rows_at(hours, np.flatnonzero(hours.start != hour))
         for at, half in (
             (hour, [row for row in minutes if row.start < midnight]),
             (midnight, [row for row in minutes if row.start >= midnight]),
@@ -151,29 +151,14 @@ def _split(
             halves += [] if part is None else [part]
     if not halves:
         return hours
-    both = _stacked([hours, _table(_columns_of(halves, columns))])
-    return _chosen(both, np.argsort(both.start, kind="stable"))
-
-
-def _stacked(tables: list[RollupTable]) -> RollupTable:
-    """Put tables of the same columns one below the other."""
-    start, order, count, heat, values = (
-        np.concatenate([getattr(table, part) for table in tables])
-        for part in ("start", "order", "count", "heat", "values")
-    )
-    return RollupTable(start, order, count, heat, tables[0].names, values)
-
-
-def _chosen(table: RollupTable, rows: Times) -> RollupTable:
-    """Take rows of a table, by their numbers."""
-    start, order, count, heat = (part[rows] for part in (table.start, table.order, table.count, table.heat))
-    return RollupTable(start, order, count, heat, table.names, table.values[rows])
+    both = stacked([hours, _table(_columns_of(halves, columns))])
+    return rows_at(both, np.argsort(both.start, kind="stable"))
 
 
 def _days(parts: RollupTable, days: list[int], columns: list[str]) -> Columns:
     """Compose one row for each span between two of `days` that has any part."""
     starts = np.array(days)
-    within = _chosen(parts, np.flatnonzero((parts.start >= starts[0]) & (parts.start < starts[-1])))
+    within = rows_at(parts, np.flatnonzero((parts.start >= starts[0]) & (parts.start < starts[-1])))
     of = np.searchsorted(starts, within.start, side="right") - 1
     composed = compose(within, starts[of], HOUR_MS / DAY_MS)
     # Coverage is a share of the day's own length: clocks are put forward and back.

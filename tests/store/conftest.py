@@ -17,6 +17,7 @@ from flows.model.rows import RawRow, StoreItem
 from flows.store import open_reader, open_writer
 from flows.store.dump import dump
 from flows.store.protocol import StoreReader, StoreWriter
+from tests.folding import block_of
 
 NOW = 1_770_000_000_000 // 86_400_000 * 86_400_000  # 2026-02-02T00:00Z
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -58,8 +59,8 @@ class Sqlite:
     def _open(self) -> None:
         self.writer, self.reader = open_writer(self.path), open_reader(self.path)
 
-    def apply(self, *items: StoreItem) -> int:
-        return self.writer.apply(list(items))
+    def apply(self, *items: StoreItem | RollupRow) -> int:
+        return self.writer.apply([block_of([item]) if isinstance(item, RollupRow) else item for item in items])
 
     def content(self) -> list[str]:
         return list(dump(self.path))

@@ -15,6 +15,7 @@ from flows.store import open_reader, open_writer
 from flows.store.dump import dump
 from flows.store.sqlite import migrations, repacking
 from flows.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
+from tests.folding import block_of
 
 from .conftest import FOREVER, HOUR, MINUTE, NOW, raw
 
@@ -93,7 +94,7 @@ def write_wide(path: Path, sites: int) -> None:
 def content(path: Path, sites: int) -> list[str]:
     with closing(open_writer(path)) as writer:
         for site in range(sites):
-            writer.apply(items(site))
+            writer.apply([block_of([item]) if isinstance(item, RollupRow) else item for item in items(site)])
     return list(dump(path))
 
 

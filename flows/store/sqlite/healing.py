@@ -7,14 +7,14 @@ from typing import Literal
 import numpy as np
 
 from flows.model.device import DeviceMetadata
-from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, Resolution, RollupRow
-from flows.model.table import Table
+from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, Resolution
+from flows.model.table import RollupTable, Table, rows_at
 from flows.physics.compose import compose
 from flows.physics.fold import fold_range
 from flows.physics.segments import MINUTE_MS
 from flows.store.sqlite.catalog import Catalog
 from flows.store.sqlite.rowreading import ROLLUP, history_of, raw_table, rollup_table, select_span
-from flows.store.sqlite.rows import write_rollup_table, write_rollups
+from flows.store.sqlite.rows import write_rollup_table
 from flows.store.sqlite.schema import END_OF_TIME, ROLLUP_TABLES, key_of
 
 Coarser = Literal["1h", "1d"]
@@ -52,12 +52,14 @@ def _refold(catalog: Catalog, requests: list[Refold]) -> Iterator[Refold]:
             continue
         history = history_of(catalog.db, device)
         samples = _samples(catalog, device, start - HOLD_MS, request.end, history)
-        minutes = [
-            RollupRow(request.device_id, "1m", m.start, request.order, m.count, m.values, m.heat_source)
-            for m in fold_range(samples, start, request.end, history)
-            if m.start + MINUTE_MS <= request.frontier
-        ]
-        write_rollups(catalog, minutes, from_store=True)
+        if len(samples.at):
+            minutes = fold_range(samples, start, request.end, history)
+            first = max(start, catalog.minute_before.get(request.device_id, 0))
+            closed = (minutes.start >= first) & (minutes.start + MINUTE_MS <= request.frontier)
+            order = np.full(len(minutes.start), request.order)
+            keys = minutes.start + key_of(device, 0)
+            rows = RollupTable(keys, order, minutes.count, minutes.heat, minutes.names, minutes.values)
+            write_rollup_table(catalog, "1m", rows_at(rows, np.flatnonzero(closed)))
         yield Refold(request.device_id, request.order, start, request.end, request.frontier)
 
 

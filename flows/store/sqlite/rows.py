@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.errors import RowRefused
-from flows.model.quantities import HEAT_SOURCES
-from flows.model.rollup import BUCKET_MS, ClosedMinutes, Resolution, RollupBlock, RollupRow
+from flows.model.rollup import BUCKET_MS, ClosedMinutes, Resolution, RollupBlock
 from flows.model.rows import DeviceRow, LatestRow
-from flows.model.table import Numbers, RollupTable, Times
+from flows.model.table import Numbers, RollupTable, Times, rows_at
 from flows.store.sqlite.catalog import Catalog, ages_of
 from flows.store.sqlite.packing import pack
 from flows.store.sqlite.schema import END_OF_TIME, ROLLUP_TABLES, key_of
@@ -23,7 +22,6 @@ PACKED_AT_ONCE = 2000
 
 ROWS_A_STATEMENT = 20
 
-_HEAT_CODES = {source: code for code, source in enumerate(HEAT_SOURCES)}
 _NEWER, _NOT_OLDER = "excluded.ord > ord", "excluded.ord >= ord"
 
 
@@ -96,75 +94,43 @@ def keyable(at: int) -> int:
     raise RowRefused(f"{at} ms is no time the store can hold: 1970 to 2248")
 
 
-def write_rollups(catalog: Catalog, rows: list[RollupRow], from_store: bool = False) -> None:
-    """Write whole rows; minutes that retention has let go do not come back.
-
-    from_store : computed from what is stored, so never poorer than a row of the same order. A row of the stream
-                 may be: after a rebuild it begins without a past.
-    """
-    device, before = catalog.device, catalog.minute_before
-    for resolution, table in ROLLUP_TABLES.items():
-        mine = [row for row in rows if row.resolution == resolution]
-        if resolution == "1m" and before:
-            mine = [row for row in mine if row.start >= before.get(row.device_id, 0)]
-        bodies = packed(catalog, table, [row.values for row in mine])
-        keyed = [
-            (
-                key_of(device(row.device_id), keyable(row.start)),
-                row.order,
-                row.count,
-                _HEAT_CODES.get(row.heat_source),
-                body,
-            )
-            for row, body in zip(mine, bodies, strict=True)
-        ]
-        _upsert(catalog, table, keyed, _NOT_OLDER if from_store else _NEWER)
-
-
 def write_closed(catalog: Catalog, blocks: list[ClosedMinutes]) -> None:
     """Write minutes of the stream; those of devices since forgotten, or let go by retention, do not come back."""
     forgotten, before = catalog.forgotten, catalog.minute_before
     for block in blocks:
-        start, count, heat = (np.frombuffer(part, np.int64) for part in (block.start, block.count, block.heat))
-        values = np.frombuffer(block.values).reshape(len(start), len(block.names))
-        kept = np.array(
-            [
-                order > forgotten.get(device_id, -1) and at >= before.get(device_id, 0)
-                for device_id, order, at in zip(block.device_ids, block.orders, start.tolist(), strict=True)
-            ]
-        )
-        first_keys = [key_of(catalog.device(device_id), 0) for device_id in compress(block.device_ids, kept)]
-        keys = np.array(first_keys, dtype=np.int64) + start[kept]
-        for at in (start.min(), start.max()):
-            keyable(int(at))
-        there = np.flatnonzero(~np.isnan(values).all(axis=0))
-        names = tuple(block.names[column] for column in there)
-        orders = np.array(block.orders)[kept]
-        rows = RollupTable(keys, orders, count[kept], heat[kept], names, values[kept][:, there])
+        rows = _table_of(block, np.array(block.orders))
+        wanted = [
+            order > forgotten.get(device_id, -1) and at >= before.get(device_id, 0)
+            for device_id, order, at in zip(block.device_ids, block.orders, rows.start.tolist(), strict=True)
+        ]
+        keys = [key_of(catalog.device(device_id), 0) for device_id in compress(block.device_ids, wanted)]
+        rows = rows_at(rows, np.flatnonzero(wanted))
+        rows.start[:] += np.array(keys, dtype=np.int64)
         write_rollup_table(catalog, "1m", rows, _NEWER)
 
 
 def write_blocks(catalog: Catalog, blocks: list[RollupBlock]) -> None:
     """Write whole rows of history; none replaces a row of more readings, nor minutes those of a richer hour."""
     for block in blocks:
-        start, count, heat = (np.frombuffer(part, np.int64) for part in (block.start, block.count, block.heat))
-        values = np.frombuffer(block.values).reshape(len(start), len(block.names))
-        keyable(int(start[0])), keyable(int(start[-1]))
-        keys, condition = (
-            key_of(catalog.device(block.device_id), 0) + start,
-            f"{_NEWER} AND excluded.count >= count",
-        )
-        kept = np.ones(len(start), dtype=np.bool_)
+        rows = _table_of(block, np.full(len(block.start) // 8, block.order))
+        condition = f"{_NEWER} AND excluded.count >= count"
+        kept = rows.start >= 0
         if block.resolution == "1m":
-            kept = (start >= catalog.minute_before.get(block.device_id, 0)) & _in_no_richer_hour(
-                catalog, keys, count
-            )
+            kept = rows.start >= catalog.minute_before.get(block.device_id, 0)
             condition = _NEWER
-        there = np.flatnonzero(~np.isnan(values).all(axis=0))
-        names = tuple(block.names[column] for column in there)
-        order = np.full(int(kept.sum()), block.order)
-        rows = RollupTable(keys[kept], order, count[kept], heat[kept], names, values[kept][:, there])
-        write_rollup_table(catalog, block.resolution, rows, condition)
+        rows.start[:] += key_of(catalog.device(block.device_id), 0)
+        if block.resolution == "1m":
+            kept &= _in_no_richer_hour(catalog, rows.start, rows.count)
+        write_rollup_table(catalog, block.resolution, rows_at(rows, np.flatnonzero(kept)), condition)
+
+
+def _table_of(block: ClosedMinutes | RollupBlock, orders: Times) -> RollupTable:
+    """Read a block. Raises RowRefused for a time that no row can have."""
+    start, count, heat = (np.frombuffer(part, np.int64) for part in (block.start, block.count, block.heat))
+    for at in (start.min(), start.max()):
+        keyable(int(at))
+    values = np.frombuffer(block.values).reshape(len(start), len(block.names))
+    return RollupTable(start.copy(), orders, count, heat, block.names, values)
 
 
 def _in_no_richer_hour(catalog: Catalog, keys: Times, count: Times) -> NDArray[np.bool_]:
@@ -181,12 +147,14 @@ def write_rollup_table(
 ) -> None:
     """Write rows, by default ones computed from what is stored. rows.start: their keys."""
     table = ROLLUP_TABLES[resolution]
-    layout = catalog.layout(table, rows.names)
-    columns = [layout.names.index(name) for name in rows.names]
+    there = np.flatnonzero(~np.isnan(rows.values).all(axis=0))
+    names = [rows.names[column] for column in there]
+    layout = catalog.layout(table, names)
+    columns = [layout.names.index(name) for name in names]
     heats = [None if heat < 0 else heat for heat in rows.heat.tolist()]
     bodies: list[bytes] = []
     for first in range(0, len(rows.start), PACKED_AT_ONCE):
-        part = rows.values[first : first + PACKED_AT_ONCE]
+        part = rows.values[first : first + PACKED_AT_ONCE, there]
         values = np.full((len(part), len(layout.names)), np.nan)
         values[:, columns] = part
         bodies += pack(layout, values)

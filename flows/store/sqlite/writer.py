@@ -10,7 +10,7 @@ from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
 from flows.model.episode import EpisodeRow, Retrace
-from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock, RollupRow
+from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
 from flows.store.protocol import Fence
 from flows.store.sqlite.catalog import Catalog
@@ -31,7 +31,6 @@ from flows.store.sqlite.rows import (
     write_closed,
     write_devices,
     write_latest,
-    write_rollups,
 )
 
 BUSY_MS = 500
@@ -43,7 +42,6 @@ STEPS: dict[type, Callable[[Catalog, list[Any]], int | None]] = {
     DeviceRow: write_devices,
     RawRow: write_raw,
     LatestRow: write_latest,
-    RollupRow: write_rollups,
     ClosedMinutes: write_closed,
     RollupBlock: write_blocks,
     Refold: heal,
