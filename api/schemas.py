@@ -7,6 +7,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from api.params import Actor
 from flows.model.device import MOST_GLYCOL_PERCENT, REFRIGERANTS
+from flows.model.episode import Edge, EpisodeKind
 from flows.model.quantities import QUANTITIES, Quantity
 
 Instant = Annotated[str, Field(description="ISO 8601, UTC, milliseconds.", examples=["2025-01-31T12:00:00.000Z"])]
@@ -123,7 +124,6 @@ class Series(BaseModel):
     values: dict[str, list[float | bool | None] | dict[Literal["mean", "min", "max"], list[float | None]]]
 
 
-Edge = Literal["edge", "gap", "midnight"]
 
 
 class Episode(BaseModel):
@@ -131,7 +131,7 @@ class Episode(BaseModel):
 
     id: str = Field(examples=["site1/defrost/1706600000000"])
     device_id: str
-    kind: Literal["cycle", "defrost", "dhw_run", "gap", "change"]
+    kind: EpisodeKind
     start: Instant
     end: Instant
     seconds: float

@@ -10,11 +10,11 @@ from api import answers, schemas
 from api.commands import ANSWERS, CommandId, carry_out
 from api.deps import Given
 from api.params import FilterDevice, Span
+from flows.model.dead_letter import MOST_ID
 from flows.queries import dead_letters as queries
 
 router = APIRouter(tags=["dead letters"])
 
-MOST_ID = (1 << 62) - 1
 Reason = Annotated[
     str | None, Query(description="Only those refused for this reason.", max_length=64, examples=["not_json"])
 ]

@@ -183,12 +183,13 @@ class _Handler(BaseHTTPRequestHandler):
             parts = self.path.split("/")
             if len(parts) == 4 and parts[1] == "history":
                 return 200, self.server.standing(parts[2], parts[3])
-            raise Refused(404, f"there is no {self.path[:80]!r}; GET /pipeline and /health, POST /commands")
+            there = "GET /pipeline, /health and /history/…, POST /commands and /history"
+            raise Refused(404, f"there is no {self.path[:80]!r}; {there}")
         return 200, report()
 
     def _command(self) -> tuple[int, dict[str, Any]]:
         if self.path != "/commands":
-            raise Refused(404, f"nothing can be posted to {self.path[:80]!r}, only to /commands")
+            raise Refused(404, f"nothing can be posted to {self.path[:80]!r}, only to /commands and /history")
         return self._journaled(self.server.submit(read_command(self._read_body(MOST_BYTES))))
 
     def _history(self) -> tuple[int, dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from flows.ingest.bulk import WRITTEN_FOR, BulkClient, is_fitting
+from flows.ingest.bulk import CHUNK, WRITTEN_FOR, BulkClient, is_fitting
 from flows.model.dead_letter import KEPT_BYTES
 from flows.model.message import Message
 from flows.model.times import now_ms
@@ -27,7 +27,7 @@ KEEPALIVE_S = 15
 CONNECT_TIMEOUT_S = 2.0
 BACKOFF_S = (0.1, 5.0)
 STABLE_S = 10.0
-MOST_BYTES = 256 * 1024
+MOST_BYTES = CHUNK
 """A larger payload is cut to its head; it is longer than a chunk, so it comes by `_on_message`."""
 
 
@@ -86,8 +86,8 @@ class Connection:
             return mqtt.Client(**given)
         if not is_fitting():
             log.warning(
-                "paho-mqtt is not %s, for which the bulk reader is written; reading with the stock one, at four "
-                "times the CPU: install the pinned version, or set HEATPUMP_MQTT_READER=stock",
+                "paho-mqtt is not %s, for which the bulk reader is written; reading with the stock one, at "
+                "several times the CPU: install the pinned version, or set HEATPUMP_MQTT_READER=stock",
                 WRITTEN_FOR,
             )
             return mqtt.Client(**given)

@@ -7,7 +7,8 @@ import msgspec
 from flows.model.command import Command, CommandOutcome, done, refused
 
 LetterState = Literal["open", "retried", "dropped"]
-Counted = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+MOST_ID = (1 << 62) - 1
+Counted = Annotated[int, msgspec.Meta(ge=0, le=MOST_ID)]
 
 KEPT_BYTES = 16_384
 """How much of a refused original is kept."""

@@ -1,6 +1,6 @@
 """Episodes: spans of a device's time that mean something as a whole, and the request to find them anew."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import msgspec
 
@@ -8,7 +8,6 @@ EpisodeKind = Literal["cycle", "defrost", "dhw_run", "gap", "change"]
 Edge = Literal["edge", "gap", "midnight"]
 """How an episode begins or ends: seen in the readings; unseen, for want of them; or cut, as it lasts for days."""
 
-KINDS: tuple[EpisodeKind, ...] = get_args(EpisodeKind)
 FLAGGED: tuple[EpisodeKind, ...] = ("cycle", "defrost", "dhw_run")
 TRACED: tuple[EpisodeKind, ...] = (*FLAGGED, "gap")
 """Kinds that follow from raw rows."""

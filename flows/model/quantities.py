@@ -116,6 +116,7 @@ QUANTITIES: tuple[Quantity, ...] = (
 BY_NAME: dict[str, Quantity] = {q.name: q for q in QUANTITIES}
 NUMBERS: tuple[str, ...] = tuple(q.name for q in QUANTITIES if q.kind != "flag")
 FLAGS: tuple[str, ...] = tuple(q.name for q in QUANTITIES if q.kind == "flag")
+FLAG_NAMES: frozenset[str] = frozenset(FLAGS)
 COUNTERS: frozenset[str] = frozenset(q.name for q in QUANTITIES if q.kind == "counter")
 
 MODES: tuple[str, ...] = ("space", "dhw", "cooling", "defrost", "standby", "unknown")

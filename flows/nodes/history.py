@@ -19,7 +19,7 @@ from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged, metad
 from flows.model.episode import TRACED, EpisodeRow, Retrace
 from flows.model.frame import Start
 from flows.model.history import Chunk, History, Imported, Standing, chunk_of
-from flows.model.quantities import FLAGS
+from flows.model.quantities import FLAG_NAMES
 from flows.model.reading import FUTURE_MS, ORDER_STEP, Reading
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, Resolution, RollupBlock
 from flows.model.rows import LatestRow, RawRow
@@ -46,7 +46,6 @@ from flows.physics.history import (
 )
 
 MINUTE_MS = BUCKET_MS["1m"]
-_FLAGS = frozenset(FLAGS)
 MOST_IMPORTS = 50
 """How many imports of a device are remembered, the newest; an older one begins anew."""
 
@@ -234,7 +233,7 @@ class Importer(Keyed[HistoryState, _Shared]):
         times, table = full.at[first:].tolist(), full.values[first:].tolist()
         for row, (place, at, numbers) in enumerate(zip(places, times, table, strict=True), first):
             values = {
-                name: bool(value) if name in _FLAGS else value
+                name: bool(value) if name in FLAG_NAMES else value
                 for name, value in zip(full.names, numbers, strict=True)
                 if value == value
             }

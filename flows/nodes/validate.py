@@ -16,14 +16,12 @@ import msgspec
 
 from flows.errors import ConfigError
 from flows.model.dead_letter import KEPT_BYTES, DeadLetter, LetterChange, refused_again
-from flows.model.quantities import BY_NAME, COUNTERS, FLAGS, QUANTITIES
+from flows.model.quantities import BY_NAME, COUNTERS, FLAG_NAMES, QUANTITIES
 from flows.model.reading import Reading, Value, finite
 from flows.nodes.ports import Node, Ports, Snapshot, Stateless
 
 SENTINELS = frozenset((-127.0, 32767.0, 65535.0))
 """What broken or absent sensors send. A counter may pass through these values."""
-
-_FLAGS = frozenset(FLAGS)
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +52,7 @@ def check(
     for name, value in reading.values.items():
         if name in reading.invalid:
             removed["untrusted"] += 1
-        elif name in _FLAGS:
+        elif name in FLAG_NAMES:
             if value is True or value is False:
                 kept[name] = value
             elif isinstance(value, int | float) and value in (0, 1):

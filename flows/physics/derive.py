@@ -22,11 +22,6 @@ _POWERS = tuple(f"{phase}_power" for phase in PHASES)
 _COUNTERS = tuple(f"{phase}_energy" for phase in PHASES)
 
 
-def payload_values(values: dict[str, Value]) -> dict[str, Value]:
-    """Leave out what was derived by `derived_values`, but for sums over phases, which stay as sent."""
-    return {name: value for name, value in values.items() if name not in DERIVED}
-
-
 def phase_sums(values: dict[str, Value]) -> dict[str, float]:
     """Power as the sum of the phases where it is absent, and the electricity counter likewise. [W, kWh]
 

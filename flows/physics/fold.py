@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from flows.model.device import DeviceMetadata
-from flows.model.quantities import FLAGS
+from flows.model.quantities import FLAG_NAMES
 from flows.model.reading import Value
 from flows.model.table import Table
 from flows.physics.minutes import Minute, Minutes, minutes_of
@@ -23,7 +23,6 @@ from flows.physics.segments import MINUTE_MS, NEVER, Strips, held_after
 
 SAMPLES_AT_ONCE = 2_000
 _NAN = float("nan")
-_FLAGS = frozenset(FLAGS)
 _LAYOUTS: dict[tuple[str, ...], tuple[str, ...]] = {}
 """One object for each list of names, so that 10 000 devices share it."""
 
@@ -104,7 +103,7 @@ def latest(fold: Fold) -> dict[str, tuple[int, Value]]:
             if value == value and name not in found:
                 found[name] = (at, value)
     return {
-        name: (found[name][0], bool(found[name][1])) if name in _FLAGS else found[name]
+        name: (found[name][0], bool(found[name][1])) if name in FLAG_NAMES else found[name]
         for name in fold.names
         if name in found
     }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flows.model.device import DeviceMetadata
 from flows.model.history import OLDEST_MS
-from flows.model.quantities import COUNTERS, FLAGS, MODES
+from flows.model.quantities import COUNTERS, FLAG_NAMES, MODES
 from flows.model.rollup import BUCKET_MS
 from flows.model.table import Numbers, RollupTable, Table, rows_at, stacked
 from flows.physics.compose import compose
@@ -24,7 +24,6 @@ from flows.physics.episodes import Watch
 from flows.physics.fold import Fold, close_alike, extend
 
 HOUR_MS = BUCKET_MS["1h"]
-_FLAGS = frozenset(FLAGS)
 
 Flags = NDArray[np.bool_]
 Spans = dict[str, tuple[float, float]]
@@ -60,7 +59,7 @@ def checked(table: Table, spans: Spans, latest: int, sentinels: frozenset[float]
         numbers = values[:, column]
         there = ~np.isnan(numbers) & known
         low, high = spans[name]
-        if name in _FLAGS:
+        if name in FLAG_NAMES:
             wrong = {"wrong type": (numbers != 0.0) & (numbers != 1.0)}
         else:
             wrong = {"not finite": np.isinf(numbers), "out of range": (numbers < low) | (numbers > high)}

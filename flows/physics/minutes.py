@@ -7,12 +7,10 @@ all come here: the same samples give the same row, bit for bit.
 import msgspec
 import numpy as np
 
-from flows.model.quantities import FLAGS, HEAT_SOURCES, MODES
+from flows.model.quantities import FLAG_NAMES, HEAT_SOURCES, MODES
 from flows.model.rollup import HOLD_MS
 from flows.model.table import Numbers, Times
 from flows.physics.segments import MINUTE_MS, Flags, Held, Segments, Strips, cut
-
-_FLAGS = frozenset(FLAGS)
 
 
 class Minute(msgspec.Struct, frozen=True):
@@ -100,7 +98,7 @@ def _quantities(names: tuple[str, ...], values: Numbers, ms: Times, first: Times
     coverage = known / MINUTE_MS
     columns: dict[str, Numbers] = {}
     for column, name in enumerate(names):
-        if name in _FLAGS:
+        if name in FLAG_NAMES:
             columns[f"{name}_share"] = mean[:, column]
         else:
             columns[f"{name}_mean"] = mean[:, column]
@@ -132,7 +130,7 @@ def _starts(strips: Strips, held: Held, row: Times, begins: Flags, first: Times)
     follows = np.ones(len(strips.at), dtype=np.bool_)
     follows[strips.first[:-1]] = False
     for column, name in enumerate(strips.names):
-        if name in _FLAGS:
+        if name in FLAG_NAMES:
             before, sent = held.values[:-1, column], held.sent_of(column)[:-1]
             rises = np.zeros(len(strips.at), dtype=np.bool_)
             rises[1:] = (strips.values[1:, column] == 1.0) & (before == 0.0) & (strips.at[1:] - sent <= HOLD_MS)

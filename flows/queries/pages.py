@@ -11,6 +11,7 @@ from flows.model.device import metadata_at
 from flows.model.quantities import HEAT_SOURCES
 from flows.model.rollup import BUCKET_MS, RollupRow
 from flows.model.table import Numbers, RollupTable, rows_at, stacked
+from flows.model.times import DAY_MS, HOUR_MS
 from flows.physics.compose import compose, compose_rows
 from flows.queries.open_bucket import finer_rows, frontier, open_row, open_start
 from flows.store.protocol import Columns, StoredDevice, StoreReader
@@ -20,8 +21,6 @@ AnyResolution = Literal["raw", "1m", "1h", "1d"]
 PAGE_ROWS = 5_000
 """Rows of one read: short enough that no reader holds a checkpoint up."""
 
-HOUR_MS = BUCKET_MS["1h"]
-DAY_MS = BUCKET_MS["1d"]
 _PAGE_DAYS = 200
 
 

@@ -1,10 +1,9 @@
 """resolution: the finest that answers a span in few enough points and still reaches back to its start."""
 
 from flows.model.rollup import BUCKET_MS
+from flows.model.times import HOUR_MS
 from flows.queries.pages import AnyResolution
 from flows.store.protocol import StoreReader
-
-HOUR_MS = BUCKET_MS["1h"]
 
 
 def choose(

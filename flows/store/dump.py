@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from flows.model.quantities import FLAG_NAMES
 from flows.store.sqlite.catalog import layout_of
 from flows.store.sqlite.connection import connect_reader, speaking
 from flows.store.sqlite.devices import newest_values
@@ -14,7 +15,7 @@ from flows.store.sqlite.episodes import GONE
 from flows.store.sqlite.migrations import check_current
 from flows.store.sqlite.packing import Layout, unpack
 from flows.store.sqlite.rowreading import select_span
-from flows.store.sqlite.schema import END_OF_TIME, FLAG_COLUMNS, ROLLUP_TABLES, at_of
+from flows.store.sqlite.schema import END_OF_TIME, ROLLUP_TABLES, at_of
 
 BUSY_MS = 2_000
 UNPACKED_AT_ONCE = 1_000
@@ -81,7 +82,7 @@ def _keyed_lines(db: sqlite3.Connection, table: str, devices: dict[int, str]) ->
 def _unpacked(layout: Layout, bodies: list[bytes]) -> Iterator[dict[str, Any]]:
     for values in unpack(layout, bodies).tolist():
         yield {
-            name: bool(value) if name in FLAG_COLUMNS else value
+            name: bool(value) if name in FLAG_NAMES else value
             for name, value in zip(layout.names, values, strict=True)
             if value == value
         }

@@ -130,12 +130,12 @@ class StoreWriter(Protocol):
 
         Returns the number of raw rows that said nothing new: stored before, or older than what is stored.
 
-        Items are applied in this order whatever theirs: Forget, DeviceRow, RawRow, LatestRow, RollupRow,
+        Items are applied in this order whatever theirs: Forget, DeviceRow, RawRow, LatestRow, ClosedMinutes,
         RollupBlock, Refold, Compose, EpisodeRow, Retrace, Transition, DeadLetter, LetterChange, CommandOutcome,
-        Retain. What depends on
-        what came before or after it does not depend on how the journal was cut into batches: a Forget takes
-        everything of its device up to its order, also what comes later; Retain sees what has an order up to its
-        own. Of raw rows the payload is kept: what derives from each alone is computed where it is read.
+        Retain. What depends on what came before or after it does not depend on how the journal was cut into
+        batches: a Forget takes everything of its device up to its order, also what comes later; Retain sees what
+        has an order up to its own. Of raw rows the payload is kept: what derives from each alone is computed
+        where it is read.
         Raises RetryableStoreError, RowRefused (one of the rows can never be stored), StoreError: nothing was
         written then.
         """

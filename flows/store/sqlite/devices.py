@@ -2,12 +2,13 @@
 
 import sqlite3
 
+from flows.model.quantities import FLAG_NAMES
 from flows.model.reading import Value
 from flows.store.protocol import StoredDevice
 from flows.store.sqlite.catalog import ages_of, layout_of
 from flows.store.sqlite.packing import unpack
 from flows.store.sqlite.rowreading import history_in
-from flows.store.sqlite.schema import FLAG_COLUMNS, TIME_BITS, at_of
+from flows.store.sqlite.schema import TIME_BITS, at_of
 
 
 def key(db: sqlite3.Connection, device_id: str) -> int | None:
@@ -50,7 +51,7 @@ def newest_values(
     layout = layout_of(db, "latest")
     rows = db.execute(f"SELECT device, at, ages, body FROM latest JOIN device USING (device) {where}", bounds)
     devices, newest, ages, bodies = zip(*found, strict=True) if (found := rows.fetchall()) else ((),) * 4
-    flags = [name in FLAG_COLUMNS for name in layout.names]
+    flags = [name in FLAG_NAMES for name in layout.names]
     return {
         device: {
             name: (at - int(age), bool(value) if flag else value)

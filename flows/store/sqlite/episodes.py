@@ -10,6 +10,7 @@ from flows.model.device import DeviceMetadata
 from flows.model.episode import FLAGGED, TRACED, Edge, Episode, EpisodeKind, EpisodeRow, Retrace
 from flows.model.rollup import HOLD_MS
 from flows.model.table import Table
+from flows.model.times import DAY_MS
 from flows.physics.episodes import Found, Watch, advance, first_cut
 from flows.physics.segments import MINUTE_MS
 from flows.store.sqlite import devices
@@ -21,7 +22,7 @@ from flows.store.sqlite.schema import END_OF_TIME, at_of
 SETTLING_MS = HOLD_MS + MINUTE_MS
 """How long after the first of the rows that are read what is held, and in the piece before, is not known."""
 
-FARTHEST_MS = 3 * 86_400_000
+FARTHEST_MS = 3 * DAY_MS
 """How far around a request rows are read: what lasts longer is cut at midnights, the first within two days."""
 
 WIDER = 4

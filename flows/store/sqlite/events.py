@@ -5,9 +5,8 @@ from itertools import groupby
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import KEPT_PER_HOUR, DeadLetter, LetterChange
+from flows.model.times import HOUR_MS
 from flows.store.sqlite.catalog import Catalog
-
-HOUR_MS = 3_600_000
 
 
 def write_transitions(catalog: Catalog, changes: list[Transition]) -> None:

@@ -1,8 +1,9 @@
 """What leaves the store: forgotten devices, and rows that retention no longer covers."""
 
 from flows.model.rows import Forget, Retain
+from flows.model.times import HOUR_MS
 from flows.store.sqlite.catalog import Catalog
-from flows.store.sqlite.events import HOUR_MS, update_alert
+from flows.store.sqlite.events import update_alert
 from flows.store.sqlite.schema import END_OF_TIME, ROLLUP_TABLES, span_keys
 
 

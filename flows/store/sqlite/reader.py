@@ -11,8 +11,9 @@ import numpy as np
 
 from flows.errors import RetryableStoreError
 from flows.model.command import CommandOutcome
-from flows.model.dead_letter import LetterState
+from flows.model.dead_letter import MOST_ID, LetterState
 from flows.model.episode import Episode, EpisodeKind
+from flows.model.quantities import FLAG_NAMES
 from flows.model.rollup import Resolution, RollupRow
 from flows.model.table import Numbers, Table
 from flows.physics.compose import rows_of
@@ -33,12 +34,10 @@ from flows.store.sqlite.connection import connect_reader, speaking
 from flows.store.sqlite.migrations import check_current
 from flows.store.sqlite.packing import unpack
 from flows.store.sqlite.rowreading import ROLLUP, history_of, raw_table, rollup_table, select_span, times_of
-from flows.store.sqlite.schema import CLOCKS, FLAG_COLUMNS, ROLLUP_TABLES
+from flows.store.sqlite.schema import CLOCKS, ROLLUP_TABLES
 
 BUSY_MS = 2_000
 """How long a reader waits; only a restore or a repair locks readers out. [ms]"""
-
-END_OF_TIME = (1 << 62) - 1
 
 
 class SqliteReader:
@@ -94,7 +93,7 @@ class SqliteReader:
             layout, history = layout_of(db, "raw"), history_of(db, device)
         rows.sort()
         table = raw_table(layout, [row[0] for row in rows], [row[3] for row in rows], history)
-        flags = [name in FLAG_COLUMNS for name in table.names]
+        flags = [name in FLAG_NAMES for name in table.names]
         found = [
             StoredReading(
                 device_id,
@@ -131,7 +130,7 @@ class SqliteReader:
             table = Table(times_of(keys), tuple(names), unpack(layout, bodies, [*map(layout.names.index, names)]))
         else:
             table = raw_table(layout, keys, bodies, history)
-        found = {name: listed(table.values[:, n], name in FLAG_COLUMNS) for n, name in enumerate(table.names)}
+        found = {name: listed(table.values[:, n], name in FLAG_NAMES) for n, name in enumerate(table.names)}
         return Columns(table.at.tolist(), {name: found.get(name) or [None] * len(rows) for name in fields})
 
     def rollups(self, device_id: str, resolution: Resolution, start: int, end: int, limit: int) -> list[RollupRow]:
@@ -198,7 +197,7 @@ class SqliteReader:
         state: LetterState | None = "open",
     ) -> list[StoredDeadLetter]:
         """Dead letters with id < before, newest first; state: None for any."""
-        bounds: list[int | str] = [END_OF_TIME if before is None else before]
+        bounds: list[int | str] = [MOST_ID if before is None else before]
         where = "ord < ?"
         chosen = {"device_id": device_id, "reason": reason, "state": state}
         for column, value in chosen.items():

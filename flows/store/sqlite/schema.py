@@ -1,8 +1,8 @@
 """Names, keys and codes of the tables, and how the cells of packed rows are scaled."""
 
-from flows.model.quantities import BY_NAME, COUNTERS, ENERGY_COLUMNS, FLAGS, QUANTITIES, rollup_columns
+from flows.model.quantities import BY_NAME, COUNTERS, ENERGY_COLUMNS, FLAG_NAMES, QUANTITIES, rollup_columns
 from flows.model.reading import Clock
-from flows.model.rollup import Resolution
+from flows.model.rollup import BUCKET_MS, Resolution
 from flows.physics.derive import DERIVED
 
 TIME_BITS = 43
@@ -28,9 +28,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """Every column that the rows packed in a table can have; what derives from a raw row alone is not stored."""
 
-FLAG_COLUMNS = frozenset(FLAGS)
 
-MINUTE_MS = 60_000.0
+_MINUTE_MS = float(BUCKET_MS["1m"])
 """Means of decimals over a minute are multiples of a decimal divided by it."""
 
 _INT32_MAX = 2**31 - 1
@@ -51,22 +50,17 @@ def at_of(key: int) -> int:
     return key & ((1 << TIME_BITS) - 1)
 
 
-def device_of(key: int) -> int:
-    """Take the device's number from a key."""
-    return key >> TIME_BITS
-
-
 def scales_of(column: str) -> tuple[float, float]:
     """Scale a column's cells for packing: coarse and fine, 0 and 0 of what mostly is 0 or 1 (see packing).
 
     Sensors send decimals: 45.2, 230.5, 1959.25, 45.1875. The file keeps the scales of each of its columns, so
     that these may change.
     """
-    if column in FLAG_COLUMNS or column.endswith(("_share", "_coverage")):
+    if column in FLAG_NAMES or column.endswith(("_share", "_coverage")):
         return 0.0, 0.0
     if column in COUNTERS or column.startswith("seconds_"):
         return 1000.0, 1000.0
     if column.endswith("_mean"):
-        small = BY_NAME[column.removesuffix("_mean")].high <= _INT32_MAX / (100.0 * MINUTE_MS)
-        return 100.0, (100.0 if small else 10.0) * MINUTE_MS
+        small = BY_NAME[column.removesuffix("_mean")].high <= _INT32_MAX / (100.0 * _MINUTE_MS)
+        return 100.0, (100.0 if small else 10.0) * _MINUTE_MS
     return 100.0, 10_000.0
