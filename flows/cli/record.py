@@ -1,7 +1,6 @@
 """heatpump record: a span of the journal as one file."""
 
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from flows.journal.recording import Contents
 
 WHEN = "ISO 8601, UTC unless it says otherwise, or how long ago, such as -24h or -7d"
-_AGO = re.compile(r"-(\d{1,9}[smhdw])")
 
 
 def record(
@@ -151,14 +149,11 @@ def _holds(journal: "JournalInfo") -> str:
 
 def _instant(option: str, text: str, now: int) -> int:
     from flows.errors import ConfigError
-    from flows.settings import duration_ms
+    from flows.model.times import duration_ms, ms_of
 
-    if ago := _AGO.fullmatch(text):
-        return max(0, now - duration_ms(ago[1]))
     try:
-        when = datetime.fromisoformat(text)
-        return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
+        return max(0, now - duration_ms(text[1:])) if text[0] == "-" else ms_of(datetime.fromisoformat(text))
+    except ValueError:
         raise ConfigError(
             option, text, "must be a time such as 2026-01-05T06:00Z, or -24h (s, m, h, d, w)"
         ) from None

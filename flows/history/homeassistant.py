@@ -15,8 +15,8 @@ from flows.errors import ConfigError
 from flows.history.mapping import Mapping, Rule
 from flows.history.points import BLOCK, Points, Series, ascending
 from flows.history.tally import Tally
+from flows.model.times import HOUR_MS
 
-HOUR_MS = 3_600_000
 _IDS = {
     "states": "SELECT metadata_id FROM states_meta WHERE entity_id = ?",
     "statistics": "SELECT id FROM statistics_meta WHERE statistic_id = ?",

@@ -4,12 +4,11 @@
 becomes the quantity NAME. A mistake is a ConfigError that names file, key, value and what is allowed.
 """
 
-import re
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import numpy as np
@@ -19,9 +18,7 @@ from flows.history.tally import Tally
 from flows.history.units import units_for
 from flows.model.quantities import BY_NAME, FLAGS, QUANTITIES
 from flows.model.table import Numbers
-
-_DURATION = re.compile(r"(\d+)([smhd])")
-_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+from flows.model.times import duration_ms, is_zone
 
 MISSING = frozenset(("", "nan", "null", "none", "unknown", "unavailable", "n/a", "-"))
 """Words for nothing, in small letters."""
@@ -118,6 +115,7 @@ class Rule(msgspec.Struct, frozen=True):
     words         : what texts mean, in small letters; NaN is nothing.
     above         : a flag is true where the number is greater than this; None: the number is 0 or 1.
     use           : of a Home Assistant statistic: mean, min, max, state or sum.
+    is_plain      : no word is a number, so a text that is one means itself.
     """
 
     quantity: str
@@ -128,6 +126,7 @@ class Rule(msgspec.Struct, frozen=True):
     above: float | None
     use: str
     decimal: str
+    is_plain: bool
 
     @property
     def is_counter(self) -> bool:
@@ -136,10 +135,10 @@ class Rule(msgspec.Struct, frozen=True):
 
     def numbers(self, cells: Sequence[str], tally: Tally) -> Numbers:
         """Read texts as numbers; what is neither a number nor a known word is counted and missing."""
-        try:
-            return np.array(list(map(float, cells)))
-        except ValueError:
-            return np.array([self._number(cell, tally) for cell in cells])
+        if self.is_plain:
+            with suppress(ValueError):
+                return np.array(list(map(float, cells)))
+        return np.array([self._number(cell, tally) for cell in cells])
 
     def _number(self, cell: str, tally: Tally) -> float:
         text = cell.strip()
@@ -195,8 +194,7 @@ def load_mapping(path: Path, kind: str) -> Mapping:
         raise ConfigError(f"{path.name} [quantity.*]", "", "is missing; name the field of at least one quantity")
     decimal = getattr(source, "decimal", ".")
     rules = tuple(_rule(path.name, name, body, decimal) for name, body in entries.items())
-    hold = f"{path.name} [source] hold"
-    return Mapping(path.name, text, source, _duration(hold, source.hold) if source.hold else 0, rules)
+    return Mapping(path.name, text, source, _hold_ms(path.name, source.hold), rules)
 
 
 _UNKNOWN = "Object contains unknown field "
@@ -230,11 +228,9 @@ def _check_source(name: str, source: Source) -> None:
         if source.time_format not in ("iso", "unix", "unix_ms") and "%" not in source.time_format:
             allowed = 'must be iso, unix, unix_ms or a format such as "%d.%m.%Y %H:%M"'
             raise ConfigError(f"{where} time_format", source.time_format, allowed)
-        try:
-            ZoneInfo(source.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
+        if not is_zone(source.timezone):
             allowed = "must be an IANA time zone, such as Europe/Berlin"
-            raise ConfigError(f"{where} timezone", source.timezone, allowed) from None
+            raise ConfigError(f"{where} timezone", source.timezone, allowed)
     if isinstance(source, HomeAssistant) and source.table not in ("states", "statistics"):
         raise ConfigError(f"{where} table", source.table, "must be states or statistics")
 
@@ -259,9 +255,10 @@ def _rule(name: str, quantity: str, body: Any, decimal: str) -> Rule:
         scale, offset = units[entry.unit]
     if entry.use not in ("", "mean", "min", "max", "state", "sum"):
         raise ConfigError(f"{where} use", entry.use, "must be mean, min, max, state or sum")
-    words = {word: np.nan for word in MISSING} | (WORDS if is_flag else {})
-    words |= {word.strip().lower(): float(value) for word, value in entry.words.items()}
+    words = {word.strip().lower(): float(value) for word, value in entry.words.items()}
     words |= {word.strip().lower(): np.nan for word in entry.missing}
+    is_plain = not any(map(_is_number, words))
+    words = {word: np.nan for word in MISSING} | (WORDS if is_flag else {}) | words
     # theirs · scale + offset of the mapping first, then the unit's.
     return Rule(
         quantity,
@@ -272,11 +269,20 @@ def _rule(name: str, quantity: str, body: Any, decimal: str) -> Rule:
         entry.above,
         entry.use,
         decimal,
+        is_plain,
     )
 
 
-def _duration(where: str, text: str) -> int:
-    found = _DURATION.fullmatch(text)
-    if not found:
-        raise ConfigError(where, text, "must be a whole number of s, m, h or d, such as 1h")
-    return int(found[1]) * _UNIT_MS[found[2]]
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _hold_ms(name: str, text: str) -> int:
+    try:
+        return duration_ms(text) if text else 0
+    except ValueError as error:
+        raise ConfigError(f"{name} [source] hold", text, str(error)) from None

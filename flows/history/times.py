@@ -1,7 +1,7 @@
 """Times as other systems write them."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -9,12 +9,10 @@ import numpy as np
 from flows.model.history import OLDEST_MS
 from flows.model.reading import FUTURE_MS
 from flows.model.table import Times
-from flows.model.times import now_ms
+from flows.model.times import ms_of, now_ms
 
 UNREADABLE = -1
 """Stands for what cannot be read, or is no time from 2000 until now."""
-
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (naive, as the times it is taken from)
 
 
 class TimeReader:
@@ -52,10 +50,9 @@ class TimeReader:
             when = self._parse(text.strip())
         except ValueError:
             return UNREADABLE
+        at = ms_of(when)
         if when.tzinfo is not None:
-            return round(when.timestamp() * 1000)
-        passed = when - _EPOCH
-        at = passed.days * 86_400_000 + passed.seconds * 1000 + passed.microseconds // 1000
+            return at
         if self._zone is not None:
             first, second = self._offset(when)
             again = at - second
@@ -81,8 +78,6 @@ class TimeReader:
 def rfc3339(text: str) -> int:
     """Read a time of InfluxDB, up to nanoseconds; UNREADABLE where it is none. [ms since 1970, UTC]"""
     try:
-        head, _, fraction = text.rstrip("Z").partition(".")
-        when = datetime.fromisoformat(head).replace(tzinfo=UTC)
+        return ms_of(datetime.fromisoformat(text))
     except ValueError:
         return UNREADABLE
-    return int(when.timestamp()) * 1000 + (int(fraction[:3].ljust(3, "0")) if fraction.isdecimal() else 0)

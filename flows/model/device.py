@@ -1,11 +1,11 @@
 """What we know of a device that it does not send: its metadata."""
 
 import re
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from flows.errors import BadQuery
+from flows.model.times import is_zone
 
 DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 REFRIGERANTS = ("R22", "R32", "R134a", "R290", "R407C", "R410A", "R744", "R1234yf")
@@ -61,11 +61,8 @@ def check_metadata(entry: DeviceMetadata) -> None:
         raise BadQuery("glycol_percent", entry.glycol_percent, f"must be 0 … {MOST_GLYCOL_PERCENT:g}")
     if not 0.0 < entry.carnot_fraction <= 1.0:
         raise BadQuery("carnot_fraction", entry.carnot_fraction, "must be greater than 0 and at most 1")
-    try:
-        ZoneInfo(entry.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        allowed = "must be an IANA time zone, such as Europe/Berlin"
-        raise BadQuery("timezone", entry.timezone[:40], allowed) from None
+    if not is_zone(entry.timezone):
+        raise BadQuery("timezone", entry.timezone[:40], "must be an IANA time zone, such as Europe/Berlin")
 
 
 def metadata_at(history: list[DeviceMetadata], at: int) -> DeviceMetadata:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.errors import ConfigError
 from flows.history.mapping import MAPPABLE, load_mapping
+from flows.history.tally import Tally
 from flows.history.units import units_for
 from flows.model.quantities import FLAGS
 
@@ -25,7 +27,11 @@ MISTAKES = [
     ("csv", '[source]\nname="n"\n' + POWER, "[source] value: '' name and value belong together"),
     ("csv", '[source]\ntime_format="german"\n' + POWER, "[source] time_format: 'german' must be iso, unix"),
     ("csv", '[source]\ntimezone="Berlin"\n' + POWER, "[source] timezone: 'Berlin' must be an IANA time zone"),
-    ("csv", '[source]\nhold="1 hour"\n' + POWER, "[source] hold: '1 hour' must be a whole number of s, m, h or d"),
+    (
+        "csv",
+        '[source]\nhold="1 hour"\n' + POWER,
+        "[source] hold: '1 hour' must be a whole number of s, m, h, d or w",
+    ),
     ("csv", "[source]\nsorted=3\n" + POWER, "[source] sorted: 3 cannot be used: Expected `bool`, got `int`"),
     (
         "homeassistant",
@@ -54,6 +60,22 @@ def test_a_mistake_is_named(tmp_path, kind, text, said):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"--map: .* cannot be read"):
         load_mapping(tmp_path / "map.toml", "csv")
+
+
+@pytest.mark.parametrize("beside", [[], [""], ["?"]], ids=["numbers", "an empty cell", "no number"])
+@pytest.mark.parametrize(
+    ("keys", "cells", "numbers"),
+    [
+        ('missing=["-40"]', ["-40", "21.5"], [np.nan, 21.5]),
+        ('words={"2"=true}', ["2", "0"], [1.0, 0.0]),
+        ('missing=["off"]', ["-40", "21.5"], [-40.0, 21.5]),
+    ],
+)
+def test_a_word_that_is_a_number_means_the_same_whatever_stands_beside_it(tmp_path, beside, keys, cells, numbers):
+    (tmp_path / "map.toml").write_text(POWER + keys)
+    (rule,) = load_mapping(tmp_path / "map.toml", "csv").rules
+    read = rule.numbers([*cells, *beside], Tally())
+    assert np.array_equal(read, [*numbers, *[np.nan] * len(beside)], equal_nan=True)
 
 
 @pytest.mark.parametrize("path", sorted(Path("docs/how-to/import").glob("*.toml")), ids=lambda path: path.name)

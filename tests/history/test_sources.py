@@ -16,6 +16,7 @@ from flows.history.influx_server import TOKEN
 from flows.history.mapping import load_mapping
 from flows.history.source import opened
 from flows.history.tally import Tally
+from flows.history.times import UNREADABLE, rfc3339
 from tests.history.formats import (
     write_annotated,
     write_feeds,
@@ -187,6 +188,24 @@ def test_influx_exports_field_by_field_and_only_what_is_wanted(tmp_path, write):
         T + MINUTE: {"temp_inlet": 31.5, "fan_running": 0.0},
     }
     assert Read("influx", path, mapping.format("other"), tmp_path).rows == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-10-10T06:00:00.123999999Z",
+        "2024-10-10T08:00:00.1239+02:00",
+        "2024-10-10T01:30:00.123-04:30",
+        "2024-10-10T06:00:00.123",
+    ],
+)
+def test_a_time_of_influxdb_has_an_offset_or_none_and_a_fraction_that_is_cut_to_milliseconds(text):
+    assert rfc3339(text) == T + 123
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "06:00:00Z", "2024-13-10T06:00:00Z"])
+def test_what_is_no_time_of_influxdb_is_unreadable(text):
+    assert rfc3339(text) == UNREADABLE
 
 
 def test_line_protocol_with_escapes_types_and_a_wrong_line(tmp_path):
