@@ -19,7 +19,7 @@ CHECKS: list[Any] = [
     content_type_conformance,
     response_schema_conformance,
 ]
-WORDS = ("must", "needs", "is ", "are ", "allowed", "should", "required", "missing")
+WORDS = ("must", "need", "allowed", "required", "missing", "there are", "exists in", "lists them")
 """One of these stands in a sentence that says what would be right."""
 
 

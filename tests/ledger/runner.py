@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from tests.brokers import Mosquitto, Rumqttd
+from tests.ledger import answers
 from tests.ledger.compare import Expected, Verdict, compare, expected_of
 from tests.ledger.load import Load, Message
 from tests.ledger.processes import OrdinaryMosquitto, Publisher, Site, wait_until
@@ -91,7 +92,7 @@ def _run(folder: Path, memory: Path, options: Options, say: Say) -> Outcome:
         site.stop()
         broker.stop()
     verdict = compare(site.store, expected, load.events)
-    verdict.differences += rest
+    verdict.differences += [*rest, *answers.differences(site.store, expected)]
     return Outcome(verdict, kills.killed, len(messages), published - began, settled - published)
 
 

@@ -9,6 +9,7 @@ import pytest
 from flows.journal.writer import Journal
 from flows.main import run_journal
 from flows.model.frame import FrameKind, tick_payload
+from tests.ledger import answers
 from tests.ledger.compare import compare, expected_of
 from tests.ledger.load import Load
 from tests.packed import teach_raised
@@ -50,10 +51,23 @@ def store(load, tmp_path_factory):
 
 def test_the_store_holds_what_was_published_and_the_oracles_rollups_and_transitions(load, expected, store):
     verdict = compare(store, expected, load[0].events)
-    assert verdict.differences == []
+    assert verdict.differences == [] == answers.differences(store, expected)
     counts = verdict.counts
     assert counts["stored"] == counts["distinct"] < counts["published"]
     assert min(counts[name] for name in ("1m rows", "1h rows", "1d rows", "transitions", "events")) > 0
+
+
+def test_a_wrong_derived_value_is_found_though_no_row_keeps_it(expected, store, tmp_path):
+    harmed = tmp_path / "harmed.sqlite"
+    with closing(sqlite3.connect(store)) as whole, closing(sqlite3.connect(harmed)) as db:
+        whole.backup(db)
+        teach_raised(db)
+        db.execute(
+            "UPDATE raw SET body = raised('raw', body, 'temp_outlet', 1e-6) WHERE key = (SELECT max(key) FROM raw)"
+        )
+        db.commit()
+    (difference,) = answers.differences(harmed, expected)
+    assert "delta_t" in difference and "carnot_cop" in difference
 
 
 @pytest.mark.parametrize(
