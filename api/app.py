@@ -9,12 +9,12 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api.deps import Context
 from api.errors import add_handlers
-from api.flow import Flow
 from api.guard import Guard, origins_of, token_for
 from api.live import Hub, LiveFeed
 from api.openapi import DescribedApp
 from api.routes import alerts, dead_letters, devices, episodes, pipeline, readings, root, series, stats, ws
 from api.version import VERSION
+from flows.flow_port import FlowPort
 from flows.model.rules import SHIPPED_RULES, load_rules
 from flows.settings import Settings
 from flows.store.protocol import StoreReader
@@ -35,7 +35,7 @@ def create_app(settings: Settings, reader: StoreReader, live: bool = True) -> Fa
     hub = Hub()
     feed = LiveFeed(settings, hub) if live else None
     context = Context(
-        settings, reader, load_rules(SHIPPED_RULES), Flow(settings.data if live else None), hub, feed
+        settings, reader, load_rules(SHIPPED_RULES), FlowPort(settings.data if live else None), hub, feed
     )
 
     @asynccontextmanager
@@ -45,7 +45,6 @@ def create_app(settings: Settings, reader: StoreReader, live: bool = True) -> Fa
         yield
         if feed is not None:
             feed.stop()
-        context.flow.close()
 
     app = DescribedApp(
         title="Heat Pump Monitor",

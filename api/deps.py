@@ -6,8 +6,8 @@ import msgspec
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from api.flow import Flow
 from api.live import Hub, LiveFeed
+from flows.flow_port import FlowPort
 from flows.model.rules import Rule
 from flows.settings import Settings
 from flows.store.protocol import StoreReader
@@ -22,7 +22,7 @@ class Context(msgspec.Struct):
     settings: Settings
     reader: StoreReader
     rules: list[Rule]
-    flow: Flow
+    flow: FlowPort
     hub: Hub
     feed: LiveFeed | None
 

@@ -31,7 +31,6 @@ def main(settings: Settings, store_path: Path | None = None) -> int:
     """
     if store_path is not None and not store_path.is_file():
         raise ConfigError("--store", str(store_path), "is no store; `heatpump replay FILE --into PATH` makes one")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every question to the flow
     reader = open_reader(store_path or settings.store_path)
     server = uvicorn.Server(config(create_app(settings, reader, live=store_path is None)))
     for number in (signal.SIGTERM, signal.SIGINT):

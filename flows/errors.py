@@ -10,6 +10,7 @@ HeatPumpError
     RowRefused            one of the rows can never be stored
     StoreDamaged          the file is no longer what was written
   FlowDown           the flow does not answer its private port
+    FlowRefused           it answered, and will never take this
   QueryError         an answerable mistake of a client
     DeviceNotFound · NotFound   404
     BadQuery         422
@@ -66,7 +67,18 @@ class StoreDamaged(StoreError):
 
 
 class FlowDown(HeatPumpError):
-    """The flow does not answer on its private port, or takes nothing."""
+    """The flow does not answer on its private port, or takes nothing.
+
+    why : what is wrong with it, without what to do.
+    """
+
+    def __init__(self, why: str, remedy: str = "") -> None:
+        super().__init__(f"the flow {why}; {remedy}" if remedy else f"the flow {why}")
+        self.why = why
+
+
+class FlowRefused(FlowDown):
+    """The flow will not take this, however often it is sent."""
 
 
 class QueryError(HeatPumpError):

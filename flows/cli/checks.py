@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from flows.errors import FlowDown
+from flows.flow_port import FlowPort
 from flows.settings import Settings
 
 TIMEOUT_S = 1.0
@@ -36,16 +38,16 @@ def subscription_problem(data: Path) -> str:
     """Ask the flow on its private port whether it is subscribed: all that a start waits for."""
     try:
         return _unsubscribed(flow_health(data))
-    except OSError as error:
-        return f"does not answer: {error.strerror or error}"
+    except FlowDown as error:
+        return error.why
 
 
 def flow_problem(data: Path) -> str:
     """Ask the flow for everything that is wrong with it."""
     try:
         health = flow_health(data)
-    except OSError as error:
-        return f"does not answer: {error.strerror or error}"
+    except FlowDown as error:
+        return error.why
     problems = [_unsubscribed(health)]
     if health.get("store_waiting"):
         problems.append(f"waits for the store: {health['store_waiting']}")
@@ -64,15 +66,8 @@ def _unsubscribed(health: dict[str, Any]) -> str:
 
 
 def flow_health(data: Path) -> dict[str, Any]:
-    """Read the flow's own report. Raises OSError while it does not answer."""
-    try:
-        port = int(json.loads((data / "run" / "flow.json").read_text())["command_port"])
-        token = (data / "secrets" / "command-token").read_text().strip()
-    except FileNotFoundError:
-        raise OSError("not listening yet") from None
-    except (ValueError, KeyError, TypeError):
-        raise OSError("run/flow.json cannot be read") from None
-    return _get("127.0.0.1", port, "/health", token)
+    """Read the flow's own report. Raises FlowDown while it does not answer."""
+    return FlowPort(data, TIMEOUT_S).health()
 
 
 def api_problem(settings: Settings) -> str:

@@ -179,18 +179,17 @@ def _command(
 def _carry_out(settings: "Settings", reader: "StoreReader", name: str, ids: list[int], by: str) -> int:
     import secrets
     import time
-    from contextlib import closing
 
-    from api.flow import Flow
+    from flows.flow_port import FlowPort
     from flows.model.command import CommandRequest
     from flows.queries.dead_letters import command_body
 
     bodies = {letter_id: command_body(reader, letter_id) for letter_id in ids}
     asked: dict[int, str] = {}
-    with closing(Flow(settings.data)) as flow:
-        for letter_id, body in bodies.items():
-            asked[letter_id] = secrets.token_hex(16)
-            flow.submit(CommandRequest(asked[letter_id], by, name, body))
+    flow = FlowPort(settings.data)
+    for letter_id, body in bodies.items():
+        asked[letter_id] = secrets.token_hex(16)
+        flow.submit(CommandRequest(asked[letter_id], by, name, body))
     deadline, not_done = time.monotonic() + ANSWER_S, 0
     for letter_id, command_id in asked.items():
         while (outcome := reader.command(command_id)) is None and time.monotonic() < deadline:

@@ -103,12 +103,12 @@ def _durable_end(data: Path) -> int:
     import fcntl
 
     from flows.cli.checks import flow_health
-    from flows.errors import HeatPumpError
+    from flows.errors import FlowDown, HeatPumpError
 
     try:
         return int(flow_health(data)["synced_seq"])
-    except OSError as error:
-        why = error
+    except FlowDown as error:
+        why = error.why
     try:
         with (data / "lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

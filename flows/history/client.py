@@ -1,23 +1,24 @@
 """The client of POST /history: chunks in order, from where the flow stands, never far ahead of the store."""
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
-import httpx
 import msgspec
 import numpy as np
 
-from flows.errors import FlowDown, HeatPumpError
+from flows.errors import FlowDown, FlowRefused
+from flows.flow_port import FlowPort
 from flows.model.history import Chunk, Standing, payload_of
 from flows.model.table import Table
+from flows.model.times import DAY_MS
 
 READINGS = 2_000
 """Most readings of a chunk."""
 
-SPAN_MS = 7 * 86_400_000
+SPAN_MS = 7 * DAY_MS
 """Most time of a chunk: a week has 10 000 minutes. [ms]"""
 
 AHEAD = 4
@@ -26,6 +27,9 @@ AHEAD = 4
 ANSWER_S = 10.0
 PATIENCE_S = 120.0
 """How long the flow may be away, or stand still, before we give up; what it has is safe. [s]"""
+
+
+T = TypeVar("T")
 
 
 class Progress(Standing):
@@ -73,18 +77,13 @@ class Client:
     """Talks to the flow of a data folder; it may be restarted meanwhile."""
 
     def __init__(self, data: Path, device_id: str, import_id: str) -> None:
-        self._data, self._device_id, self._import_id = data, device_id, import_id
-        self._http = httpx.Client(timeout=ANSWER_S, trust_env=False, verify=False)  # loopback: no proxy, no TLS
+        self._flow, self._device_id, self._import_id = FlowPort(data, ANSWER_S), device_id, import_id
         self._ahead: deque[int] = deque()
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._http.close()
 
     def standing(self) -> Progress:
         """Ask how far the import has come. Raises FlowDown."""
-        answer = self._patiently("GET", f"/history/{self._device_id}/{self._import_id}", b"")
-        return msgspec.json.decode(answer.content, type=Progress)
+        answer = self._patiently(lambda: self._flow.standing(self._device_id, self._import_id))
+        return msgspec.json.decode(answer, type=Progress)
 
     def send(
         self, tables: Iterator[Table], source: str, begin: Progress, sent: Callable[[int, int], None]
@@ -106,15 +105,13 @@ class Client:
         self._wait(0)
         standing = self.standing()
         if standing.next != number:
-            raise FlowDown(
-                f"the flow wants chunk {standing.next}, not {number}: the device was forgotten meanwhile, or the "
-                "same import runs twice; import again"
-            )
+            why = "the device was forgotten meanwhile, or the same import runs twice"
+            raise FlowDown(f"wants chunk {standing.next}, not {number}: {why}", "import again")
         return standing
 
     def _post(self, chunk: Chunk) -> None:
-        answer = self._patiently("POST", "/history", payload_of(chunk))
-        self._ahead.append(int(answer.json()["seq"]))
+        payload = payload_of(chunk)
+        self._ahead.append(self._patiently(lambda: self._flow.submit_history(payload)))
 
     def _wait(self, ahead: int) -> None:
         """Wait until at most so many chunks are not stored."""
@@ -126,35 +123,19 @@ class Client:
             if now > stored:
                 deadline, stored = time.monotonic() + PATIENCE_S, now
             if time.monotonic() > deadline:
-                raise FlowDown(f"the flow has stored nothing for {PATIENCE_S:.0f} s; import again to go on")
+                raise FlowDown(f"has stored nothing for {PATIENCE_S:.0f} s", "import again to go on")
             if len(self._ahead) > ahead:
                 time.sleep(0.005)
 
-    def _patiently(self, method: str, path: str, body: bytes) -> httpx.Response:
-        """Ask; a flow that is away or has no room may come back. Raises FlowDown, HeatPumpError."""
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask; a flow that is away or has no room may come back. Raises FlowDown."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                return self._ask(method, path, body)
+                return ask()
+            except FlowRefused:
+                raise
             except FlowDown:
                 if not self._ahead or time.monotonic() > deadline:
                     raise
                 time.sleep(0.5)
-
-    def _ask(self, method: str, path: str, body: bytes) -> httpx.Response:
-        note = self._data / "run" / "flow.json"
-        try:
-            port = int(json.loads(note.read_text())["command_port"])
-            token = (self._data / "secrets" / "command-token").read_text().strip()
-        except (OSError, ValueError, KeyError, TypeError):
-            raise FlowDown(f"the flow is not running: {note} names no port; start `heatpump up`") from None
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"}
-        try:
-            answer = self._http.request(method, f"http://127.0.0.1:{port}{path}", content=body, headers=headers)
-        except httpx.HTTPError as error:
-            why = str(error) or type(error).__name__
-            raise FlowDown(f"the flow does not answer on its port {port} ({why}); see `heatpump status`") from None
-        if answer.status_code >= 400:
-            refused = FlowDown if answer.status_code >= 500 else HeatPumpError
-            raise refused(f"the flow answered {answer.status_code}: {answer.text[:300]}")
-        return answer

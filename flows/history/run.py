@@ -34,8 +34,8 @@ def import_id_of(kind: str, source: str, device_id: str, mapping: Mapping, again
 
 def send(data: Path, device_id: str, import_id: str, source: str, tables: Iterator[Table], sent: Sent) -> Standing:
     """Send what is new of a source to the flow of a data folder. Raises FlowDown."""
-    with closing(Client(data, device_id, import_id)) as client:
-        return client.send(tables, source, client.standing(), sent)
+    client = Client(data, device_id, import_id)
+    return client.send(tables, source, client.standing(), sent)
 
 
 def try_out(store: Path, device_id: str, tables: Iterator[Table], sent: Sent) -> Standing:

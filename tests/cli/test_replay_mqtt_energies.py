@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from flows.cli.checks import flow_health
 from flows.cli.replay import replay
+from flows.errors import FlowDown
 from flows.model.rollup import RollupRow
 from flows.model.times import DAY_MS
 from flows.sources.recording import survey
@@ -63,7 +64,7 @@ class Flow:
             try:
                 if condition(self._health()):
                     return
-            except OSError:
+            except FlowDown:
                 assert self.process.poll() is None, "the flow ended"
             assert time.monotonic() < deadline, "it did not happen in time"
             time.sleep(0.05)
