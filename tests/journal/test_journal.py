@@ -1,7 +1,7 @@
+"""The journal in good health: what is committed is read, bounded, trimmed and numbered as promised."""
+
 import os
 import threading
-from pathlib import Path
-from zlib import crc32
 
 import msgspec
 import pytest
@@ -11,64 +11,12 @@ from hypothesis import strategies as st
 from flows.errors import JournalError, JournalFull
 from flows.journal.reader import JournalReader, describe
 from flows.journal.retention import frame_at, trim
-from flows.journal.segments import HEADER_BYTES
 from flows.journal.topics import Topics
-from flows.journal.writer import Journal
 from flows.meter import Progress
-from flows.model.frame import FrameKind
 from flows.model.message import Message
 from flows.sources.journal import JournalPartition
 from tests.effort import examples
-
-MESSAGE = FrameKind.MESSAGE
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "journal"
-
-
-_open = []
-
-
-@pytest.fixture(autouse=True)
-def _close_journals():
-    yield
-    while _open:
-        _open.pop().close()
-
-
-def open_small(folder, **given):
-    """Open a journal of short segments; like a killed process, tests need not close it."""
-    _open.append(Journal.open(folder, **{"segment_bytes": 300, "min_free_bytes": 1, **given}))
-    return _open[-1]
-
-
-def write(journal, count, each=1, arrived=1_000):
-    """Append numbered messages, `each` a commit; their payload is their seq."""
-    for number in range(count):
-        seq = journal.append(MESSAGE, arrived + number, "heatpump/a/data", b"%d" % (journal.last_seq + 1), qos=1)
-        if (number + 1) % each == 0:
-            journal.commit()
-    journal.commit()
-    return seq
-
-
-def read_all(source, after=0, batch=7):
-    with JournalReader(source, after) as reader:
-        frames = []
-        while more := reader.read(batch):
-            frames += more
-    return frames, reader.damage
-
-
-def seqs(frames):
-    assert all(frame.payload == b"%d" % frame.seq for frame in frames if frame.topic)
-    return [frame.seq for frame in frames]
-
-
-def segments(folder):
-    return sorted(folder.glob("*.seg"))
+from tests.journal.small import MESSAGE, open_small, read_all, segments, seqs, write
 
 
 def test_what_is_committed_is_read_in_order_over_many_segments(folder):
@@ -114,26 +62,6 @@ def test_a_reader_never_sees_what_is_written_but_not_yet_synced(folder):
     reader.close()
 
 
-def test_after_a_torn_tail_too_a_reader_never_sees_what_is_not_synced(folder):
-    write(open_small(folder), 5)
-    tear(folder, 10)
-    seen = []
-    journal = open_small(folder, sync=lambda _: seen.extend(reader.read(100)))
-    reader = JournalReader(journal, 4)
-    journal.append(MESSAGE, 5)
-    journal.commit()
-    assert seen == []
-    assert [frame.seq for frame in reader.read(9)] == [journal.last_seq]
-    reader.close()
-
-
-def tear(folder, size):
-    """Cut bytes from the end of the newest segment that has frames."""
-    path = [path for path in segments(folder) if path.stat().st_size > HEADER_BYTES][-1]
-    os.truncate(path, path.stat().st_size - size)
-    return path
-
-
 def test_a_reader_beside_a_writer_sees_every_frame_once_and_never_passes_the_synced_end(folder):
     journal = open_small(folder, segment_bytes=4_000)
     got, passed, done = [], [], threading.Event()
@@ -174,106 +102,6 @@ def test_an_opening_without_writing_leaves_no_empty_segments_behind(folder):
     for _ in range(5):
         open_small(folder).close()
     assert len(segments(folder)) == 2
-
-
-@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.data())
-def test_any_truncation_leaves_a_prefix_and_no_number_is_given_twice(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("cut")
-    journal = open_small(folder, segment_bytes=10_000)
-    write(journal, 8)
-    path = segments(folder)[-1]
-    os.truncate(path, data.draw(st.integers(0, path.stat().st_size)))
-    frames, _ = read_all(folder) if path.stat().st_size > HEADER_BYTES else ([], None)
-    assert seqs(frames) == list(range(1, len(frames) + 1))
-    if path.stat().st_size < HEADER_BYTES:
-        return
-    again = open_small(folder, segment_bytes=10_000)
-    assert again.journal_id == journal.journal_id
-    new = write(again, 1)
-    assert new > len(frames)
-    assert seqs(read_all(folder)[0]) == [*range(1, len(frames) + 1), new]
-
-
-def test_a_torn_tail_is_cut_and_its_number_is_not_given_again(folder):
-    journal = open_small(folder, segment_bytes=10_000)
-    write(journal, 5)
-    tear(folder, 3)
-    again = open_small(folder)
-    assert again.torn > 0
-    assert write(again, 1) == 7
-    frames, damage = read_all(folder)
-    assert seqs(frames) == [1, 2, 3, 4, 7]
-    assert damage.frames == damage.regions == 0
-
-
-def test_a_segment_that_a_crash_left_half_begun_does_no_harm(folder):
-    write(open_small(folder), 4)
-    (folder / f"{5:020d}.new").write_bytes(b"HPMJ")
-    again = open_small(folder)
-    assert write(again, 1) == 5
-    assert seqs(read_all(folder)[0]) == [1, 2, 3, 4, 5]
-
-
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.data())
-def test_a_flipped_byte_loses_only_the_frame_it_touches(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("flip")
-    journal = open_small(folder, segment_bytes=400)
-    write(journal, 30)
-    path = data.draw(st.sampled_from(segments(folder)[:-1]))
-    content = bytearray(path.read_bytes())
-    place = data.draw(st.integers(0, len(content) - 1))
-    content[place] ^= data.draw(st.integers(1, 255))
-    path.write_bytes(content)
-    frames, damage = read_all(folder)
-    missing = set(range(1, 31)) - set(seqs(frames))
-    in_header = place < HEADER_BYTES
-    assert len(missing) == (0 if in_header else 1)
-    assert damage.regions == 1
-    assert damage.frames == len(missing)
-    assert damage.size > 0
-
-
-def test_damage_is_told_by_the_journal_that_is_read(folder):
-    journal = open_small(folder)
-    write(journal, 20)
-    path = segments(folder)[1]
-    content = bytearray(path.read_bytes())
-    content[100] ^= 1
-    path.write_bytes(content)
-    read_all(journal)
-    assert (journal.damage.regions, journal.damage.frames) == (1, 1)
-
-
-def test_a_lost_segment_is_counted_as_missing_frames(folder):
-    write(open_small(folder), 30)
-    lost = segments(folder)[2]
-    before, after = int(lost.stem), int(segments(folder)[3].stem)
-    lost.unlink()
-    frames, damage = read_all(folder)
-    assert damage.frames == after - before == 30 - len(frames)
-
-
-def test_a_failing_sync_stops_the_journal_and_leaves_nothing_half_durable(folder):
-    journal = open_small(folder)
-    write(journal, 3)
-
-    def refuse(_handle):
-        raise OSError(5, "Input/output error")
-
-    journal._sync = refuse
-    journal.append(MESSAGE, 9, payload=b"4")
-    with pytest.raises(JournalError, match="Input/output error"):
-        journal.commit()
-    assert journal.synced_seq == 3
-    with pytest.raises(JournalError, match="restart"):
-        journal.commit()
-    again = open_small(folder)
-    assert again.last_seq == 3
-    assert len(segments(folder)) == 2
-    assert write(again, 1) == 4
-    assert seqs(read_all(folder)[0]) == [1, 2, 3, 4]
 
 
 def test_small_steps_of_the_clock_are_levelled_and_large_ones_counted(folder):
@@ -346,26 +174,6 @@ def test_a_description_names_the_ends(folder):
     assert describe(folder) == full
     assert frame_at(folder, 5).arrived == 1_004
     assert frame_at(folder, 21) is None
-
-
-def test_two_journals_in_one_folder_are_refused(folder, tmp_path):
-    write(open_small(folder), 1)
-    other = tmp_path / "other"
-    write(open_small(other), 1)
-    segments(other)[0].rename(folder / f"{50:020d}.seg")
-    with pytest.raises(JournalError, match="different journals"):
-        open_small(folder)
-
-
-def test_a_format_of_a_newer_version_is_refused_not_skipped(folder: Path):
-    journal = open_small(folder)
-    write(journal, 1)
-    content = bytearray(segments(folder)[0].read_bytes())
-    content[8] = 9
-    content[44:48] = crc32(content[:44]).to_bytes(4, "little")
-    segments(folder)[0].write_bytes(content)
-    with pytest.raises(JournalError, match="newer version"):
-        open_small(folder)
 
 
 messages = st.builds(
