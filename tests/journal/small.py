@@ -41,3 +41,10 @@ def seqs(frames):
 
 def segments(folder):
     return sorted(folder.glob("*.seg"))
+
+
+def tear(folder, size):
+    """Cut bytes from the end of the newest segment that has frames."""
+    path = [path for path in segments(folder) if path.stat().st_size > HEADER_BYTES][-1]
+    os.truncate(path, path.stat().st_size - size)
+    return path

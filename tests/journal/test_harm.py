@@ -12,7 +12,7 @@ from flows.errors import JournalError
 from flows.journal.reader import JournalReader
 from flows.journal.segments import HEADER_BYTES
 from tests.effort import examples
-from tests.journal.small import MESSAGE, open_small, read_all, segments, seqs, write
+from tests.journal.small import MESSAGE, open_small, read_all, segments, seqs, tear, write
 
 
 def test_after_a_torn_tail_too_a_reader_never_sees_what_is_not_synced(folder):
@@ -26,13 +26,6 @@ def test_after_a_torn_tail_too_a_reader_never_sees_what_is_not_synced(folder):
     assert seen == []
     assert [frame.seq for frame in reader.read(9)] == [journal.last_seq]
     reader.close()
-
-
-def tear(folder, size):
-    """Cut bytes from the end of the newest segment that has frames."""
-    path = [path for path in segments(folder) if path.stat().st_size > HEADER_BYTES][-1]
-    os.truncate(path, path.stat().st_size - size)
-    return path
 
 
 @settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -16,7 +16,7 @@ from flows.meter import Progress
 from flows.model.message import Message
 from flows.sources.journal import JournalPartition
 from tests.effort import examples
-from tests.journal.small import MESSAGE, open_small, read_all, segments, seqs, write
+from tests.journal.small import MESSAGE, open_small, read_all, segments, seqs, tear, write
 
 
 def test_what_is_committed_is_read_in_order_over_many_segments(folder):
