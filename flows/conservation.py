@@ -39,7 +39,7 @@ class Conservation:
         self._books = total, {other: fates for other, fates in under_way.items() if other != seq}
 
     def read(self) -> dict[str, int]:
-        """Sum up. in_flight: waiting for their boot to be dated, or in a batch that the store does not have."""
+        """Sum up. in_flight: waiting in a node (see Logic.counts), or in a batch that the store does not have."""
         written, under_way = self._books
         on_the_way = sum(fates["received"] for fates in list(under_way.values()))
         sums = {

@@ -8,8 +8,8 @@ import pytest
 from flows.build import Piece
 from flows.meter import Meter
 from flows.model.command import Command
-from flows.model.dead_letter import FIRST_ROW, DeadLetter, Retry, taken_up
-from flows.model.reading import ORDER_STEP
+from flows.model.dead_letter import DeadLetter, Retry, taken_up
+from flows.model.reading import FIRST_ROW, ORDER_STEP
 from flows.model.rows import RawRow
 from flows.sinks.store import StorePartition
 from flows.store import open_reader, open_writer

@@ -16,10 +16,6 @@ KEPT_BYTES = 16_384
 KEPT_PER_HOUR = 100
 """How many originals are kept per device, reason and hour; the rest are counted."""
 
-FIRST_RELEASED, FIRST_ROW = 5_000, 7_000
-"""Indices of letters within a frame, so that no two share an id: below the first, those of its own readings; from
-it on, those of readings that it released (see `clock`); from the second on, those of rows the store refused."""
-
 
 class DeadLetter(msgspec.Struct, frozen=True):
     """One refused message or reading.

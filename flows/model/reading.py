@@ -11,7 +11,14 @@ Value = float | bool
 Clock = Literal["device", "boot", "arrival"]
 
 ORDER_STEP = 8192
-"""Rows are ordered by seq * ORDER_STEP + index: no message holds more readings than this."""
+"""Rows are ordered by seq * ORDER_STEP + index."""
+
+MAX_READINGS = 5_000
+"""How many readings a message may hold; below FIRST_ROW."""
+
+FIRST_ROW = 7_000
+"""Indices of letters in a frame, so that no two share an id: below it, of the frame's readings or, of a tick, of
+readings that waited (see `clock`); from it on, of rows that the store refused."""
 
 EARLIEST_MS = 1_577_836_800_000
 """2020-01-01: before it, no device time is Unix time. [ms]"""

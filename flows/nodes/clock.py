@@ -1,11 +1,12 @@
 """clock: give every reading its event time (docs/reference/mqtt.md, Time).
 
-In     Reading, Tick, Start
+In     Reading, Tick, Start, Command device_forget
 Out    dated     Reading with `at` and `clock`, in order; the other kinds as they came
        dead      DeadLetter older_than_retention, empty; LetterChange where that was a letter before
        repeated  Reading that the device sent before: acknowledged again, otherwise done with
 State  per device: its boot (start, newest uptime), readings that wait for it to be dated, the
-       newest time given by arrival, the numbers of its newest readings; shared: the raw retention
+       newest time given by arrival, the numbers of its newest readings; shared: the raw retention,
+       letters of readings that waited, until a tick gives them an id
 
 Rules, each in one function below: Unix time if plausible; uptime from the boot's start; else the arrival.
 """
@@ -15,10 +16,10 @@ from zlib import crc32
 
 import msgspec
 
-from flows.model.dead_letter import FIRST_RELEASED, FIRST_ROW, DeadLetter
-from flows.model.device import Forgotten
+from flows.model.command import Command
+from flows.model.dead_letter import DeadLetter
 from flows.model.frame import Start, Tick
-from flows.model.reading import EARLIEST_MS, FUTURE_MS, ORDER_STEP, Reading
+from flows.model.reading import EARLIEST_MS, FIRST_ROW, FUTURE_MS, ORDER_STEP, Reading
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 from flows.nodes.validate import dead_reading
 
@@ -43,6 +44,7 @@ POWER_ON_C = 85.0
 _POWER_ON_FIELDS = ("temp_inlet", "temp_outlet", "temp_ambient", "temp_indoor", "temp_dhw")
 _NUMBERS_KEPT = 256
 _MOST_PENDING = 10_000
+_MOST_LATE = 50_000
 
 
 class Boot(msgspec.Struct):
@@ -85,10 +87,14 @@ class DeviceClock(msgspec.Struct):
 
 
 class _Shared(msgspec.Struct):
-    """raw_retention_ms: older live readings are refused. waiting: devices with pending readings."""
+    """raw_retention_ms: older live readings are refused. waiting: devices with pending readings.
+
+    late: letters of readings that waited, oldest release first; a tick sends as many as it has ids.
+    """
 
     raw_retention_ms: int = 30 * 86_400_000
     waiting: dict[str, None] = {}
+    late: list[DeadLetter] = []
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,8 +158,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
 
     def __init__(self, params: Params, snapshot: Snapshot | None) -> None:
         super().__init__(1, DeviceClock, _Shared, snapshot)
-        self.counts["pending"] = sum(len(state.pending) for state in self.devices.values())
-        self._released = (-1, 0)  # (seq, how many letters among what that frame released, but for the first)
+        self.counts["pending"] = len(self.shared.late) + sum(len(state.pending) for state in self.devices.values())
 
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Date every reading; pass the rest on."""
@@ -164,22 +169,31 @@ class Clock(Keyed[DeviceClock, _Shared]):
                 self._reading(item, out)
                 continue
             if kind is Tick:
-                self._release_waiting(out, item.seq * ORDER_STEP)
+                self._release_waiting(out, item.seq)
+                self._send_late(out, item.seq)
             elif kind is Start:
                 self.shared.raw_retention_ms = item.raw_retention_ms
-            elif kind is Forgotten:
-                self._forget(item.device_id)
+            elif kind is Command and item.name == "device_forget":
+                self._forget(str(item.body.get("device_id", "")), out, item.seq)
             dated.append(item)
         self.counts["dead readings"] += len(out["dead"]) - refused
 
     def sizes(self) -> dict[str, int]:
-        """Count devices and the readings that wait for their boot to be dated."""
+        """Count devices, and the readings that wait for their boot to be dated or for their letter's id."""
         return {**super().sizes(), "pending": self.counts["pending"]}
 
-    def _forget(self, device_id: str) -> None:
-        waiting = len(self.state_of(device_id).pending)
-        self.counts.update({"dropped": waiting, "pending": -waiting})
-        self.shared.waiting.pop(device_id, None)
+    def _forget(self, device_id: str, out: Ports, seq: int) -> None:
+        """Let what waits go ahead of the command, so that nothing older than a Forget comes after it.
+
+        Letters are dropped: the Forget would take them.
+        """
+        if device_id not in self.devices:
+            return
+        self._release(device_id, self.devices[device_id], out, seq)
+        kept = [letter for letter in self.shared.late if letter.device_id != device_id]
+        gone = len(self.shared.late) - len(kept)
+        self.counts.update({"dropped": gone, "pending": -gone})
+        self.shared.late = kept
         self.forget(device_id)
 
     def _reading(self, reading: Reading, out: Ports) -> None:
@@ -232,13 +246,16 @@ class Clock(Keyed[DeviceClock, _Shared]):
     def _is_repeated(self, state: DeviceClock, reading: Reading, number: int) -> bool:
         """Recognise a reading by the number its device gave it, among the newest of the same boot.
 
-        It must say the same, too: a short counter begins anew long before the boot ends.
+        It must say the same, too: a short counter begins anew long before the boot ends. What the broker remembers
+        is not noted: it may be of no use further on, and its original still to come.
         """
-        if state.numbers_of != reading.boot_id:
-            state.numbers, state.numbers_of = {}, reading.boot_id
-        content = crc32(reading.raw)
-        if reading.boot_id is not None and state.numbers.get(number) == content:
+        content, of_boot = crc32(reading.raw), state.numbers_of == reading.boot_id
+        if of_boot and reading.boot_id is not None and state.numbers.get(number) == content:
             return True
+        if reading.retained:
+            return False
+        if not of_boot:
+            state.numbers, state.numbers_of = {}, reading.boot_id
         state.numbers.pop(number, None)
         state.numbers[number] = content
         if len(state.numbers) > _NUMBERS_KEPT:
@@ -258,7 +275,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
         self._power_on(state, reading, first)
         state.seen, state.boot_id = True, reading.boot_id or state.boot_id
         if boot is None or first:
-            self._release(reading.device_id, state, out, reading.order)
+            self._release(reading.device_id, state, out, reading.order // ORDER_STEP)
             start = reading.arrived - up
             boot = state.boot = Boot(start, up, False, start, reading.arrived, reading.boot_id)
         elif is_absurd(boot, reading, up):
@@ -271,23 +288,24 @@ class Clock(Keyed[DeviceClock, _Shared]):
         self._wait(state, reading, out)
 
     def _wait(self, state: DeviceClock, reading: Reading, out: Ports) -> None:
+        """Keep a reading until its boot is dated; in a flood that would fill the memory, date it at once."""
         state.pending.append(reading)
         self.counts["pending"] += 1
         self.shared.waiting[reading.device_id] = None
-        if len(state.pending) >= _MOST_PENDING:
-            self._release(reading.device_id, state, out, reading.order)
+        if len(state.pending) >= _MOST_PENDING or len(self.shared.late) >= _MOST_LATE:
+            self._release(reading.device_id, state, out, reading.order // ORDER_STEP)
 
-    def _release_waiting(self, out: Ports, order: int) -> None:
+    def _release_waiting(self, out: Ports, seq: int) -> None:
         for device_id in list(self.shared.waiting):
-            self._release(device_id, self.state_of(device_id), out, order)
+            self._release(device_id, self.state_of(device_id), out, seq)
 
-    def _release(self, device_id: str, state: DeviceClock, out: Ports, order: int) -> None:
+    def _release(self, device_id: str, state: DeviceClock, out: Ports, seq: int) -> None:
         """Fix the start of the boot and date what waited for it.
 
-        order : of what released them; a dead letter among them is as new as that, or the store would take it for
-                one that it has counted already. Its index is none that a letter of that frame itself has.
+        seq : of the frame that releases them. A letter of an older one waits for an id as new as its release, or
+              the store would take it for one that it has counted already.
         """
-        dead, refused = out["dead"], len(out["dead"])
+        released: Ports = {**out, "dead": []}
         pending, state.pending = state.pending, []
         self.counts["pending"] -= len(pending)
         self.shared.waiting.pop(device_id, None)
@@ -295,17 +313,20 @@ class Clock(Keyed[DeviceClock, _Shared]):
             return
         state.boot.dated = True
         for reading in pending:
-            self._date(state.boot, reading, uptime(reading) or 0, out)
-        for index, letter in enumerate(dead[refused:], start=refused):
-            if type(letter) is DeadLetter:
-                dead[index] = msgspec.structs.replace(letter, order=self._released_order(order // ORDER_STEP))
+            self._date(state.boot, reading, uptime(reading) or 0, released)
+        for letter in released["dead"]:
+            if type(letter) is DeadLetter and letter.order // ORDER_STEP < seq:
+                self.shared.late.append(letter)
+                self.counts["pending"] += 1
+            else:
+                out["dead"].append(letter)
 
-    def _released_order(self, seq: int) -> int:
-        """Give the next id of a letter among what a frame released, whichever device's."""
-        before, count = self._released
-        count = count + 1 if seq == before else 0
-        self._released = seq, count
-        return seq * ORDER_STEP + min(FIRST_RELEASED + count, FIRST_ROW - 1)
+    def _send_late(self, out: Ports, seq: int) -> None:
+        """Give letters the ids of a tick, which has no readings of its own; what it has no id for waits on."""
+        going, self.shared.late = self.shared.late[:FIRST_ROW], self.shared.late[FIRST_ROW:]
+        self.counts["pending"] -= len(going)
+        for index, letter in enumerate(going):
+            out["dead"].append(msgspec.structs.replace(letter, order=seq * ORDER_STEP + index))
 
     def _date(self, boot: Boot, reading: Reading, up: int, out: Ports) -> None:
         self._emit(reading, boot.start + up, "boot", out)

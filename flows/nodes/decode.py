@@ -22,12 +22,20 @@ from flows.model.dead_letter import KEPT_BYTES, DeadLetter
 from flows.model.device import DEVICE_ID
 from flows.model.frame import Frame
 from flows.model.quantities import Quantity
-from flows.model.reading import EARLIEST_MS, FUTURE_MS, ORDER_STEP, DeviceAlert, Reading, Status, finite
+from flows.model.reading import (
+    EARLIEST_MS,
+    FUTURE_MS,
+    MAX_READINGS,
+    ORDER_STEP,
+    DeviceAlert,
+    Reading,
+    Status,
+    finite,
+)
 from flows.nodes import letters
 from flows.nodes.payload import LEVEL_NAMES, TREE, Tree, decode_payload, is_plain, levels_of
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 
-MAX_READINGS = 5_000
 MAX_STATUS_CHARS = 1_000
 LONGEST_INTEGER = 310
 """Digits and sign: no float holds more."""

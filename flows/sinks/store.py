@@ -19,8 +19,8 @@ from flows.build import Piece
 from flows.errors import RetryableStoreError, RowRefused, StoreError
 from flows.meter import Meter
 from flows.model.command import CommandOutcome
-from flows.model.dead_letter import FIRST_ROW, KEPT_BYTES, DeadLetter, LetterChange, not_stored
-from flows.model.reading import ORDER_STEP
+from flows.model.dead_letter import KEPT_BYTES, DeadLetter, LetterChange, not_stored
+from flows.model.reading import FIRST_ROW, ORDER_STEP
 from flows.model.rows import RawRow, StoreItem
 from flows.store.protocol import Fence, StoreWriter
 

@@ -12,7 +12,7 @@ from flows.journal.frame import encode_fields
 from flows.main import run_frames
 from flows.meter import Meter
 from flows.model.frame import Frame
-from flows.nodes.decode import MAX_READINGS
+from flows.model.reading import MAX_READINGS
 from flows.settings import load_settings
 from flows.sources.replay import Recorded
 from flows.store import open_reader

@@ -1,11 +1,12 @@
 """clock: the time rules of docs/reference/mqtt.md, and that no order or restart changes what they give."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.model.dead_letter import FIRST_RELEASED
+from flows.model.command import Command
 from flows.model.frame import Start, Tick
-from flows.model.reading import ORDER_STEP, Reading
+from flows.model.reading import FIRST_ROW, MAX_READINGS, ORDER_STEP, Reading
 from flows.nodes.clock import NODE
 
 from .conftest import NOW
@@ -204,11 +205,89 @@ def test_a_short_counter_that_begins_anew_is_no_duplicate(run_node, a_reading):
 def test_a_dead_letter_of_a_reading_that_waited_is_as_new_as_what_released_it(run_node, a_reading):
     waiting = [a_reading(seq=n, device_id=f"site{n}", temp_inlet=85.0, timestamp=10_000) for n in (1, 2)]
     out = run_node(NODE, [*waiting, Tick(9, 1, NOW)])
-    first = 9 * ORDER_STEP + FIRST_RELEASED
     assert [(letter.device_id, letter.reason, letter.order) for letter in out.dead] == [
-        ("site1", "empty", first),
-        ("site2", "empty", first + 1),
+        ("site1", "empty", 9 * ORDER_STEP),
+        ("site2", "empty", 9 * ORDER_STEP + 1),
     ]
+
+
+def buffered(seq, boot_id=None, device_id="site1"):
+    """A full message of readings half an hour apart: all but the newest 1 441 are older than raw retention."""
+    return [
+        Reading(
+            device_id, seq * ORDER_STEP + n, NOW, {"temp_inlet": 1.0}, timestamp=n * 1.8e6 + 1, boot_id=boot_id
+        )
+        for n in range(MAX_READINGS)
+    ]
+
+
+@pytest.mark.slow
+def test_letters_that_a_tick_has_no_ids_for_wait_for_the_next_wherever_the_flow_restarts(run_node):
+    waiting = [reading for seq in (1, 2, 3) for reading in buffered(seq, device_id=f"site{seq}")]
+    items = [*waiting, Tick(4, 1, NOW), Tick(5, 2, NOW)]
+    first = run_node(NODE, items[:-1])
+    total = 3 * (MAX_READINGS - 1441)
+    assert len(first.dead) == FIRST_ROW and first.logic.sizes()["pending"] == total - FIRST_ROW
+    for restart_every in (None, 1000, len(waiting) + 1):
+        out = run_node(NODE, items, restart_every)
+        ids = [letter.order for letter in out.dead]
+        assert ids == [
+            *range(4 * ORDER_STEP, 4 * ORDER_STEP + FIRST_ROW),
+            *range(5 * ORDER_STEP, 5 * ORDER_STEP + total - FIRST_ROW),
+        ]
+        assert out.logic.sizes()["pending"] == 0
+
+
+@pytest.mark.slow
+def test_a_device_that_reboots_with_every_message_fills_no_memory_with_letters(run_node):
+    messages = [reading for seq in range(1, 25) for reading in buffered(seq, boot_id=f"{seq}")]
+    out = run_node(NODE, messages)
+    assert 50_000 <= out.logic.sizes()["pending"] < 60_000
+    out = run_node(NODE, [*messages, *(Tick(30 + n, n, NOW) for n in range(8))])
+    assert out.logic.sizes()["pending"] == 0
+    assert len(out.dead) + len(out.dated) - 8 == len(messages)
+    assert len({letter.order for letter in out.dead}) == len(out.dead)
+
+
+def forget(seq, device_id="site1"):
+    return Command(seq, f"c{seq}", "me", NOW, "device_forget", {"device_id": device_id})
+
+
+def test_what_waits_goes_ahead_of_the_command_that_forgets_its_device(run_node, a_reading):
+    waiting = [a_reading(seq=n, device_id=f"site{n}", temp_inlet=float(n), timestamp=10_000) for n in (1, 2)]
+    out = run_node(NODE, [*waiting, forget(3), Tick(4, 1, NOW + 500)], restart_every=1)
+    assert [getattr(item, "device_id", type(item)) for item in out.dated] == ["site1", Command, "site2", Tick]
+    assert out.logic.sizes() == {"devices": 1, "pending": 0}
+
+
+def test_letters_that_wait_of_a_forgotten_device_are_dropped_and_counted(run_node, a_reading):
+    waiting = [a_reading(seq=n, device_id=f"site{n}", temp_inlet=85.0, timestamp=10_000) for n in (1, 2)]
+    out = run_node(NODE, [*waiting, forget(3), Tick(4, 1, NOW)])
+    assert [letter.device_id for letter in out.dead] == ["site2"]
+    assert out.counts == {"power-on value": 2, "pending": 0, "dropped": 1, "dead readings": 1}
+
+
+def test_of_a_forgotten_device_neither_boot_nor_numbers_are_remembered(run_node, a_reading):
+    def sent(seq):
+        return a_reading(seq=seq, temp_inlet=1.0, number=7, boot_id="a", timestamp=10_000, arrived=NOW + seq)
+
+    items = [sent(1), Tick(2, 1, NOW), forget(3, "site2"), sent(4), forget(5), sent(6), Tick(7, 2, NOW)]
+    out = run_node(NODE, items, restart_every=1)
+    assert [reading.order // ORDER_STEP for reading in out.repeated] == [4]
+    assert dated(out) == [(1.0, 1, "boot"), (1.0, 6, "boot")]
+
+
+def test_what_the_broker_remembers_makes_no_duplicate_of_its_original(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, number=6, boot_id="a", raw=b"6"),
+        a_reading(seq=2, temp_inlet=2.0, number=7, boot_id="b", raw=b"7", retained=True),
+        a_reading(seq=3, temp_inlet=1.0, number=6, boot_id="a", raw=b"6"),
+        a_reading(seq=4, temp_inlet=2.0, number=7, boot_id="b", raw=b"7"),
+        a_reading(seq=5, temp_inlet=2.0, number=7, boot_id="b", raw=b"7", retained=True),
+    ]
+    out = run_node(NODE, items)
+    assert [value for value, _, _ in dated(out)] == [1.0, 2.0]
+    assert [reading.order // ORDER_STEP for reading in out.repeated] == [3, 5]
 
 
 def test_the_power_on_value_is_dropped_in_the_first_reading_of_a_boot_only_and_never_for_the_compressor(
