@@ -3,7 +3,8 @@
 In     Reading, Status, Tick, Start, Command, History
 Out    items  the same, commands on devices replaced by MetadataChanged or Forgotten
        rows   DeviceRow (at first sight, at a change, and at most once a tick for last_seen), Forget, Retain,
-              CommandOutcome; LetterChange of a dead letter whose reading goes on to be stored, or cannot be
+              CommandOutcome; DeadLetter older_than_retention of what retention has passed already;
+              LetterChange of a dead letter whose reading goes on to be stored, or cannot be
 State  per device: attributes, online, metadata; shared: retentions, the day retention has reached, its work list
 
 A device's commands follow its messages in the pipe, so a correction takes effect between two readings.
@@ -85,12 +86,16 @@ class Register(Keyed[DeviceState, _Shared]):
         for item in items:
             kind = type(item)
             if kind is Reading:
-                if item.retry is not None and self._is_too_late(item, rows):
-                    self.counts["dropped"] += 1
-                    continue
                 if forgotten and self._is_forgotten(item):
-                    self.counts["dropped"] += 1
+                    self._not_spoken(item, rows)
                     continue
+                if item.at < self.shared.retained:
+                    detail = "the reading is older than what is kept raw by now; import it instead"
+                    rows.append(dead_reading(item, "older_than_retention", detail))
+                    self.counts["dead readings"] += 1
+                    continue
+                if item.retry is not None:
+                    rows.extend(settled(item))
                 self._reading(item, rows)
             elif kind is Status:
                 if forgotten and self._is_forgotten(item):
@@ -117,17 +122,13 @@ class Register(Keyed[DeviceState, _Shared]):
             del forgotten[item.device_id]
         return item.device_id in forgotten
 
-    def _is_too_late(self, reading: Reading, rows: list[Any]) -> bool:
-        """Say what became of a letter that is tried again; True where the store would not keep its reading."""
-        if reading.device_id in self.shared.forgotten:
-            rows.append(dead_reading(reading, "forgotten", "the device was forgotten and has not spoken since"))
-        elif reading.at < self.shared.retained:
-            detail = "the reading is older than what is kept raw by now; import it instead"
-            rows.append(dead_reading(reading, "older_than_retention", detail))
-        else:
-            rows.extend(settled(reading))
-            return False
-        return True
+    def _not_spoken(self, reading: Reading, rows: list[Any]) -> None:
+        """Let go what the broker remembers of a forgotten device; a letter that is tried again stays one."""
+        if reading.retry is None:
+            self.counts["dropped"] += 1
+            return
+        rows.append(dead_reading(reading, "forgotten", "the device was forgotten and has not spoken since"))
+        self.counts["dead readings"] += 1
 
     def _reading(self, reading: Reading, rows: list[Any]) -> None:
         device_id, version = reading.device_id, reading.version

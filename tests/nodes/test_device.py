@@ -3,6 +3,7 @@
 import pytest
 
 from flows.model.command import Command
+from flows.model.dead_letter import DeadLetter
 from flows.model.device import Forgotten, MetadataChanged
 from flows.model.frame import Start, Tick
 from flows.model.reading import ORDER_STEP, Status
@@ -106,9 +107,9 @@ def test_a_forgotten_device_comes_back_by_speaking_not_by_what_the_broker_rememb
 
 def test_a_retained_reading_is_no_sign_of_life(run_node, a_reading):
     items = [
-        a_reading(seq=1, arrived=NOW, temp_inlet=1.0),
+        a_reading(seq=1, arrived=NOW, at=NOW, temp_inlet=1.0),
         Tick(2, 1, NOW),
-        a_reading(seq=3, arrived=NOW + 9, temp_inlet=1.0, retained=True),
+        a_reading(seq=3, arrived=NOW + 9, at=NOW, temp_inlet=1.0, retained=True),
         Tick(4, 2, NOW + 10),
     ]
     assert [row.last_seen for row in run_node(NODE, items).rows] == [NOW]
@@ -129,6 +130,15 @@ def test_a_clock_that_jumps_a_year_takes_two_days_at_most(run_node, a_reading):
     ticks = [Tick(1, 1, NOW), Tick(2, 2, NOW + 365 * DAY_MS)]
     (row,) = run_node(NODE, ticks).rows
     assert row.raw_before == (NOW // DAY_MS + 2 - 31) * DAY_MS
+
+
+def test_a_reading_that_retention_has_passed_already_is_a_dead_letter(run_node, a_reading):
+    """As after raw retention was raised: `clock` lets it pass, and the store would not keep it."""
+    items = [Start(1, NOW, raw_retention_ms=2 * DAY_MS), Tick(2, 1, NOW), Start(3, NOW)]
+    old, young = (a_reading(seq=9, temp_inlet=1.0, at=NOW - days * DAY_MS) for days in (5, 1))
+    out = run_node(NODE, [*items, old, young], restart_every=1)
+    assert out.items[-1] is young and old not in out.items
+    assert [row.reason for row in out.rows if isinstance(row, DeadLetter)] == ["older_than_retention"]
 
 
 def test_retention_follows_the_setting_of_the_start(run_node):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -9,6 +11,8 @@ from flows.journal.writer import Journal
 from flows.main import run_journal
 from flows.meter import Meter
 from flows.model.frame import FrameKind, Start, start_payload, tick_payload
+from flows.model.reading import FIRST_ROW
+from flows.store import open_reader
 from tests.ledger.test_determinism import Interleaver
 
 NOW = 1_770_000_000_000
@@ -24,13 +28,13 @@ class Writer:
     def write(self, *frames):
         journal = Journal.open(self.folder, min_free_bytes=1)
         for kind, payload, fields in frames:
-            journal.append(kind, NOW, payload=payload, **fields)
+            journal.append(kind, fields.pop("arrived", NOW), payload=payload, **fields)
         journal.commit()
         journal.close()
 
-    def tick(self):
+    def tick(self, **fields):
         self._ticks += 1
-        return FrameKind.TICK, tick_payload(self._ticks), {}
+        return FrameKind.TICK, tick_payload(self._ticks), fields
 
 
 def data(body, device="site1", **fields):
@@ -46,15 +50,22 @@ def reading(at, **fields):
 def run(tmp_path):
     """Run the graph over what the journal has by now; the sum of that process."""
 
-    def go():
-        meter = Meter()
-        assert (
-            run_journal(tmp_path / "journal", tmp_path / "store.sqlite", tmp_path / "recovery", 4, meter=meter)
-            == 0
-        )
+    def go(batch_frames=4):
+        meter, paths = Meter(), [tmp_path / name for name in ("journal", "store.sqlite", "recovery")]
+        assert run_journal(*paths, batch_frames, meter=meter) == 0
         return meter.conservation.read()
 
     return go
+
+
+def letters_counted(store):
+    with closing(sqlite3.connect(store)) as db:
+        return dict(db.execute("SELECT reason, sum(count) FROM dead_letter_count GROUP BY reason"))
+
+
+def forget(device):
+    asked = {"id": f"forget {device}", "by": "test", "name": "device_forget", "body": {"device_id": device}}
+    return FrameKind.COMMAND, json.dumps(asked).encode(), {}
 
 
 @pytest.mark.slow
@@ -98,3 +109,75 @@ def test_the_sum_closes_over_dirty_traffic_with_commands_and_corrections_in_betw
     assert sums["unexplained"] == 0
     assert min(sums[fate] for fate in ("stored", "duplicate", "dead")) > 0, sums
     assert sums["received"] > 3000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_frames", [1, 7, 1000])
+@pytest.mark.parametrize("restart", [False, True])
+def test_as_many_readings_are_dead_as_letters_are_counted_however_many_a_tick_releases(
+    tmp_path, run, batch_frames, restart
+):
+    journal = Writer(tmp_path / "journal")
+    buffered = [{"timestamp": 1000 + n * 1_800_000, "temperature": {"inlet": 30}} for n in range(5000)]
+    journal.write(
+        (FrameKind.START, start_payload(Start(0, 0)), {}),
+        *(data(buffered, device=f"old{n}") for n in range(3)),
+        journal.tick(),
+    )
+    runs = [run(batch_frames)] if restart else []
+    journal.write(journal.tick())
+    runs.append(run(batch_frames))
+    dead = 3 * (5000 - 1441)
+    assert [sums["unexplained"] for sums in runs] == [0] * len(runs)
+    assert runs[0]["in_flight"] == (dead - FIRST_ROW if restart else 0)
+    assert runs[-1]["in_flight"] == 0
+    assert letters_counted(tmp_path / "store.sqlite") == {"older_than_retention": dead}
+    assert sum(sums["dead"] for sums in runs) == dead and sum(sums["stored"] for sums in runs) == 3 * 1441
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_frames", [1, 7, 1000])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_forgotten_device_is_not_brought_back_by_a_reading_that_waited(tmp_path, run, batch_frames, restart):
+    journal, store = Writer(tmp_path / "journal"), tmp_path / "store.sqlite"
+    numbered = reading(NOW, seq=7, boot_id="b")
+    journal.write(
+        (FrameKind.START, start_payload(Start(0, 0)), {}),
+        data(numbered),
+        data(reading(100_000), device="old"),
+        data({"timestamp": 100_000, "temperature": {"inlet": 85}}, device="cold"),  # a letter, once it is dated
+    )
+    before = run(batch_frames) if restart else None
+    journal.write(
+        *map(forget, ("site1", "old", "cold")),
+        journal.tick(),
+        (FrameKind.MESSAGE, b"1.2", {"topic": "heatpump/old/status/version", "retain": True}),
+        data(numbered),
+    )
+    sums = run(batch_frames)
+    assert before is None or (before["stored"], before["in_flight"], before["unexplained"]) == (1, 2, 0)
+    assert sums == {
+        "received": 3 if restart else 4, "stored": 2 if restart else 3, "duplicate": 0, "dropped": 1, "dead": 0,
+        "in_flight": 0, "unexplained": 0,
+    }  # fmt: skip
+    with closing(open_reader(store)) as reader:
+        assert [device.device_id for device in reader.devices()] == ["site1"]
+        assert reader.stats().total_readings == 1
+    assert letters_counted(store) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_frames", [1, 1000])
+def test_a_reading_that_retention_has_passed_is_dead_also_after_retention_was_raised(tmp_path, run, batch_frames):
+    journal, short = Writer(tmp_path / "journal"), Start(0, 0, raw_retention_ms=2 * DAY_MS)
+    journal.write(
+        (FrameKind.START, start_payload(short), {}),
+        data(reading(NOW)),
+        journal.tick(),
+        journal.tick(arrived=NOW + DAY_MS),
+        (FrameKind.START, start_payload(Start(0, 0)), {}),
+        data(reading(NOW - 5 * DAY_MS), arrived=NOW + DAY_MS),
+    )
+    sums = run(batch_frames)
+    assert (sums["stored"], sums["dead"], sums["unexplained"]) == (1, 1, 0)
+    assert letters_counted(tmp_path / "store.sqlite") == {"older_than_retention": 1}
