@@ -17,7 +17,7 @@ import numpy as np
 
 from flows.errors import ConfigError
 from flows.history.mapping import Csv, Mapping
-from flows.history.points import BLOCK, Series, ascending
+from flows.history.points import BLOCK, Series
 from flows.history.spool import Spool
 from flows.history.tally import Tally
 from flows.history.times import UNREADABLE, TimeReader
@@ -73,7 +73,7 @@ def fill(path: Path, mapping: Mapping, tally: Tally, spool: Spool) -> None:
             values = rule.convert(rule.numbers([cells[row] for row in rows], tally))
             # An empty cell says nothing; a word for "unavailable" in a file of single values ends what is held.
             known = np.ones(len(rows), bool) if source.name else ~np.isnan(values)
-            spool.add(rule.quantity, *ascending(at[rows][known], values[known]))
+            spool.add(rule.quantity, at[rows][known], values[known])
 
 
 def _blocks(path: Path, mapping: Mapping, tally: Tally) -> Iterator[Block]:

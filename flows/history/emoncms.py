@@ -126,7 +126,7 @@ def _known(at: Any, values: Any, rule: Rule, tally: Tally) -> Points:
     tally.rows += len(at)
     converted = rule.convert(values)
     there = ~np.isnan(converted)
-    return ascending(at[there], converted[there])
+    return ascending(at[there], converted[there], rule.quantity, tally)
 
 
 def _behind(points: Points, newest: int, tally: Tally) -> tuple[Points, int]:

@@ -7,6 +7,8 @@ mapping's measurement and tags count.
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +17,67 @@ import numpy as np
 from flows.errors import ConfigError
 from flows.history.csv_source import NO_TEXT, open_text
 from flows.history.mapping import Influx, Mapping, Rule
-from flows.history.points import BLOCK, ascending
+from flows.history.points import BLOCK
 from flows.history.spool import Spool
 from flows.history.tally import Tally
-from flows.history.times import UNREADABLE, rfc3339
+from flows.history.times import rfc3339
+from flows.model.history import OLDEST_MS
+from flows.model.reading import FUTURE_MS
+from flows.model.times import now_ms
 
 _PRECISION = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
+_MEASUREMENT = "_measurement"
 
+Key = tuple[str, ...]
+"""What tells one series of a field from another: measurement and tags, such as "site=home"."""
 
-Take = Callable[[str, int, str], None]
-"""Takes one point: field, time [ms since 1970, UTC], the value as InfluxDB writes it."""
+Take = Callable[[str, int, str, Key], None]
+"""Takes one point: field, time [ms since 1970, UTC], the value as InfluxDB writes it, its series."""
 
 
 class Collector:
     """Takes single points and puts them into a spool in blocks, by quantity."""
 
     def __init__(self, mapping: Mapping, tally: Tally, spool: Spool) -> None:
-        self._tally, self._spool = tally, spool
+        self._name, self._tally, self._spool = mapping.name, tally, spool
+        self._latest = now_ms() + FUTURE_MS
         self._rules: dict[str, list[Rule]] = {}
         for rule in mapping.rules:
             self._rules.setdefault(rule.field, []).append(rule)
         self._waiting: dict[str, tuple[list[int], list[str]]] = {field: ([], []) for field in self._rules}
+        self._spans: dict[str, dict[Key, list[int]]] = {field: {} for field in self._rules}
 
-    def add(self, field: str, at: int, text: str) -> None:
+    def add(self, field: str, at: int, text: str, series: Key) -> None:
         """Take a point; text: as InfluxDB writes the value."""
         waiting = self._waiting.get(field)
         if waiting is None:
             return
         self._tally.rows += 1
-        if at == UNREADABLE:
+        if not OLDEST_MS <= at <= self._latest:
             self._tally.refused["no time"] += 1
             return
+        span = self._spans[field].setdefault(series, [at, at])
+        span[0], span[1] = min(span[0], at), max(span[1], at)
         waiting[0].append(at)
         waiting[1].append(text)
         if len(waiting[0]) >= BLOCK:
             self._flush(field)
 
     def close(self) -> None:
-        """Put what waits into the spool."""
-        for field in self._waiting:
+        """Put what waits into the spool. Raises ConfigError where series of one field lie in each other."""
+        for field, spans in self._spans.items():
             self._flush(field)
+            ordered = sorted(spans.items(), key=lambda item: item[1])
+            for (one, (_, end)), (other, (start, _)) in pairwise(ordered):
+                if start <= end:
+                    raise self._mixed(field, sorted({*one} ^ {*other}))
+
+    def _mixed(self, field: str, differ: list[str]) -> ConfigError:
+        key = "measurement" if differ and differ[0].startswith(_MEASUREMENT) else "tags"
+        allowed = (
+            f"comes from several series at once, which differ in {', '.join(differ)}: choose one of them here"
+        )
+        return ConfigError(f"{self._name} [source] {key}", field, allowed)
 
     def _flush(self, field: str) -> None:
         times, texts = self._waiting[field]
@@ -62,7 +85,7 @@ class Collector:
         for rule in self._rules[field]:
             values = rule.convert(rule.numbers(texts, self._tally))
             known = ~np.isnan(values)
-            self._spool.add(rule.quantity, *ascending(np.array(times, dtype=np.int64)[known], values[known]))
+            self._spool.add(rule.quantity, np.array(times, dtype=np.int64)[known], values[known])
 
 
 def fill(path: Path, mapping: Mapping, tally: Tally, spool: Spool) -> None:
@@ -73,7 +96,7 @@ def fill(path: Path, mapping: Mapping, tally: Tally, spool: Spool) -> None:
             first = next((line for line in file if line.strip()), "")
             file.seek(0)
             if first.startswith(("#", ",")) and not first.startswith("# "):
-                read_annotated(csv.reader(file), mapping.source, collector.add, str(path))
+                read_annotated(csv.reader(file), mapping.source, collector.add, tally, str(path))
             else:
                 read_lines(file, mapping.source, collector.add, tally)
     except NO_TEXT as error:
@@ -81,71 +104,100 @@ def fill(path: Path, mapping: Mapping, tally: Tally, spool: Spool) -> None:
     collector.close()
 
 
-def read_annotated(rows: Iterable[list[str]], source: Influx, take: Take, where: str) -> None:
-    """Read the tables of an annotated CSV. Raises ConfigError where the server reports an error in it."""
+def wanted(source: Influx) -> dict[str, str]:
+    """Name what the measurement and tags of a point must be."""
+    return {_MEASUREMENT: source.measurement, **source.tags} if source.measurement else source.tags
+
+
+_NO_TAGS = ("_start", "_stop", "_time", "_field", "_value")
+
+
+def read_annotated(rows: Iterable[list[str]], source: Influx, take: Take, tally: Tally, where: str) -> None:
+    """Read the tables of an annotated CSV. Raises ConfigError where the server reports an error in it.
+
+    A table's group key tells its series from others; without that annotation, the table's number does.
+    """
+    asked = wanted(source).items()
     header: list[str] = []
+    group: list[str] = []
     place: dict[str, int] = {}
+    key: list[str] = []
     for row in rows:
-        if not row or not any(row):
+        if not any(row):
             header = []
         elif row[0].startswith("#"):
-            header = []
+            header, group = [], row if row[0] == "#group" else group
         elif not header:
             header, place = row, {name: number for number, name in enumerate(row)}
             if "_time" not in place and "error" not in place:
                 allowed = f"has a table without _time: {', '.join(filter(None, header))[:200]}"
                 raise ConfigError("source", where, allowed)
-        elif "error" in place and "_time" not in place:
+            of_key = {name for name, flag in zip(header, group, strict=False) if flag == "true"}
+            key = sorted(of_key.difference(_NO_TAGS)) if group else [name for name in ("table",) if name in place]
+            group = []
+        elif len(row) != len(header):
+            tally.rows += 1
+            tally.refused["another number of cells than the header"] += 1
+        elif "_time" not in place:
             raise ConfigError("source", where, f"reports an error: {row[place['error']]}")
-        elif len(row) == len(header) and _wanted(source, row, place):
-            _take(row, place, take)
+        elif all(name in place and row[place[name]] == value for name, value in asked):
+            _take(row, place, take, tuple(f"{name}={row[place[name]]}" for name in key))
 
 
-def _wanted(source: Influx, row: list[str], place: dict[str, int]) -> bool:
-    wanted = {"_measurement": source.measurement} if source.measurement else {}
-    wanted |= source.tags
-    return all(name in place and row[place[name]] == value for name, value in wanted.items())
-
-
-def _take(row: list[str], place: dict[str, int], take: Take) -> None:
+def _take(row: list[str], place: dict[str, int], take: Take, series: Key) -> None:
     at = rfc3339(row[place["_time"]])
     if "_field" in place and "_value" in place:
-        take(row[place["_field"]], at, row[place["_value"]])
+        take(row[place["_field"]], at, row[place["_value"]], series)
         return
     for name, number in place.items():
         if name and not name.startswith("_") and row[number]:
-            take(name, at, row[number])
+            take(name, at, row[number], series)
 
 
-_TIME = re.compile("-?[0-9]{1,19}")
 _ESCAPED = re.compile(r"\\([,= \\\"])")
-_PART = re.compile(r'(?:\\.|"(?:\\.|[^"\\])*"|[^ \\"])+')
-_ITEM = re.compile(r'(?:\\.|"(?:\\.|[^"\\])*"|[^,\\"])+')
-_KEY = re.compile(r"((?:\\.|[^=\\])+)=(.*)", re.DOTALL)
+_TAG = re.compile(r"(?:\\.|[^,\\])+")
+_FIELD = re.compile(r'(?:\\.|"(?:\\.|[^"\\])*"|[^,\\"])+')
+_PAIR = re.compile(r"((?:\\.|[^=\\])+)=(.+)", re.DOTALL)
+_LINE = re.compile(r'((?:\\.|[^ \\])+) +((?:\\.|"(?:\\.|[^"\\])*"|[^ \\"])+) +(-?[0-9]{1,19})')
 
 
 def read_lines(lines: Iterator[str], source: Influx, take: Take, tally: Tally) -> None:
     """Read line protocol; nanoseconds unless the digits say another precision."""
+    asked = wanted(source).items()
     for line in lines:
         line = line.strip()
-        if not line or line.startswith("#") or line.startswith(("CREATE ", "USE ")):
+        if not line or line.startswith(("#", "CREATE ", "USE ")):
             continue
-        parts = _PART.findall(line)
-        if len(parts) != 3 or not _TIME.fullmatch(parts[2]):
+        found = _LINE.fullmatch(line)
+        if found is None:
             tally.rows += 1
             tally.refused["no line of line protocol with a time"] += 1
             continue
-        measurement, *tags = (_ESCAPED.sub(r"\1", item) for item in _ITEM.findall(parts[0]))
-        if source.measurement and measurement != source.measurement:
+        series, fields, time = found.groups()
+        given, key = _series(series)
+        if any(given.get(name) != value for name, value in asked):
             continue
-        given = {found[1]: found[2] for tag in tags if (found := _KEY.fullmatch(tag))}
-        if any(given.get(name) != value for name, value in source.tags.items()):
-            continue
-        at = round(int(parts[2]) * _precision(parts[2]))
-        for item in _ITEM.findall(parts[1]):
-            found = _KEY.fullmatch(item)
-            if found:
-                take(_ESCAPED.sub(r"\1", found[1]), at, _value(found[2]))
+        at = round(int(time) * _precision(time))
+        for field in _FIELD.findall(fields):
+            pair = _PAIR.fullmatch(field)
+            if pair is None:
+                tally.rows += 1
+                tally.refused["no key=value of line protocol"] += 1
+            else:
+                take(_ESCAPED.sub(r"\1", pair[1]), at, _value(pair[2]), key)
+
+
+@lru_cache(1024)
+def _series(text: str) -> tuple[dict[str, str], Key]:
+    """Read the measurement and tags before the fields."""
+    measurement, *tags = _TAG.findall(text)
+    given = {_MEASUREMENT: _ESCAPED.sub(r"\1", measurement)}
+    given |= {
+        _ESCAPED.sub(r"\1", pair[1]): _ESCAPED.sub(r"\1", pair[2])
+        for tag in tags
+        if (pair := _PAIR.fullmatch(tag))
+    }
+    return given, tuple(sorted(f"{name}={value}" for name, value in given.items()))
 
 
 def _precision(digits: str) -> float:

@@ -6,12 +6,11 @@ Names from the mapping are bound, not pasted: `v` is an object that goes beside 
 import csv
 import os
 import re
-from collections.abc import Callable
 
 import httpx
 
 from flows.errors import ConfigError
-from flows.history.influx import Collector, extern, read_annotated
+from flows.history.influx import Collector, Key, Take, extern, read_annotated, wanted
 from flows.history.mapping import Influx, Mapping
 from flows.history.spool import Spool
 from flows.history.tally import Tally
@@ -38,7 +37,7 @@ def fill(url: str, mapping: Mapping, tally: Tally, spool: Spool) -> None:
         now = now_ms()
         for field in mapping.fields:
             for start in range(server.first(field, now), now, SPAN_MS):
-                server.ask(field, start, min(start + SPAN_MS, now), ")", collector.add)
+                server.ask(field, start, min(start + SPAN_MS, now), ")", collector.add, tally)
         collector.close()
 
 
@@ -47,8 +46,7 @@ class _Server:
         self._client, self._source = client, mapping.source
         source: Influx = mapping.source
         self._bound, self._filters = {"bucket": source.bucket}, ""
-        wanted = {"_measurement": source.measurement} if source.measurement else {}
-        for number, (name, value) in enumerate({**wanted, **source.tags}.items()):
+        for number, (name, value) in enumerate(wanted(source).items()):
             if not _TAG.fullmatch(name):
                 raise ConfigError(
                     f"{mapping.name} [source] tags", name, "is no name of a tag that can be asked for"
@@ -60,16 +58,16 @@ class _Server:
         """Ask when the points of a field begin; `now` where there are none. [ms since 1970, UTC]"""
         times = [now]
 
-        def take(_field: str, at: int, _text: str) -> None:
+        def take(_field: str, at: int, _text: str, _series: Key) -> None:
             times.append(at)
 
-        self.ask(field, OLDEST_MS, now, ") |> first()", take)
+        self.ask(field, OLDEST_MS, now, ") |> first()", take, Tally())
         return min(times)
 
-    def ask(self, field: str, start: int, stop: int, end: str, take: Callable[[str, int, str], None]) -> None:
+    def ask(self, field: str, start: int, stop: int, end: str, take: Take, tally: Tally) -> None:
         """Ask for the points of a field in a span. end: of the query, closes the filter."""
         query = _POINTS.format(start=iso(start), stop=iso(stop)) + self._filters + end
-        dialect = {"header": True, "annotations": []}
+        dialect = {"header": True, "annotations": ["group"]}
         body = {"query": query, "extern": extern({**self._bound, "field": field}), "dialect": dialect}
         url = str(self._client.base_url)
         try:
@@ -82,4 +80,4 @@ class _Server:
                 f"answers {answer.status_code}: {answer.text[:300]}; see {TOKEN}, and org and bucket of [source]"
             )
             raise ConfigError("source", url, allowed)
-        read_annotated(csv.reader(answer.text.splitlines()), self._source, take, url)
+        read_annotated(csv.reader(answer.text.splitlines()), self._source, take, tally, url)

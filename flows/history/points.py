@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flows.history.tally import Tally
 from flows.model.table import Numbers, Table, Times
 
 BLOCK = 20_000
@@ -27,12 +28,14 @@ class Points(NamedTuple):
 Series = Iterator[Points]
 
 
-def ascending(at: Times, values: Numbers) -> Points:
-    """Sort points by time; of several at one time the last one stays."""
+def ascending(at: Times, values: Numbers, quantity: str, tally: Tally) -> Points:
+    """Sort points by time; of several at one time the last one stays, the others are counted."""
     if len(at) > 1 and not (at[1:] > at[:-1]).all():
         order = np.argsort(at, kind="stable")
         at, values = at[order], values[order]
         last = np.append(at[1:] != at[:-1], True)
+        if not last.all():
+            tally.removed[f"{quantity}: of several at one time the last one stays"] += int((~last).sum())
         at, values = at[last], values[last]
     return Points(at, values)
 

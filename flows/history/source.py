@@ -29,7 +29,7 @@ def opened(kind: str, source: str, mapping: Mapping, tally: Tally) -> Iterator[I
         yield csv_source.tables(path, mapping, tally)
         return
     with TemporaryDirectory(prefix="heatpump-import-") as folder:
-        spool = Spool(Path(folder))
+        spool = Spool(Path(folder), tally)
         try:
             series = _series(kind, source, mapping, tally, spool)
             yield _held(series, mapping) if mapping.hold_ms else merged(series)

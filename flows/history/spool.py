@@ -7,6 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from flows.history.points import BLOCK, Points, Series, ascending
+from flows.history.tally import Tally
 from flows.model.table import Numbers, Times
 
 _POINT = np.dtype([("at", "<i8"), ("value", "<f8")])
@@ -15,8 +16,8 @@ _POINT = np.dtype([("at", "<i8"), ("value", "<f8")])
 class Spool:
     """Holds points in a folder, a file a field. Memory: one field at a time, and only where it is out of order."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, tally: Tally) -> None:
+        self._folder, self._tally = folder, tally
         self._files: dict[str, BinaryIO] = {}
         self._last: dict[str, int] = {}
         self._unsorted: set[str] = set()
@@ -46,7 +47,7 @@ class Spool:
         file.flush()
         if field in self._unsorted:
             points = np.fromfile(file.name, _POINT)
-            yield from _blocks(ascending(points["at"], points["value"]))
+            yield from _blocks(ascending(points["at"], points["value"], field, self._tally))
             return
         with open(file.name, "rb") as reader:
             while data := reader.read(BLOCK * _POINT.itemsize):

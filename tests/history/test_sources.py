@@ -18,6 +18,7 @@ from flows.history.source import opened
 from flows.history.tally import Tally
 from flows.history.times import UNREADABLE, rfc3339
 from tests.history.formats import (
+    iso,
     write_annotated,
     write_feeds,
     write_history_export,
@@ -219,6 +220,73 @@ def test_line_protocol_with_escapes_types_and_a_wrong_line(tmp_path):
     read = Read("influx", tmp_path / "a.lp", mapping, tmp_path)
     assert read.rows == {T: {"power": 1500.0, "temp_inlet": 30.5}}
     assert read.tally.refused == {"no line of line protocol with a time": 1}
+
+
+def test_what_gives_no_point_of_influx_is_counted(tmp_path):
+    at = f"{T}000000"
+    (tmp_path / "a.lp").write_text(
+        f'pump,room=5" t=30.5,broken,x=1 {at}\npump t= {T + MINUTE}000000\npump t="3 {at}\npump t=31 5\n'
+        f"pump t=1 9999999999999999999\npump t=31.5 {T + 2 * MINUTE}000000\n"
+    )
+    read = Read("influx", tmp_path / "a.lp", '[quantity.temp_inlet]\nfield="t"', tmp_path)
+    assert {at: row["temp_inlet"] for at, row in read.rows.items()} == {T: 30.5, T + 2 * MINUTE: 31.5}
+    assert read.tally.refused == {
+        "no key=value of line protocol": 2,
+        "no line of line protocol with a time": 1,
+        "no time": 2,
+    }
+    assert read.tally.rows == 7
+
+    write_annotated(tmp_path / "a.csv", {"t": {T: 30.5, T + MINUTE: 31.5, T + 2 * MINUTE: 32.5}}, "pump")
+    lines = (tmp_path / "a.csv").read_text().splitlines(keepends=True)
+    lines[-3] = lines[-3].replace(",t,", ",")
+    (tmp_path / "a.csv").write_text("".join(lines))
+    read = Read("influx", tmp_path / "a.csv", '[quantity.temp_inlet]\nfield="t"', tmp_path)
+    assert list(read.rows) == [T, T + 2 * MINUTE]
+    assert read.tally.refused == {"another number of cells than the header": 1}
+    assert read.tally.rows == 3
+
+
+def write_pivoted(path: Path, fields: dict[str, dict[int, float]], measurement: str, **tags: str) -> None:
+    """What a pivot gives without annotations: a column a field, a table a series."""
+    times = sorted({at for points in fields.values() for at in points})
+    rows = [f",_result,{tags['site']},{iso(at)},{tags['site']},{fields['t'][at]}\r\n" for at in times]
+    path.write_text(",result,table,_time,site,t\r\n" + "".join(rows) + "\r\n")
+
+
+@pytest.mark.parametrize("write", [write_annotated, write_lines, write_pivoted])
+def test_two_series_of_a_field_are_read_one_after_the_other_but_not_when_they_lie_in_each_other(tmp_path, write):
+    def written(first: dict[int, float], second: dict[int, float]) -> Path:
+        for name, points in (("1", first), ("2", second)):
+            write(tmp_path / name, {"t": points}, "pump", site=name)
+        (tmp_path / "both").write_bytes((tmp_path / "1").read_bytes() + (tmp_path / "2").read_bytes())
+        return tmp_path / "both"
+
+    mapping, tags = '[quantity.temp_inlet]\nfield="t"\n', '[source]\ntags={site="2"}\n'
+    after = written({T: 30.0, T + MINUTE: 31.0}, {T + 2 * MINUTE: 32.0})
+    assert len(Read("influx", after, mapping, tmp_path).rows) == 3
+
+    between = written({T: 30.0, T + 2 * MINUTE: 32.0}, {T + MINUTE: 31.0})
+    with pytest.raises(
+        ConfigError, match=r"map.toml \[source\] tags: 't' comes .* (site|table)=1, (site|table)=2"
+    ):
+        Read("influx", between, mapping, tmp_path)
+    assert Read("influx", between, tags + mapping, tmp_path).rows == {T + MINUTE: {"temp_inlet": 31.0}}
+
+
+def test_two_measurements_of_a_field_are_to_be_chosen_from(tmp_path):
+    (tmp_path / "a.lp").write_text(f"pump t=1 {T}000000\nroom t=2 {T}000000\n")
+    with pytest.raises(ConfigError, match=r"\[source\] measurement: 't' .* _measurement=pump, _measurement=room"):
+        Read("influx", tmp_path / "a.lp", '[quantity.temp_inlet]\nfield="t"', tmp_path)
+
+
+def test_values_of_one_time_are_counted_and_the_last_one_stays(tmp_path):
+    (tmp_path / "a.lp").write_text("".join(f"pump t={value} {T}000000\n" for value in (30, 31, 32)))
+    (tmp_path / "t.csv").write_text("".join(f"{T // 1000},{value}\n" for value in (30, 31, 32)))
+    for kind, source, field in (("influx", tmp_path / "a.lp", "t"), ("emoncms", tmp_path, "t")):
+        read = Read(kind, source, f'[quantity.temp_inlet]\nfield="{field}"', tmp_path)
+        assert read.rows == {T: {"temp_inlet": 32.0}}
+        assert read.tally.removed == {"temp_inlet: of several at one time the last one stays": 2}
 
 
 @contextmanager
