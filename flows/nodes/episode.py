@@ -22,6 +22,7 @@ from flows.model.reading import ORDER_STEP, Reading, Status, Value
 from flows.model.rollup import HOLD_MS
 from flows.model.times import DAY_MS
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
+from flows.nodes.spans import Span, merged
 from flows.physics.energy import RUNNING_POWER_W
 
 SPANS_A_TICK = 20
@@ -61,7 +62,7 @@ class EpisodeState(msgspec.Struct):
     version: str = ""
     from_status: bool = False
     imported: int = -1
-    dirty: list[tuple[int, int]] = []
+    dirty: list[Span] = []
 
 
 _NEW = EpisodeState()
@@ -189,7 +190,7 @@ class Watcher(Keyed[EpisodeState, _Shared]):
 
     def _dirty(self, state: EpisodeState, device_id: str, start: int, end: int) -> None:
         self._touched.add(device_id)
-        state.dirty = _merged([*state.dirty, (start, end)])
+        state.dirty = merged([*state.dirty, (start, end)])
         self.shared.dirty[device_id] = None
 
     def _tick(self, tick: Tick, rows: list[Any]) -> None:
@@ -241,17 +242,6 @@ def _due(state: EpisodeState) -> int:
         return -1
     until = [known.until for signal, known in state.on.items() if not state.said[signal]]
     return min([state.at + HOLD_MS, state.at // DAY_MS * DAY_MS + DAY_MS, *until])
-
-
-def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join spans that touch or overlap, oldest first."""
-    out: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(out[-1][1], end))
-        else:
-            out.append((start, end))
-    return out
 
 
 NODE = Node("episode", Params, Watcher, out=("items", "rows"), version=1)

@@ -23,19 +23,13 @@ from flows.model.rollup import BUCKET_MS, HOLD_MS, ClosedMinutes, Compose, Refol
 from flows.model.rows import LatestRow
 from flows.nodes import rollup_v1
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
+from flows.nodes.spans import Span, merged
 from flows.physics.fold import Fold, close, latest, put_late, take
 from flows.physics.minutes import Minutes
 from flows.physics.segments import MINUTE_MS
 
 MINUTES_A_TICK = 600
 """How many dirty minutes are refolded a tick, so that a flood of late readings holds nothing up."""
-
-
-class Span(msgspec.Struct):
-    """Dirty minutes [start, end). [ms since 1970, UTC]"""
-
-    start: int
-    end: int
 
 
 class RollupState(msgspec.Struct):
@@ -129,7 +123,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         """Count devices and dirty minutes."""
         dirty = [self.devices.get(device_id) for device_id in [*self.shared.dirty, *self.shared.soiled]]
         spans = [span for state in dirty if state for span in list(state.dirty)]
-        return {**super().sizes(), "dirty": sum(span.end - span.start for span in spans) // MINUTE_MS}
+        return {**super().sizes(), "dirty": sum(end - start for start, end in spans) // MINUTE_MS}
 
     def _reading(self, reading: Reading, rows: list[Any]) -> None:
         device_id, at = reading.device_id, reading.at
@@ -187,7 +181,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         for row in np.flatnonzero(spoilt).tolist():
             (device_id, _), state = entries[minutes.strip[row]]
             begin = int(minutes.start[row])
-            self._dirty(state, device_id, Span(begin, begin + MINUTE_MS))
+            self._dirty(state, device_id, (begin, begin + MINUTE_MS))
         good = np.flatnonzero(~spoilt)
         if not len(good):
             return
@@ -235,7 +229,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         start = (min(at - HOLD_MS, state.imported)) // MINUTE_MS * MINUTE_MS
         end = min(at, state.imported) + HOLD_MS + MINUTE_MS
         if state.imported:
-            self._dirty(state, device_id, Span(start, end // MINUTE_MS * MINUTE_MS))
+            self._dirty(state, device_id, (start, end // MINUTE_MS * MINUTE_MS))
 
     def _late(self, state: RollupState, device_id: str, reading: Reading) -> None:
         """Mark what a late sample can change: nothing is held longer than HOLD_MS, before or after it."""
@@ -248,7 +242,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         if end > open_minute:
             state.spoilt, end = max(state.spoilt, open_minute + MINUTE_MS), open_minute
         if start < end:
-            self._dirty(state, device_id, Span(start, end))
+            self._dirty(state, device_id, (start, end))
 
     def _metadata(self, change: MetadataChanged) -> None:
         state = self.state_of(change.device_id)
@@ -258,7 +252,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         state.spoilt = max(state.spoilt, state.fold.at + HOLD_MS)  # what is held was derived as before
         start = max(change.recompute_from, state.since) // MINUTE_MS * MINUTE_MS
         if start < state.fold.minute + MINUTE_MS:
-            self._dirty(state, change.device_id, Span(start, state.fold.minute + MINUTE_MS))
+            self._dirty(state, change.device_id, (start, state.fold.minute + MINUTE_MS))
 
     def _dirty(self, state: RollupState, device_id: str, span: Span) -> None:
         self._touched.add(device_id)
@@ -277,15 +271,13 @@ class Rollup(Keyed[RollupState, _Shared]):
         while budget > 0 and self.shared.dirty:
             device_id = next(iter(self.shared.dirty))
             state = self.state_of(device_id)
-            span = state.dirty[0]
-            end = min(span.end, span.start + max(budget, MINUTE_MS))
-            budget -= end - span.start
+            start, whole = state.dirty.pop(0)
+            end = min(whole, start + max(budget, MINUTE_MS))
+            budget -= end - start
             frontier = max(state.fold.at, state.imported)
-            rows.append(Refold(device_id, tick.seq * ORDER_STEP, span.start, end, frontier))
-            if end < span.end:
-                span.start = end
-            else:
-                state.dirty.pop(0)
+            rows.append(Refold(device_id, tick.seq * ORDER_STEP, start, end, frontier))
+            if end < whole:
+                state.dirty.insert(0, (end, whole))
             if not state.dirty:
                 del self.shared.dirty[device_id]
 
@@ -296,18 +288,6 @@ def is_repeated(fold: Fold, at: int, values: dict[str, Value]) -> bool:
         return False
     known = latest(fold)
     return all(known.get(name) == (at, value) for name, value in values.items())
-
-
-def merged(spans: list[Span]) -> list[Span]:
-    """Join spans that touch or overlap, oldest first."""
-    out: list[Span] = []
-    for span in sorted(spans, key=lambda each: (each.start, each.end)):
-        if out and span.start <= out[-1].end:
-            last = out[-1]
-            last.end = max(last.end, span.end)
-        else:
-            out.append(Span(span.start, span.end))
-    return out
 
 
 def _latest(device_id: str, state: RollupState) -> LatestRow:

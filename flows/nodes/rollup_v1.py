@@ -19,9 +19,14 @@ class _Fold(msgspec.Struct):
     at: int = -1
 
 
+class _Span(msgspec.Struct):
+    start: int
+    end: int
+
+
 class _State(msgspec.Struct):
     fold: _Fold
-    dirty: list[Any] = []
+    dirty: list[_Span] = []
     spoilt: int = 0
     metadata: list[Any] = []
     order: int = 0
@@ -49,4 +54,5 @@ def _upgraded(state: _State) -> dict[str, Any]:
     if at >= 0:
         take(fold, at, newest)
         spoilt = max(spoilt, fold.minute + MINUTE_MS)
-    return {**msgspec.structs.asdict(state), "fold": fold, "spoilt": spoilt}
+    dirty = [(span.start, span.end) for span in state.dirty]
+    return {**msgspec.structs.asdict(state), "fold": fold, "spoilt": spoilt, "dirty": dirty}

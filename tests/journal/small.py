@@ -1,6 +1,9 @@
 """Journals of short segments, written and read whole."""
 
+import os
+
 from flows.journal.reader import JournalReader
+from flows.journal.segments import HEADER_BYTES
 from flows.journal.writer import Journal
 from flows.model.frame import FrameKind
 

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flows.model.reading import Reading
 from flows.model.rollup import HOLD_MS
-from flows.model.rows import DeviceRow, RawRow
 from flows.nodes.episode import NODE
-from flows.store import open_reader, open_writer
+from flows.store import open_reader
 from flows.store.dump import dump
 from tests.effort import examples
+from tests.feeding import fed
 from tests.ledger.test_healing_oracle import Sent, arrivals, items_of
 from tests.oracle.episodes import Episode, differences, episodes
 from tests.physics.test_fold_oracle import NOON
@@ -50,18 +49,7 @@ def flag_arrivals(draw) -> list[Sent | None]:
 
 def run(items: list[Any], batch: int, store: Path) -> None:
     """Feed node and store, until nothing is dirty."""
-    writer, snapshot, dirty = open_writer(store), None, 0
-    writer.apply([DeviceRow("d", 1, last_seen=0)])
-    for first in range(0, len(items), batch):
-        part = items[first : first + batch]
-        raw = [RawRow("d", r.at, r.order, r.arrived, "device", r.values) for r in part if isinstance(r, Reading)]
-        out: dict[str, list[Any]] = {port: [] for port in NODE.out}
-        logic = NODE.recover(NODE.Params(spans_a_tick=3), snapshot)
-        logic.on_items(part, out)
-        writer.apply(raw + out["rows"])
-        snapshot, dirty = logic.snapshot(), logic.sizes()["dirty"]
-    writer.close()
-    assert dirty == 0
+    assert fed(NODE, items, batch, store, spans_a_tick=3) == 0
 
 
 def stored(store: Path) -> list[Episode]:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from flows.model.frame import Tick
 from flows.model.reading import ORDER_STEP, Reading
 from flows.model.rollup import RollupRow
-from flows.model.rows import DeviceRow, RawRow
 from flows.nodes.rollup import NODE
 from flows.physics.derive import DERIVED
-from flows.store import open_reader, open_writer
+from flows.store import open_reader
 from tests.effort import examples
+from tests.feeding import fed
 from tests.oracle.rollups import LENGTH, differences, rows
 from tests.physics.test_fold_oracle import histories, payload_fields
 
@@ -55,18 +55,7 @@ def items_of(sent: list[Sent | None]) -> Iterator[Any]:
 
 def run(items: list[Any], batch: int, store: Path) -> int:
     """Feed node and store; return what is still dirty."""
-    writer, snapshot, dirty = open_writer(store), None, 0
-    writer.apply([DeviceRow("d", 1, last_seen=0)])
-    for first in range(0, len(items), batch):
-        part = items[first : first + batch]
-        raw = [RawRow("d", r.at, r.order, r.arrived, "device", r.values) for r in part if isinstance(r, Reading)]
-        out: dict[str, list[Any]] = {port: [] for port in NODE.out}
-        logic = NODE.recover(NODE.Params(minutes_a_tick=60), snapshot)
-        logic.on_items(part, out)
-        writer.apply(raw + out["rows"])
-        snapshot, dirty = logic.snapshot(), logic.sizes()["dirty"]
-    writer.close()
-    return dirty
+    return fed(NODE, items, batch, store, minutes_a_tick=60)
 
 
 def sent_only(row: RollupRow) -> RollupRow:
