@@ -67,7 +67,7 @@ def import_(
             bar.update(task, advance=readings, description=f"to {iso(newest)[:16]}")
 
         if dry_run:
-            standing = try_out(settings.store_path, device, tables, sent)
+            standing = try_out(settings, device, tables, sent)
         else:
             import_id = import_id_of(kind.value, source, device, mapping, again)
             name = f"{kind.value} {source}"[:200]

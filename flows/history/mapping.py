@@ -16,7 +16,7 @@ import numpy as np
 from flows.errors import ConfigError
 from flows.history.tally import Tally
 from flows.history.units import units_for
-from flows.model.quantities import BY_NAME, FLAGS, QUANTITIES
+from flows.model.quantities import BY_NAME, FLAG_NAMES, FLAGS, QUANTITIES
 from flows.model.table import Numbers
 from flows.model.times import duration_ms, is_zone
 
@@ -26,7 +26,6 @@ MISSING = frozenset(("", "nan", "null", "none", "unknown", "unavailable", "n/a",
 WORDS = {"on": 1.0, "true": 1.0, "yes": 1.0, "off": 0.0, "false": 0.0, "no": 0.0}
 """Words that flags are written with, in small letters; `words` of a quantity adds to them."""
 
-_FLAG_NAMES = frozenset(FLAGS)
 MAPPABLE = tuple(quantity.name for quantity in QUANTITIES if quantity.origin == "payload")
 
 
@@ -243,7 +242,7 @@ def _rule(name: str, quantity: str, body: Any, decimal: str) -> Rule:
     entry = _convert(where, body, _Entry)
     if not entry.field:
         raise ConfigError(f"{where} field", entry.field, "must name a field of the source")
-    is_flag = quantity in _FLAG_NAMES
+    is_flag = quantity in FLAG_NAMES
     if entry.above is not None and not is_flag:
         raise ConfigError(f"{where} above", entry.above, f"is for flags, which are {', '.join(FLAGS)}")
     scale, offset = 1.0, 0.0

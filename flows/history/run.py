@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from flows.errors import ConfigError
+from flows.graph import load_graph
 from flows.history.client import Client, chunk_from, chunked
 from flows.history.mapping import Mapping
 from flows.model.device import DeviceMetadata, MetadataChanged
@@ -12,7 +14,8 @@ from flows.model.frame import Start
 from flows.model.history import Chunk, History, Standing, payload_of
 from flows.model.table import Table
 from flows.model.times import now_ms
-from flows.nodes.history import Importer, Params
+from flows.nodes.history import NODE, Importer, Params
+from flows.settings import Settings
 from flows.store import open_reader
 
 Sent = Callable[[int, int], None]
@@ -38,15 +41,18 @@ def send(data: Path, device_id: str, import_id: str, source: str, tables: Iterat
     return client.send(tables, source, client.standing(), sent)
 
 
-def try_out(store: Path, device_id: str, tables: Iterator[Table], sent: Sent) -> Standing:
-    """Run the flow's own node over a source, without the flow: what an import would come to."""
-    logic = Importer(Params(), None)
+def try_out(settings: Settings, device_id: str, tables: Iterator[Table], sent: Sent) -> Standing:
+    """Run the flow's own node over a source, without the flow: what an import would come to.
+
+    Raises ConfigError where the graph cannot be used.
+    """
+    logic = Importer(_params(settings.graph), None)
 
     def take(chunk: Chunk) -> None:
         logic.on_items([History(number, now_ms(), device_id, payload_of(chunk))], {"items": [], "rows": []})
 
     start = Start(seq=0, arrived=0, raw_retention_ms=0, minute_retention_ms=0)
-    metadata = MetadataChanged(device_id, 0, _metadata(store, device_id), None)
+    metadata = MetadataChanged(device_id, 0, _metadata(settings.store_path, device_id), None)
     logic.on_items([start, metadata], {"items": [], "rows": []})
     number = 0
     for table in chunked(tables):
@@ -55,6 +61,15 @@ def try_out(store: Path, device_id: str, tables: Iterator[Table], sent: Sent) ->
         number += 1
     take(chunk_from(_TRIED, device_id, number, ""))
     return logic.standing(device_id, _TRIED)
+
+
+def _params(graph: Path) -> Params:
+    """What the flow's graph gives the node."""
+    for step in load_graph(graph).steps:
+        if step.node is NODE:
+            params: Params = step.params
+            return params
+    raise ConfigError("HEATPUMP_GRAPH", str(graph), f"has no step with the node {NODE.name}: it imports nothing")
 
 
 def _metadata(store: Path, device_id: str) -> list[DeviceMetadata]:

@@ -24,14 +24,13 @@ from flows.model.reading import FUTURE_MS, ORDER_STEP, Reading
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, Resolution, RollupBlock
 from flows.model.rows import LatestRow, RawRow
 from flows.model.table import RollupTable, Table, rows_at
-from flows.model.times import DAY_MS
+from flows.model.times import DAY_MS, HOUR_MS
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 from flows.nodes.validate import SENTINELS, all_spans
 from flows.nodes.validate import Params as Spans
 from flows.physics.episodes import advance
 from flows.physics.fold import latest
 from flows.physics.history import (
-    HOUR_MS,
     Past,
     checked,
     completed,

@@ -35,11 +35,9 @@ def all_spans(params: Params) -> dict[str, tuple[float, float]]:
     spans = {q.name: (q.low, q.high) for q in QUANTITIES if q.origin == "payload"}
     for name, (low, high) in params.spans.items():
         if name not in BY_NAME:
-            raise ConfigError(
-                f"validate.spans.{name}", name, "is no quantity; docs/reference/quantities.md lists them"
-            )
+            raise ConfigError(f"spans.{name}", name, "is no quantity; docs/reference/quantities.md lists them")
         if low > high:
-            raise ConfigError(f"validate.spans.{name}", [low, high], f"lowest {low} is above highest {high}")
+            raise ConfigError(f"spans.{name}", [low, high], f"lowest {low} is above highest {high}")
         spans[name] = (low, high)
     return spans
 

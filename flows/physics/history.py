@@ -18,12 +18,11 @@ from flows.model.history import OLDEST_MS
 from flows.model.quantities import COUNTERS, FLAG_NAMES, MODES
 from flows.model.rollup import BUCKET_MS
 from flows.model.table import Numbers, RollupTable, Table, rows_at, stacked
+from flows.model.times import HOUR_MS
 from flows.physics.compose import compose
 from flows.physics.derive import PHASES, derived_table
 from flows.physics.episodes import Watch
 from flows.physics.fold import Fold, close_alike, extend
-
-HOUR_MS = BUCKET_MS["1h"]
 
 Flags = NDArray[np.bool_]
 Spans = dict[str, tuple[float, float]]
