@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import psutil
 from rich.table import Table
 
-from flows.model.times import DAY_MS, iso, now_ms
+from flows.model.times import DAY_MS, HOUR_MS, iso, now_ms
 from flows.store import open_reader
 from scripts.lib.watching import console, show_settings
+from tests.ledger.processes import wait_until
 
 COLUMNS = {
     "temp_outlet": (35.0, 10.0, 1),
@@ -63,9 +64,8 @@ def measure(folder: Path, devices: int, years: float, step_ms: int) -> None:
     with (folder / "flow.log").open("w") as log:
         flow = subprocess.Popen([*heatpump, "flow"], env=environment, stdout=log, stderr=log)
     try:
-        while not (data / "run" / "flow.json").exists():
-            assert flow.poll() is None, (folder / "flow.log").read_text()
-            time.sleep(0.05)
+        wait_until("the flow listens, or has ended", lambda: (data / "run" / "flow.json").exists() or flow.poll())
+        assert flow.poll() is None, (folder / "flow.log").read_text()
         process = psutil.Process(flow.pid)
         began, flow_cpu, client_cpu, peak = time.monotonic(), cpu(process), children(), 0
         for file in files:
@@ -88,7 +88,7 @@ def write(path: Path, seed: int, readings: int, step_ms: int) -> Path:
         file.write(f"time,{','.join(COLUMNS)},compressor_running,electric_energy\n")
         for number in range(readings):
             cells = [f"{mid + rng.uniform(-0.5, 0.5) * wide:.{digits}f}" for mid, wide, digits in COLUMNS.values()]
-            energy += 1.4 * step_ms / 3_600_000
+            energy += 1.4 * step_ms / HOUR_MS
             file.write(f"{iso(start + number * step_ms)},{','.join(cells)},{number // 7 % 2},{energy:.2f}\n")
     return path
 

@@ -52,7 +52,7 @@ def main() -> None:
     except HeatPumpError as error:
         code = _refuse(str(error))
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{error.filename!r} cannot be read or written: " if error.filename else ""
         code = _refuse(f"{where}{error.strerror or error}")
     except (KeyboardInterrupt, typer.Abort):
         code = 130

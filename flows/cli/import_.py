@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Data
+from flows.cli.options import Data, check_readable, checked_device
 
 if TYPE_CHECKING:
     from flows.history.tally import Tally
@@ -46,17 +46,16 @@ def import_(
     from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-    from flows.errors import ConfigError
     from flows.history.mapping import load_mapping
     from flows.history.run import import_id_of, send, try_out
-    from flows.history.source import opened
+    from flows.history.source import is_url, opened
     from flows.history.tally import Tally
-    from flows.model.device import DEVICE_ID
     from flows.model.times import iso
     from flows.settings import load_settings
 
-    if not DEVICE_ID.fullmatch(device):
-        raise ConfigError("--device", device, "must be 1 to 64 letters, digits, _ . or -, not _ . - first")
+    checked_device("--device", device)
+    if not is_url(kind.value, source) and not (kind is Kind.emoncms and Path(source).is_dir()):
+        check_readable("source", Path(source))
     settings = load_settings(data=data)
     mapping, tally = load_mapping(map_, kind.value), Tally()
     columns = (TextColumn("{task.completed:,.0f} readings"), TextColumn("{task.description}"), TimeElapsedColumn())

@@ -13,6 +13,23 @@ MqttPort = Annotated[int | None, typer.Option(help="Port of MQTT; else MQTT_PORT
 ApiPort = Annotated[int | None, typer.Option(help="Port of the API; else HEATPUMP_API_PORT, else 8000.")]
 
 
+def checked_device(option: str, text: str) -> str:
+    """Give back what an option names if it can be a device. Raises ConfigError."""
+    from flows.model.device import DEVICE_ID
+
+    if not DEVICE_ID.fullmatch(text):
+        raise ConfigError(option, text, "must be 1 to 64 letters, digits, _ . or -, not _ . - first")
+    return text
+
+
+def check_readable(name: str, path: Path) -> None:
+    """Look whether a file can be read before anything else is done. Raises ConfigError."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ConfigError(name, str(path), f"cannot be read: {error.strerror}") from None
+
+
 def make_private(data: Path) -> None:
     """Make the data folder; what this process and its children write is for their user alone.
 

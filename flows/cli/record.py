@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Data
+from flows.cli.options import Data, checked_device
 
 if TYPE_CHECKING:
     from flows.journal.reader import JournalInfo
@@ -51,9 +51,11 @@ def record(
     from flows.settings import load_settings
 
     folder = load_settings(data=data).data
-    devices = _checked(device or [])
+    devices = tuple(dict.fromkeys(checked_device("--device", name) for name in device or []))
     if file.exists() and not force:
         raise ConfigError("FILE", str(file), "is there already: name another, or replace it with --force")
+    if not file.parent.is_dir():
+        raise ConfigError("FILE", str(file), f"cannot be written: there is no folder {file.parent}")
     now, durable, journal = now_ms(), _durable_end(folder), describe(folder / "journal")
     begin = _instant("--from", start, now) if start else 0
     until = _instant("--to", end, now) if end else max(now, (journal.last_arrived or 0) + 1)
@@ -83,16 +85,6 @@ def record(
         f"which arrived from {iso(found.first_arrived)} to {iso(found.last_arrived)}, in {file} "
         f"({file.stat().st_size / 1e6:.1f} MB)"
     )
-
-
-def _checked(devices: list[str]) -> tuple[str, ...]:
-    from flows.errors import ConfigError
-    from flows.model.device import DEVICE_ID
-
-    for name in devices:
-        if not DEVICE_ID.fullmatch(name):
-            raise ConfigError("--device", name, "must be 1 to 64 letters, digits, _ . or -, not _ . - first")
-    return tuple(dict.fromkeys(devices))
 
 
 def _durable_end(data: Path) -> int:

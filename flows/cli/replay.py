@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.options import check_readable, checked_device
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -76,10 +78,11 @@ def replay(
 def _open(files: list[Path], device_id: str, stack: ExitStack) -> "Source":
     from flows.errors import ConfigError
     from flows.journal.recording import is_recording
-    from flows.model.device import DEVICE_ID
     from flows.sources.played_csv import PlayedCsv
     from flows.sources.played_journal import PlayedJournal
 
+    for file in files:
+        check_readable("FILE", file)
     recordings = [file for file in files if is_recording(file)]
     if len(recordings) == len(files):
         if device_id:
@@ -90,10 +93,7 @@ def _open(files: list[Path], device_id: str, stack: ExitStack) -> "Source":
     if len(files) > 1:
         other = next(file for file in files if file not in recordings)
         raise ConfigError("FILE", str(other), "is no recording of `heatpump record`: a CSV is replayed alone")
-    device_id = device_id or files[0].stem
-    if not DEVICE_ID.fullmatch(device_id):
-        raise ConfigError("--device-id", device_id, "must be 1 to 64 letters, digits, _ . or -, not _ . - first")
-    return PlayedCsv(files[0], device_id)
+    return PlayedCsv(files[0], checked_device("--device-id", device_id or files[0].stem))
 
 
 def _send(source: "Source", speed: float, shift: bool, settings: "Settings", bar: "Progress") -> tuple[bool, str]:

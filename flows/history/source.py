@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from flows.errors import ConfigError
 from flows.history import csv_source, emoncms, homeassistant, influx, influx_server
 from flows.history.mapping import Csv, Influx, Mapping
 from flows.history.points import Newest, Series, ended, merged, repeated
@@ -15,18 +14,14 @@ from flows.history.spool import Spool
 from flows.history.tally import Tally
 from flows.model.table import Table
 
-URLS = ("http://", "https://")
+_URLS = ("http://", "https://")
 
 
 @contextmanager
 def opened(kind: str, source: str, mapping: Mapping, tally: Tally) -> Iterator[Iterator[Table]]:
-    """Open a source; its tables are read as they are taken, in bounded memory. Raises ConfigError."""
-    path = Path(source)
-    is_url = kind == "influx" and source.startswith(URLS)
-    if not is_url and not path.exists():
-        raise ConfigError("source", source, "is not there")
+    """Open a source; its tables are read as they are taken, in bounded memory. Raises ConfigError, OSError."""
     if kind == "csv" and csv_source.is_direct(mapping):
-        yield csv_source.tables(path, mapping, tally)
+        yield csv_source.tables(Path(source), mapping, tally)
         return
     with TemporaryDirectory(prefix="heatpump-import-") as folder:
         spool = Spool(Path(folder), tally)
@@ -35,6 +30,11 @@ def opened(kind: str, source: str, mapping: Mapping, tally: Tally) -> Iterator[I
             yield _held(series, mapping) if mapping.hold_ms else merged(series)
         finally:
             spool.close()
+
+
+def is_url(kind: str, source: str) -> bool:
+    """Tell a server from files."""
+    return kind == "influx" and source.startswith(_URLS)
 
 
 def _series(kind: str, source: str, mapping: Mapping, tally: Tally, spool: Spool) -> dict[str, Series]:
@@ -47,7 +47,7 @@ def _series(kind: str, source: str, mapping: Mapping, tally: Tally, spool: Spool
         export = Csv(time="last_changed", name="entity_id", value="state", sorted=False)
         mapping = msgspec.structs.replace(mapping, source=export)
     if isinstance(mapping.source, Influx):
-        if source.startswith(URLS):
+        if is_url(kind, source):
             influx_server.fill(source, mapping, tally, spool)
         else:
             influx.fill(path, mapping, tally, spool)

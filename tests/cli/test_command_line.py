@@ -11,6 +11,7 @@ from tests.cli.heatpump import heatpump
 
 pytestmark = pytest.mark.slow
 
+HOME = ("--device", "home", "--map", "nowhere.toml")
 COMMANDS = ("up", "status", "flow", "api", "record", "replay", "import", "graph", "doctor", "rebuild")
 
 
@@ -67,7 +68,18 @@ def test_each_command_explains_itself_with_examples(command):
         (["replay", "day.csv", "--speed", "0"], {}, "'--speed': must be greater than or equal to 0.01"),
         (["rebuild", "--data", "nowhere"], {}, "there is no data folder nowhere"),
         (["replay"], {}, "Missing argument 'file'"),
-        (["replay", "nowhere.csv"], {}, "nowhere.csv: No such file"),
+        (["replay", "nowhere.csv"], {}, "FILE: 'nowhere.csv' cannot be read: No such file"),
+        (
+            ["record", "nowhere/day.hpr"],
+            {},
+            "FILE: 'nowhere/day.hpr' cannot be written: there is no folder nowhere",
+        ),
+        (["replay", "."], {}, "FILE: '.' cannot be read: Is a directory"),
+        (["import", "csv", "nowhere.csv", *HOME], {}, "source: 'nowhere.csv' cannot be read: No such file"),
+        (["import", "influx", ".", *HOME], {}, "source: '.' cannot be read: Is a directory"),
+        (["import", "emoncms", "nowhere", *HOME], {}, "source: 'nowhere' cannot be read: No such file"),
+        (["import", "emoncms", __file__, *HOME], {}, "--map: 'nowhere.toml' cannot be read: No such file"),
+        (["import", "csv", "a", "--device", "é", "--map", "b"], {}, "--device: 'é' must be 1 to 64 letters"),
         (["up", "--lan"], {"MQTT_BROKER": "example.org"}, "--lan: 'example.org'"),
         (["up", "--data", "/proc/heatpump"], {}, "--data: '/proc/heatpump' cannot be the data folder"),
         (["flow", "--data", __file__], {}, f"--data: '{__file__}' cannot be the data folder (File exists)"),
