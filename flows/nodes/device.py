@@ -34,8 +34,11 @@ from flows.nodes.letters import settled
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 from flows.nodes.validate import dead_reading
 
-MOST_DAYS_A_DAY = 2
-"""A server clock that jumps ahead must not empty the store."""
+TICKS_A_DAY_OF_RETENTION = 43_200
+"""Retention moves by a day at most in so many ticks, two days a day.
+
+A server clock that jumps ahead must not empty the store; the number of ticks does not jump with it.
+"""
 
 DEVICES_A_TICK = 5
 MOST_ATTRIBUTES = 64
@@ -58,6 +61,7 @@ class DeviceState(msgspec.Struct):
 class _Shared(msgspec.Struct):
     """Retentions [ms]; retained: day up to which raw rows were let go [ms]; work: devices still to go through.
 
+    moved: number of the tick at which `retained` last moved.
     spoke: devices with a reading since the last tick. forgotten: devices that have not spoken since they were.
     """
 
@@ -65,6 +69,7 @@ class _Shared(msgspec.Struct):
     minute_retention_ms: int = 90 * DAY_MS
     dead_letter_retention_ms: int = 90 * DAY_MS
     retained: int = 0
+    moved: int = -TICKS_A_DAY_OF_RETENTION
     work: list[str] = []
     spoke: dict[str, None] = {}
     forgotten: dict[str, None] = {}
@@ -184,8 +189,9 @@ class Register(Keyed[DeviceState, _Shared]):
         day = (tick.arrived - shared.raw_retention_ms) // DAY_MS * DAY_MS - DAY_MS
         if shared.retained == 0:
             shared.retained = day
-        if day > shared.retained and not shared.work:
-            shared.retained = min(day, shared.retained + MOST_DAYS_A_DAY * DAY_MS)
+        just_moved = 0 <= tick.n - shared.moved < TICKS_A_DAY_OF_RETENTION
+        if day > shared.retained and not shared.work and not just_moved:
+            shared.retained, shared.moved = shared.retained + DAY_MS, tick.n
             shared.work = ["", *sorted(self.devices)]
         for device_id in shared.work[:DEVICES_A_TICK]:
             # The other retentions keep their distance to the raw one, so all move at the same bounded pace.

@@ -175,7 +175,7 @@ def hourly(count: int, every: int = HOUR_MS):
         at = NOW + number * every
         body = b'{"timestamp":%d,"electrical":{"power":%d}}' % (at, 1000 + number)
         yield Frame(2 * number, FrameKind.MESSAGE, at, "heatpump/site1/data", body, 1)
-        yield Frame(2 * number + 1, FrameKind.TICK, at, payload=tick_payload(number))
+        yield Frame(2 * number + 1, FrameKind.TICK, at, payload=tick_payload(number * every // 1000))
 
 
 def test_readings_are_as_fresh_as_when_they_arrived_and_retention_goes_on_as_in_service(tmp_path) -> None:

@@ -127,9 +127,17 @@ def test_retention_moves_by_the_day_for_every_device_and_the_dead_letters(run_no
 
 
 def test_a_clock_that_jumps_a_year_takes_two_days_at_most(run_node, a_reading):
-    ticks = [Tick(1, 1, NOW), Tick(2, 2, NOW + 365 * DAY_MS)]
-    (row,) = run_node(NODE, ticks).rows
-    assert row.raw_before == (NOW // DAY_MS + 2 - 31) * DAY_MS
+    jumped = [(n, NOW + 365 * DAY_MS + n * 1000) for n in (2, 3, 4, 60, 43_201, 43_202, 86_401)]
+    ticks = [Tick(seq, n, at) for seq, (n, at) in enumerate([(1, NOW), *jumped], 1)]
+    rows = run_node(NODE, ticks, restart_every=1).rows
+    days = [row.raw_before // DAY_MS - (NOW // DAY_MS - 31) for row in rows]
+    assert days == [1, 2]  # in the first day of ticks
+
+
+def test_where_ticks_are_counted_anew_retention_goes_on(run_node, a_reading):
+    ticks = [Tick(1, 900_000, NOW), Tick(2, 900_001, NOW + DAY_MS), Tick(3, 1, NOW + 2 * DAY_MS)]
+    rows = run_node(NODE, ticks, restart_every=1).rows
+    assert [row.raw_before // DAY_MS - NOW // DAY_MS + 31 for row in rows] == [1, 2]
 
 
 def test_a_reading_that_retention_has_passed_already_is_a_dead_letter(run_node, a_reading):
