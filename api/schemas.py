@@ -124,8 +124,6 @@ class Series(BaseModel):
     values: dict[str, list[float | bool | None] | dict[Literal["mean", "min", "max"], list[float | None]]]
 
 
-
-
 class Episode(BaseModel):
     """A span that means something as a whole; what is not known of it is null (docs/reference/episodes.md)."""
 
@@ -134,22 +132,24 @@ class Episode(BaseModel):
     kind: EpisodeKind
     start: Instant
     end: Instant
-    seconds: float
+    seconds: float = Field(description="From start to end. [s]")
     begun_by: Edge = Field(description="Seen; unseen, for want of readings; or cut at midnight.")
-    ended_by: Edge
-    heat_source: Literal["", "counter", "measured", "estimated"]
+    ended_by: Edge = Field(description="As begun_by.")
+    heat_source: Literal["", "counter", "measured", "estimated"] = Field(
+        description="Where heat_kwh came from, of several the least certain; empty without."
+    )
     detail: str = Field(description="In words, of a change.")
-    electric_kwh: float | None
-    heat_kwh: float | None = Field(description="Negative in a defrost: what it took.")
-    outlet_mean: float | None = Field(description="By time. [°C]")
-    outlet_max: float | None
-    inlet_mean: float | None
-    ambient_mean: float | None
+    electric_kwh: float | None = Field(description="Electricity used. [kWh]")
+    heat_kwh: float | None = Field(description="Heat given; negative in a defrost: what it took. [kWh]")
+    outlet_mean: float | None = Field(description="Flow water, mean by time. [°C]")
+    outlet_max: float | None = Field(description="Flow water, highest. [°C]")
+    inlet_mean: float | None = Field(description="Return water, mean by time. [°C]")
+    ambient_mean: float | None = Field(description="Outdoors, mean by time. [°C]")
     compressor_max: float | None = Field(description="Highest discharge temperature. [°C]")
-    dhw_start: float | None = Field(description="Tank, first and last. [°C]")
-    dhw_end: float | None
+    dhw_start: float | None = Field(description="Hot water tank, first value. [°C]")
+    dhw_end: float | None = Field(description="Hot water tank, last value. [°C]")
     dhw_share: float | None = Field(description="Of a cycle, share of time that heated hot water. [0 … 1]")
-    defrosts: float | None = Field(description="That began in a cycle.")
+    defrosts: float | None = Field(description="Of a cycle, how many defrosts began in it.")
 
 
 class Alert(BaseModel):

@@ -2,19 +2,28 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api import answers, schemas
 from api.deps import Given
 from api.params import DeviceId, Span
 from flows.model.episode import EpisodeKind
+from flows.model.times import iso
 from flows.queries import episodes as queries
 
 router = APIRouter(tags=["episodes"])
 
 Kind = Annotated[EpisodeKind | None, Query(description="Only of this kind; all.", examples=["defrost"])]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Most episodes in the answer.", examples=[100])]
+Limit = Annotated[
+    int,
+    Query(
+        ge=1,
+        le=1000,
+        description="Most episodes in a page, and those that begin with its last one.",
+        examples=[100],
+    ),
+]
 
 
 @router.get(
@@ -22,6 +31,13 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Most episodes in the an
     response_model=list[schemas.Episode],
     responses={404: {"model": schemas.Problem, "description": "No such device."}},
 )
-def episodes(device_id: DeviceId, given: Given, span: Span, kind: Kind = None, limit: Limit = 100) -> Response:
-    """List episodes that reach into the span, the one that began last first."""
-    return answers.json(queries.episodes(given.reader, device_id, kind, *span, limit))
+def episodes(
+    request: Request, device_id: DeviceId, given: Given, span: Span, kind: Kind = None, limit: Limit = 100
+) -> Response:
+    """List episodes that reach into the span, the one that began last first; more pages by the Link header."""
+    start, end = span
+    found, rest = queries.page(given.reader, device_id, kind, start, end, limit)
+    answer = answers.json(found)
+    if rest is not None:
+        answer.headers.update(answers.next_page(request, start=iso(start), end=iso(rest)))
+    return answer

@@ -29,6 +29,10 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     writer = open_writer(store_path)
     change = Episode("change", NOON + HOUR, NOON + HOUR, detail="firmware 1.0.0 → 1.1.0")
     writer.apply([Retrace("site1", 1000, NOON, NOON + HOUR, TRACED, NOON), EpisodeRow("site1", 1001, change)])
+    starts = [NOON, NOON, NOON + MINUTE, NOON + 2 * MINUTE, NOON + 2 * MINUTE]
+    kinds = ("gap", "change", "gap", "gap", "change")
+    many = zip(kinds, starts, strict=True)
+    writer.apply([EpisodeRow("pages", 1, Episode(kind, start, start + MINUTE)) for kind, start in many])
     writer.close()
     with running(load_settings(data=store_path.parent), store_path) as running_api:
         yield running_api
@@ -63,3 +67,16 @@ def test_an_unknown_device_is_not_found_and_an_unknown_kind_is_named(api):
     refused = api.get("/api/devices/site1/episodes", params={"kind": "nap"})
     assert refused.status_code == 422
     assert "defrost" in refused.text
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(1, [2, 1, 2]), (2, [2, 3]), (3, [3, 2]), (5, [5]), (100, [5])])
+def test_pages_follow_each_other_and_never_part_what_begins_together(api, limit, sizes):
+    pages, asked = [], {"params": SPAN | {"limit": limit}}
+    url = "/api/devices/pages/episodes"
+    while url:
+        answer = api.get(url, **asked)
+        pages.append([each["id"] for each in answer.json()])
+        link, asked = answer.links.get("next"), {}
+        url = link["url"] if link else None
+    assert [len(page) for page in pages] == sizes
+    assert len({each for page in pages for each in page}) == 5
