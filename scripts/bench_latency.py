@@ -25,9 +25,9 @@ from websockets.sync.client import ClientConnection, connect
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from scripts.ledger import Broker
 from scripts.lib.fleet import Pump
-from scripts.lib.watching import check_shipped, console, show_settings
+from scripts.lib.site import Broker, shipped_site
+from scripts.lib.watching import console, show_settings
 from tests.brokers import Rumqttd
 from tests.ledger.compare import TIME_BITS
 from tests.ledger.load import Message
@@ -52,15 +52,8 @@ def main(
     show_settings({"rate": rate, "seconds": seconds, "devices": fleet_size(rate) + 1, "broker": broker.value})
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latency-")))
-        running = (ProductionMosquitto if broker is Broker.mosquitto else Rumqttd)(folder / "broker")
-        running.start()
-        stack.callback(running.stop)
-        site = Site(folder, running.port)
-        stack.callback(site.stop)
-        site.start()
-        check_shipped(site.children["flow"].pid)
-        publisher = Publisher(running.port)
-        stack.callback(publisher.close)
+        before = (ProductionMosquitto if broker is Broker.mosquitto else Rumqttd)(folder / "broker")
+        site, publisher = stack.enter_context(shipped_site(before, folder))
         stored, shown = measure(site, publisher, rate, seconds)
     for end, latencies in (("stored", stored), ("WebSocket", shown)):
         latencies.sort()

@@ -21,9 +21,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from scripts.lib.fleet import STEP_MS, Pump
 from scripts.lib.growth import HISTORY, Growth, fill, flat
-from scripts.lib.watching import Watched, check_shipped, console, show_settings
+from scripts.lib.site import shipped_site
+from scripts.lib.watching import Watched, console, show_settings
 from tests.ledger.load import Message
-from tests.ledger.processes import ProductionMosquitto, Publisher, Site
+from tests.ledger.processes import ProductionMosquitto, Publisher
 
 MOST_MB = ((1_000, 300.0), (10_000, 600.0))
 MOST_GROWTH = 0.05
@@ -47,16 +48,7 @@ def main(
     console.print(flat(MOST_GROWTH), highlight=False)
     with ExitStack() as stack:
         where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memory-", dir=folder)))
-        broker = ProductionMosquitto(where / "broker")
-        broker.start()
-        stack.callback(broker.stop)
-        site = Site(where, broker.port)
-        stack.callback(site.stop)
-        site.start()
-        flow = site.children["flow"].pid
-        check_shipped(flow)
-        publisher = Publisher(broker.port)
-        stack.callback(publisher.close)
+        site, publisher = stack.enter_context(shipped_site(ProductionMosquitto(where / "broker"), where))
         pumps = [Pump(number) for number in range(devices)]
         fill(site, publisher, pumps, HISTORY)
         growth = Growth(site)

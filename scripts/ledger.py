@@ -10,7 +10,6 @@ Flow and api run with the settings that scripts/up ships. Exit code 1 if anythin
 import shutil
 import sys
 import tempfile
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,15 +18,11 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from scripts.lib.site import Broker
 from scripts.lib.watching import console, show_settings
 from tests.ledger.runner import Options, Outcome, run
 
 DIFFERENCES_SHOWN = 20
-
-
-class Broker(StrEnum):
-    mosquitto = "mosquitto"
-    rumqttd = "rumqttd"
 
 
 def main(

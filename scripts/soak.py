@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from scripts.lib.fleet import Pump
 from scripts.lib.growth import HISTORY, Growth, Sample, fill, flat
-from scripts.lib.watching import check_shipped, console, show_settings
+from scripts.lib.site import shipped_site
+from scripts.lib.watching import console, show_settings
 from tests.brokers import Mosquitto
 from tests.ledger.compare import compare, expected_of
 from tests.ledger.load import Load, Message
@@ -86,17 +87,9 @@ def main(
     options = Options(int(seconds), rate, devices, int(seconds / kill_every), seed=seed)
     with ExitStack() as stack:
         memory = MEMORY_DISK if MEMORY_DISK.is_dir() else where
-        broker = OrdinaryMosquitto(
-            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-broker-", dir=memory)))
-        )
-        broker.start()
-        stack.callback(broker.stop)
-        site = Site(where, broker.port)
-        stack.callback(site.stop)
-        site.start()
-        check_shipped(site.children["flow"].pid)
-        publisher = Publisher(broker.port)
-        stack.callback(publisher.close)
+        of_broker = stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-broker-", dir=memory))
+        broker = OrdinaryMosquitto(Path(of_broker))
+        site, publisher = stack.enter_context(shipped_site(broker, where))
         fill(site, publisher, [Pump(number) for number in range(FILLED)], history)
         field = [Rough(number, broker.port, seed) for number in range(rough)]
         for device in field:
