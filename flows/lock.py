@@ -9,6 +9,18 @@ from pathlib import Path
 from flows.errors import StartRefused
 
 
+def is_held(path: Path) -> bool:
+    """Tell whether a process holds a lock."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a folder's lock. Raises StartRefused naming the process that has it."""

@@ -1,5 +1,6 @@
 """heatpump import: bring the history of another system."""
 
+from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -29,14 +30,14 @@ def import_(
     device: Annotated[str, typer.Option(help="The device whose history it is.")],
     map_: Annotated[Path, typer.Option("--map", help="The mapping: which field is which quantity (TOML).")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and compute, but send nothing.")] = False,
-    again: Annotated[int, typer.Option(help="Another number imports the same source anew.")] = 0,
+    again: Annotated[int, typer.Option(min=0, help="Another number imports the same source anew.")] = 0,
     data: Data = None,
-) -> None:
+) -> int:
     """Import the history of another system for a device, beside live readings.
 
     The flow must run, but for --dry-run. The same command again goes on where an interrupted import stood; of a
     finished one it takes what its source has more by then. Ends with a report: rows read, taken and refused, kWh a
-    month.
+    month. Exit code 1 where nothing could be taken.
 
     Examples:
       heatpump import csv logger.csv --device site1 --map logger.toml --dry-run
@@ -58,21 +59,33 @@ def import_(
         check_readable("source", Path(source))
     settings = load_settings(data=data)
     mapping, tally = load_mapping(map_, kind.value), Tally()
-    columns = (TextColumn("{task.completed:,.0f} readings"), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar, opened(kind, source, mapping, tally) as tables:
-        task = bar.add_task("reading", total=None)
+    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,.0f} readings"), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("reads", total=None)
 
-        def sent(readings: int, newest: int) -> None:
-            bar.update(task, advance=readings, description=f"to {iso(newest)[:16]}")
+            def sent(readings: int, newest: int) -> None:
+                bar.update(task, advance=readings, description=f"to {iso(newest)[:16]}")
 
-        if dry_run:
-            standing = try_out(settings, device, tables, sent)
-        else:
-            import_id = import_id_of(kind.value, source, device, mapping, again)
-            name = f"{kind.value} {source}"[:200]
-            standing = send(settings.data, device, import_id, name, tables, sent)
+            def waiting(why: str) -> None:
+                bar.update(task, description=f"waits: the flow {why}")
+
+            with opened(kind, source, mapping, tally) as tables:
+                if dry_run:
+                    standing = try_out(settings, device, tables, sent)
+                else:
+                    import_id = import_id_of(kind.value, source, device, mapping, again)
+                    name = f"{kind.value} {source}"[:200]
+                    standing = send(settings.data, device, import_id, name, tables, sent, waiting)
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing was sent" if dry_run else "stopped; the same command goes on from here")
+        return 130
     for line in report(tally, standing, dry_run):
         typer.echo(line)
+    if standing.taken:
+        return 0
+    typer.echo("nothing could be taken: see the lines above, and the mapping")
+    return 1
 
 
 import_.__name__ = "import"
@@ -80,19 +93,14 @@ import_.__name__ = "import"
 
 def report(tally: "Tally", standing: "Standing", dry_run: bool) -> Iterable[str]:
     """Say in lines what an import came to."""
-    refused = {**tally.refused}
-    for reason, count in standing.refused.items():
-        refused[reason] = refused.get(reason, 0) + count
+    refused, removed = tally.refused + Counter(standing.refused), tally.removed + Counter(standing.removed)
     yield f"read      {tally.rows:>10,} rows or points, {standing.read:,} readings"
     yield f"{'to take' if dry_run else 'taken':<9} {standing.taken:>10,} readings"
-    yield f"refused   {sum(refused.values()):>10,}"
-    yield from (f"  {count:>10,}  {reason}" for reason, count in sorted(refused.items()) if count)
-    removed = {**tally.removed}
-    for reason, count in standing.removed.items():
-        removed[reason] = removed.get(reason, 0) + count
+    yield f"refused   {refused.total():>10,}"
+    yield from _reasons(refused, tally)
     if removed:
-        yield f"left out  {sum(removed.values()):>10,} values"
-        yield from (f"  {count:>10,}  {reason}" for reason, count in sorted(removed.items()))
+        yield f"left out  {removed.total():>10,} values"
+        yield from _reasons(removed, tally)
     if standing.kwh:
         yield "month     electricity kWh    heat kWh    COP"
     for month, (electric, heat) in sorted(standing.kwh.items()):
@@ -100,3 +108,10 @@ def report(tally: "Tally", standing: "Standing", dry_run: bool) -> Iterable[str]
         yield f"{month}   {electric:>15.1f} {heat:>11.1f} {cop}"
     if dry_run:
         yield "nothing was sent (--dry-run)"
+
+
+def _reasons(counts: Counter[str], tally: "Tally") -> Iterable[str]:
+    """Say what was refused for which reason; the flow's own reasons have no first case."""
+    for reason, count in sorted(counts.items()):
+        first = f", first {tally.first[reason]}" if reason in tally.first else ""
+        yield f"  {count:>10,}  {reason}{first}"

@@ -92,24 +92,18 @@ def _durable_end(data: Path) -> int:
 
     Raises HeatPumpError where a flow has the folder and does not answer.
     """
-    import fcntl
-
     from flows.cli.checks import flow_health
     from flows.errors import FlowDown, HeatPumpError
+    from flows.lock import is_held
 
     try:
         return int(flow_health(data)["synced_seq"])
     except FlowDown as error:
         why = error.why
-    try:
-        with (data / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        pass
-    except OSError:
+    if is_held(data / "lock"):
         raise HeatPumpError(
             f"the flow that has {data} {why}, so what is durable is not known: record again in a moment"
-        ) from None
+        )
     return 1 << 62
 
 

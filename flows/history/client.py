@@ -11,6 +11,7 @@ import numpy as np
 
 from flows.errors import FlowDown, FlowRefused
 from flows.flow_port import FlowPort
+from flows.lock import is_held
 from flows.model.history import Chunk, Standing, payload_of
 from flows.model.table import Table
 from flows.model.times import DAY_MS
@@ -76,8 +77,10 @@ def chunk_from(import_id: str, device_id: str, number: int, source: str, table: 
 class Client:
     """Talks to the flow of a data folder; it may be restarted meanwhile."""
 
-    def __init__(self, data: Path, device_id: str, import_id: str) -> None:
+    def __init__(self, data: Path, device_id: str, import_id: str, waiting: Callable[[str], None]) -> None:
+        """Begin. waiting: called with what is wrong while the flow is waited for."""
         self._flow, self._device_id, self._import_id = FlowPort(data, ANSWER_S), device_id, import_id
+        self._data, self._waiting = data, waiting
         self._ahead: deque[int] = deque()
 
     def standing(self) -> Progress:
@@ -128,14 +131,18 @@ class Client:
                 time.sleep(0.005)
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """Ask; a flow that is away or has no room may come back. Raises FlowDown."""
+        """Ask; a flow that is away or has no room may come back: one that had chunks, or is under `up`.
+
+        Raises FlowDown.
+        """
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 return ask()
             except FlowRefused:
                 raise
-            except FlowDown:
-                if not self._ahead or time.monotonic() > deadline:
+            except FlowDown as error:
+                if not (self._ahead or is_held(self._data / "up.lock")) or time.monotonic() > deadline:
                     raise
+                self._waiting(error.why)
                 time.sleep(0.5)

@@ -15,11 +15,12 @@ import msgspec
 import numpy as np
 
 from flows.errors import ConfigError
-from flows.history.csv_source import NO_TEXT, open_text
-from flows.history.mapping import Mapping, Rule
+from flows.history.csv_source import NO_TEXT, fitting, no_text, open_text
+from flows.history.mapping import Mapping, Rule, not_there
 from flows.history.points import BLOCK, Points, Series, ascending
 from flows.history.tally import Tally
-from flows.history.times import UNREADABLE, TimeReader
+from flows.history.times import UNREADABLE, TimeReader, refuse_undated
+from flows.model.times import iso
 
 _META = struct.Struct("<4I")
 _RECORD = np.dtype([("unused", "u1"), ("at", "<u4"), ("value", "<f4")])
@@ -31,7 +32,7 @@ def series(folder: Path, mapping: Mapping, tally: Tally) -> dict[str, Series]:
     if not folder.is_dir():
         raise ConfigError("source", str(folder), "is no folder; name the one with phpfina, or with CSVs")
     names = _names(folder)
-    return {rule.quantity: _feed(folder, names, rule, mapping.name, tally) for rule in mapping.rules}
+    return {rule.quantity: _feed(folder, names, rule, mapping, tally) for rule in mapping.rules}
 
 
 def _names(folder: Path) -> dict[str, str]:
@@ -51,7 +52,7 @@ def _names(folder: Path) -> dict[str, str]:
     return found
 
 
-def _feed(folder: Path, names: dict[str, str], rule: Rule, where: str, tally: Tally) -> Series:
+def _feed(folder: Path, names: dict[str, str], rule: Rule, mapping: Mapping, tally: Tally) -> Series:
     feed = names.get(rule.field, rule.field)
     for place in _FOLDERS:
         if (meta := folder / place / f"{feed}.meta").exists():
@@ -61,10 +62,11 @@ def _feed(folder: Path, names: dict[str, str], rule: Rule, where: str, tally: Ta
         for text in (folder / place / feed, folder / place / f"{feed}.csv", folder / place / f"{feed}.csv.gz"):
             if text.is_file():
                 return _csv(text, rule, tally)
-    known = ", ".join(sorted(names)) or ", ".join(sorted(path.name for path in folder.rglob("*"))[:30])
-    raise ConfigError(
-        f"{where} [quantity.{rule.quantity}] field", rule.field, f"is no feed in {folder}; there are {known}"
-    )
+    files = [path.name for path in folder.rglob("*") if path.is_file()]
+    if rule.field in names:
+        lacks = f"is feed {feed} of feeds.json, but {folder} has no {feed}.meta, feed_{feed}.MYD or {feed}.csv"
+        raise not_there(mapping, rule, lacks, files)
+    raise not_there(mapping, rule, f"is no feed in {folder}", names or files)
 
 
 def _phpfina(meta: Path, rule: Rule, tally: Tally) -> Series:
@@ -101,25 +103,27 @@ def _phptimeseries(records: Path, rule: Rule, tally: Tally) -> Series:
 
 def _csv(path: Path, rule: Rule, tally: Tally) -> Series:
     """Read `time,value` rows, with or without a header, times in Unix seconds or ISO."""
-    newest = -1
-    seconds, iso = TimeReader("unix", "UTC"), TimeReader("iso", "UTC")
+    newest, first = -1, 1
+    seconds, texts = TimeReader("unix", "UTC"), TimeReader("iso", "UTC")
     try:
         with open_text(path) as file:
             rows = csv.reader(file)
             while block := list(islice(rows, BLOCK)):
-                pairs = [row for row in block if len(row) == 2]
-                tally.refused["another number of cells than time,value"] += len(block) - len(pairs)
-                at = seconds.read([text for text, _ in pairs])
+                wrong = f"another number of cells than time,value in {path.name}"
+                pairs, numbers = fitting(block, 2, first, wrong, tally)
+                first += len(block)
+                times, form = [text for text, _ in pairs], "unix"
+                at = seconds.read(times)
                 if (at == UNREADABLE).all():
-                    at = iso.read([text for text, _ in pairs])
-                dated = at != UNREADABLE
-                tally.refused["no time"] += int((~dated).sum())
-                texts = [value for good, (_, value) in zip(dated, pairs, strict=True) if good]
-                points = _known(at[dated], rule.numbers(texts, tally), rule, tally)
+                    at, form = texts.read(times), "iso"
+                refuse_undated(at, times, numbers, path.name, form, tally)
+                dated = at >= 0
+                values = [value for good, (_, value) in zip(dated, pairs, strict=True) if good]
+                points = _known(at[dated], rule.numbers(values, tally), rule, tally)
                 points, newest = _behind(points, newest, tally)
                 yield points
     except NO_TEXT as error:
-        raise ConfigError("source", str(path), f"is no CSV file in UTF-8: {error}") from None
+        raise no_text(path, error, "no CSV file in UTF-8") from None
 
 
 def _known(at: Any, values: Any, rule: Rule, tally: Tally) -> Points:
@@ -132,6 +136,7 @@ def _known(at: Any, values: Any, rule: Rule, tally: Tally) -> Points:
 def _behind(points: Points, newest: int, tally: Tally) -> tuple[Points, int]:
     """Leave out points that are not newer than those of the blocks before."""
     first = int(np.searchsorted(points.at, newest, "right"))
-    tally.refused["out of order"] += first
+    if first:
+        tally.refuse("out of order", iso(int(points.at[0])), first)
     points = Points(points.at[first:], points.values[first:])
     return points, int(points.at[-1]) if len(points.at) else newest

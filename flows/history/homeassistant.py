@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from flows.errors import ConfigError
-from flows.history.mapping import Mapping, Rule
+from flows.history.mapping import Mapping, Rule, not_there
 from flows.history.points import BLOCK, Points, Series, ascending
 from flows.history.tally import Tally
 from flows.model.times import HOUR_MS
@@ -38,7 +38,7 @@ def series(path: Path, mapping: Mapping, tally: Tally) -> dict[str, Series]:
         if f"{table}_meta" not in there:
             allowed = f"has no {table}_meta: it is no database of Home Assistant 2023.4 or newer"
             raise ConfigError("source", str(path), allowed)
-        found = {rule.quantity: _id_of(db, table, rule, mapping.name) for rule in mapping.rules}
+        found = {rule.quantity: _id_of(db, table, rule, mapping) for rule in mapping.rules}
     read = _states if table == "states" else _statistics
     return {rule.quantity: read(path, found[rule.quantity], rule, tally) for rule in mapping.rules}
 
@@ -53,14 +53,12 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise ConfigError("source", str(path), f"cannot be read as a SQLite file: {error}") from None
 
 
-def _id_of(db: sqlite3.Connection, table: str, rule: Rule, where: str) -> int:
+def _id_of(db: sqlite3.Connection, table: str, rule: Rule, mapping: Mapping) -> int:
     row = db.execute(_IDS[table], (rule.field,)).fetchone()
     if row is None:
         column = "entity_id" if table == "states" else "statistic_id"
-        like = f"SELECT {column} FROM {table}_meta WHERE {column} LIKE 'sensor.%' ORDER BY 1 LIMIT 30"
-        known = ", ".join(name for (name,) in db.execute(like))
-        allowed = f"has no {table}; there are for example {known}"
-        raise ConfigError(f"{where} [quantity.{rule.quantity}] field", rule.field, allowed)
+        like = f"SELECT {column} FROM {table}_meta WHERE {column} LIKE '%sensor.%' ORDER BY 1"
+        raise not_there(mapping, rule, f"has no {table}", (name for (name,) in db.execute(like)))
     return int(row[0])
 
 

@@ -10,7 +10,7 @@ import re
 import httpx
 
 from flows.errors import ConfigError
-from flows.history.influx import Collector, Key, Take, extern, read_annotated, wanted
+from flows.history.influx import Choice, Collector, Key, Take, extern, read_annotated
 from flows.history.mapping import Influx, Mapping
 from flows.history.spool import Spool
 from flows.history.tally import Tally
@@ -38,15 +38,15 @@ def fill(url: str, mapping: Mapping, tally: Tally, spool: Spool) -> None:
         for field in mapping.fields:
             for start in range(server.first(field, now), now, SPAN_MS):
                 server.ask(field, start, min(start + SPAN_MS, now), ")", collector.add, tally)
-        collector.close()
+        collector.close(url)
 
 
 class _Server:
     def __init__(self, client: httpx.Client, mapping: Mapping) -> None:
-        self._client, self._source = client, mapping.source
         source: Influx = mapping.source
+        self._client, self._source, self._choice = client, source, Choice(mapping)
         self._bound, self._filters = {"bucket": source.bucket}, ""
-        for number, (name, value) in enumerate(wanted(source).items()):
+        for number, (name, value) in enumerate(self._choice.asked.items()):
             if not _TAG.fullmatch(name):
                 raise ConfigError(
                     f"{mapping.name} [source] tags", name, "is no name of a tag that can be asked for"
@@ -58,7 +58,7 @@ class _Server:
         """Ask when the points of a field begin; `now` where there are none. [ms since 1970, UTC]"""
         times = [now]
 
-        def take(_field: str, at: int, _text: str, _series: Key) -> None:
+        def take(_field: str, at: int, _text: str, _series: Key, _time: str) -> None:
             times.append(at)
 
         self.ask(field, OLDEST_MS, now, ") |> first()", take, Tally())
@@ -80,4 +80,4 @@ class _Server:
                 f"answers {answer.status_code}: {answer.text[:300]}; see {TOKEN}, and org and bucket of [source]"
             )
             raise ConfigError("source", url, allowed)
-        read_annotated(csv.reader(answer.text.splitlines()), self._source, take, tally, url)
+        read_annotated(csv.reader(answer.text.splitlines()), self._choice, take, tally, url)

@@ -5,7 +5,7 @@ becomes the quantity NAME. A mistake is a ConfigError that names file, key, valu
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,13 +18,16 @@ from flows.history.tally import Tally
 from flows.history.units import units_for
 from flows.model.quantities import BY_NAME, FLAG_NAMES, FLAGS, QUANTITIES
 from flows.model.table import Numbers
-from flows.model.times import duration_ms, is_zone
+from flows.model.times import DAY_MS, duration_ms, is_zone
 
 MISSING = frozenset(("", "nan", "null", "none", "unknown", "unavailable", "n/a", "-"))
 """Words for nothing, in small letters."""
 
 WORDS = {"on": 1.0, "true": 1.0, "yes": 1.0, "off": 0.0, "false": 0.0, "no": 0.0}
 """Words that flags are written with, in small letters; `words` of a quantity adds to them."""
+
+LONGEST_HOLD_MS = 7 * DAY_MS
+"""A held value is given every ten minutes: a sensor that is silent for longer is broken. [ms]"""
 
 MAPPABLE = tuple(quantity.name for quantity in QUANTITIES if quantity.origin == "payload")
 
@@ -147,7 +150,7 @@ class Rule(msgspec.Struct, frozen=True):
         try:
             return float(text.replace(self.decimal, ".") if self.decimal != "." else text)
         except ValueError:
-            tally.removed[f"{self.quantity}: no number"] += 1
+            tally.remove(f"{self.quantity}: no number", repr(cell[:60]))
             return np.nan
 
     def convert(self, numbers: Numbers) -> Numbers:
@@ -171,6 +174,18 @@ class Mapping(msgspec.Struct, frozen=True):
     def fields(self) -> list[str]:
         """Name the fields wanted of the source, each once."""
         return list(dict.fromkeys(rule.field for rule in self.rules))
+
+
+def not_there(mapping: Mapping, rule: Rule, lacks: str, known: Iterable[str]) -> ConfigError:
+    """Say that the source has no such field. lacks: such as "is no feed in FOLDER"; known: what it has."""
+    allowed = f"{lacks}; there are {some(known)}"
+    return ConfigError(f"{mapping.name} [quantity.{rule.quantity}] field", rule.field, allowed)
+
+
+def some(names: Iterable[str]) -> str:
+    """List names for a person: the first 30 of them."""
+    ordered = sorted(names)
+    return ", ".join(ordered[:30] + ["…"] * (len(ordered) > 30)) or "none"
 
 
 def load_mapping(path: Path, kind: str) -> Mapping:
@@ -205,7 +220,7 @@ def _convert(where: str, body: Any, kind: type[T]) -> T:
         return msgspec.convert(body, kind)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$")
-        key = path.strip(".`")
+        key = path.partition("[")[0].strip(".`")  # words[...] is one of the words
         value = body.get(key, "") if isinstance(body, dict) else body
         known = ", ".join(kind.__struct_fields__)
         if what.startswith(_UNKNOWN):
@@ -282,6 +297,9 @@ def _is_number(text: str) -> bool:
 
 def _hold_ms(name: str, text: str) -> int:
     try:
-        return duration_ms(text) if text else 0
+        hold = duration_ms(text) if text else 0
     except ValueError as error:
         raise ConfigError(f"{name} [source] hold", text, str(error)) from None
+    if hold > LONGEST_HOLD_MS:
+        raise ConfigError(f"{name} [source] hold", text, "must be at most 7d")
+    return hold

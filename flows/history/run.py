@@ -35,9 +35,21 @@ def import_id_of(kind: str, source: str, device_id: str, mapping: Mapping, again
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def send(data: Path, device_id: str, import_id: str, source: str, tables: Iterator[Table], sent: Sent) -> Standing:
-    """Send what is new of a source to the flow of a data folder. Raises FlowDown."""
-    client = Client(data, device_id, import_id)
+def send(
+    data: Path,
+    device_id: str,
+    import_id: str,
+    source: str,
+    tables: Iterator[Table],
+    sent: Sent,
+    waiting: Callable[[str], None],
+) -> Standing:
+    """Send what is new of a source to the flow of a data folder.
+
+    waiting : called with what is wrong while the flow is waited for.
+    Raises FlowDown.
+    """
+    client = Client(data, device_id, import_id, waiting)
     return client.send(tables, source, client.standing(), sent)
 
 

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
+from flows.errors import ConfigError
 from flows.history import csv_source, emoncms, homeassistant, influx, influx_server
 from flows.history.mapping import Csv, Influx, Mapping
 from flows.history.points import Newest, Series, ended, merged, repeated
@@ -44,6 +45,9 @@ def _series(kind: str, source: str, mapping: Mapping, tally: Tally, spool: Spool
     if kind == "homeassistant":
         if homeassistant.is_database(path):
             return homeassistant.series(path, mapping, tally)
+        if mapping.source.table == "statistics":
+            allowed = f"is of the database, but {path.name} is none: a CSV of the history page holds states"
+            raise ConfigError(f"{mapping.name} [source] table", "statistics", allowed)
         export = Csv(time="last_changed", name="entity_id", value="state", sorted=False)
         mapping = msgspec.structs.replace(mapping, source=export)
     if isinstance(mapping.source, Influx):

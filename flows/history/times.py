@@ -6,13 +6,17 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from flows.history.tally import Tally
 from flows.model.history import OLDEST_MS
 from flows.model.reading import FUTURE_MS
 from flows.model.table import Times
 from flows.model.times import ms_of, now_ms
 
-UNREADABLE = -1
-"""Stands for what cannot be read, or is no time from 2000 until now."""
+UNREADABLE, EARLY, LATE = -1, -2, -3
+"""Stand for what cannot be read, is before 2000, or after now."""
+
+UNDATED = {UNREADABLE: "no time", EARLY: "a time before 2000", LATE: "a time after now"}
+"""Why such a row is refused."""
 
 
 class TimeReader:
@@ -32,10 +36,11 @@ class TimeReader:
         self._factor = {"unix": 1000.0, "unix_ms": 1.0}.get(form)
 
     def read(self, cells: Sequence[str]) -> Times:
-        """Read a column; UNREADABLE where a text is no time."""
+        """Read a column; a key of UNDATED where a text gives no time."""
         one = self._of_text if self._factor is None else self._of_number
         at = np.fromiter(map(one, cells), np.int64, len(cells))
-        at[(at < OLDEST_MS) | (at > self._latest)] = UNREADABLE
+        at[(at < OLDEST_MS) & (at != UNREADABLE)] = EARLY
+        at[at > self._latest] = LATE
         return at
 
     def _of_number(self, text: str) -> int:
@@ -43,7 +48,7 @@ class TimeReader:
             at = round(float(text) * self._factor)  # type: ignore[operator]
         except (ValueError, OverflowError):
             return UNREADABLE
-        return at if 0 <= at < 1 << 62 else UNREADABLE
+        return min(max(at, 0), 1 << 62)
 
     def _of_text(self, text: str) -> int:
         try:
@@ -73,6 +78,16 @@ class TimeReader:
             if len(self._offsets) > 10_000:
                 self._offsets.clear()
         return known
+
+
+def refuse_undated(at: Times, texts: Sequence[str], rows: Times, column: str, form: str, tally: Tally) -> None:
+    """Count what a TimeReader could not give a time. rows: their numbers in the file; form: of the times."""
+    for mark, reason in UNDATED.items():
+        places = np.flatnonzero(at == mark)
+        if len(places):
+            first = int(places[0])
+            told = f'row {rows[first]}: {texts[first][:60]!r} (time_format "{form}")'
+            tally.refuse(f"{reason} in {column}", told, len(places))
 
 
 def rfc3339(text: str) -> int:

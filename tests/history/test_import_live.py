@@ -5,13 +5,17 @@ import math
 import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows.errors import FlowDown
+from flows.history.client import Client
 from flows.history.mapping import load_mapping
 from flows.history.run import import_id_of
+from flows.lock import locked
 from tests.brokers import Mosquitto
 from tests.cli.heatpump import HEATPUMP, Running, heatpump
 from tests.flows import Device, Flow, wait_for
@@ -110,7 +114,7 @@ def test_history_comes_beside_live_readings_and_the_report_is_what_is_stored(flo
     said = report.splitlines()
     assert said[0].split() == ["read", "60,000", "rows", "or", "points,", "59,999", "readings"]
     assert said[1].split() == ["taken", "59,999", "readings"]
-    assert "           1  no time in time" in said
+    assert "           1  no time in time, first row 101: 'yesterday' (time_format \"iso\")" in said
     assert "           1  flow_rate: out of range" in said
     assert kwh(report) == months(flow)
     assert len(kwh(report)) == 7
@@ -142,6 +146,7 @@ def test_an_interrupted_import_goes_on_where_it_stood_and_a_killed_flow_is_waite
     first = Running([*HEATPUMP, *history], tmp_path / "first.log", HEATPUMP_DATA=flow.data)
     wait_for(lambda: standing(flow, history)["next"], lambda number: number >= 3)
     assert first.end(signal.SIGINT)[0] == 130
+    assert first.said.endswith("stopped; the same command goes on from here\n")
     stood = wait_for(lambda: standing(flow, history))
     assert 3 <= stood["next"] < 30
     assert not stood["ended"]
@@ -154,6 +159,23 @@ def test_an_interrupted_import_goes_on_where_it_stood_and_a_killed_flow_is_waite
     assert second.process.wait(60) == 0, second.said
     assert standing(flow, history)["ended"]
     assert stored(flow) == expected
+
+
+def test_a_flow_that_up_starts_again_is_waited_for_and_one_that_nobody_starts_is_not(tmp_path):
+    flow, waits = Flow(tmp_path / "data", 1), []
+    flow.data.mkdir(mode=0o700)
+    client = Client(flow.data, "old", "0" * 32, waits.append)
+    with pytest.raises(FlowDown, match="is not running, or not yet"):
+        client.standing()
+    assert waits == []
+    with locked(flow.data / "up.lock"), ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.standing)
+        wait_for(lambda: waits)
+        flow.launch()
+        try:
+            assert asked.result(30).next == 0
+        finally:
+            flow.kill()
 
 
 def test_a_source_that_has_grown_gives_only_what_is_new(flow: Flow, history, tmp_path):

@@ -32,6 +32,8 @@ MISTAKES = [
         '[source]\nhold="1 hour"\n' + POWER,
         "[source] hold: '1 hour' must be a whole number of s, m, h, d or w",
     ),
+    ("csv", '[source]\nhold="8d"\n' + POWER, "[source] hold: '8d' must be at most 7d"),
+    ("csv", POWER + 'words={OFF="no"}\n', "[quantity.power] words: {'OFF': 'no'} cannot be used: Expected"),
     ("csv", "[source]\nsorted=3\n" + POWER, "[source] sorted: 3 cannot be used: Expected `bool`, got `int`"),
     (
         "homeassistant",

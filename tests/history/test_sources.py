@@ -86,16 +86,28 @@ def test_unix_times_in_a_gzipped_csv(tmp_path, form, text):
 def test_bad_rows_are_counted_with_their_reasons_and_harm_no_other(tmp_path):
     (tmp_path / "a.csv").write_text(
         "time,p\n2024-10-10T06:00:00Z,1\nyesterday,2\n2099-01-01T00:00:00Z,3\n2024-10-10T05:00:00Z,4\n"
-        "2024-10-10T06:01:00Z\n2024-10-10T06:02:00Z,5\n"
+        "2024-10-10T06:01:00Z\n2024-10-10T06:02:00Z,5\n1999-12-31T00:00:00Z,6\n2024-10-10T06:02:00Z,7\nmorning,much\n"
     )
     read = Read("csv", tmp_path / "a.csv", '[quantity.power]\nfield="p"', tmp_path)
     assert {at: row["power"] for at, row in read.rows.items()} == {T: 1.0, T + 2 * MINUTE: 5.0}
-    assert +read.tally.refused == {
+    assert read.tally.refused == {
         "no time in time": 2,
+        "a time after now in time": 1,
+        "a time before 2000 in time": 1,
         "out of order: sort the file, or set sorted = false": 1,
+        "the same time as a row before": 1,
         "another number of cells than the header": 1,
     }
-    assert read.tally.rows == 6
+    assert read.tally.first == {
+        "no time in time": "row 3: 'yesterday' (time_format \"iso\")",
+        "a time after now in time": "row 4: '2099-01-01T00:00:00Z' (time_format \"iso\")",
+        "a time before 2000 in time": "row 8: '1999-12-31T00:00:00Z' (time_format \"iso\")",
+        "out of order: sort the file, or set sorted = false": "row 5: '2024-10-10T05:00:00Z'",
+        "the same time as a row before": "row 9: '2024-10-10T06:02:00Z'",
+        "another number of cells than the header": "row 6: '2024-10-10T06:01:00Z'",
+        "power: no number": "'much'",
+    }
+    assert read.tally.rows == 9
 
 
 def test_rows_in_any_order_of_one_value_each(tmp_path):
@@ -142,6 +154,11 @@ def test_emoncms_feeds_of_both_engines_by_name_tag_and_number(tmp_path):
     }
     with pytest.raises(ConfigError, match=r"\[quantity.power\] field: 'gone' is no feed .* elec, .*flowT"):
         Read("emoncms", tmp_path, '[quantity.power]\nfield="gone"', tmp_path)
+    (tmp_path / "phpfina" / "1.meta").unlink()
+    with pytest.raises(
+        ConfigError, match=r"'elec' is feed 1 of feeds.json, but .* has no 1.meta, feed_1.MYD or 1.csv"
+    ):
+        Read("emoncms", tmp_path, '[quantity.power]\nfield="elec"', tmp_path)
 
 
 STATES = {
@@ -188,7 +205,62 @@ def test_influx_exports_field_by_field_and_only_what_is_wanted(tmp_path, write):
         T: {"temp_inlet": 30.5, "fan_running": 1.0},
         T + MINUTE: {"temp_inlet": 31.5, "fan_running": 0.0},
     }
-    assert Read("influx", path, mapping.format("other"), tmp_path).rows == {}
+    for wrong, said in {
+        'site="home"->site="nope"': r"\[source\] tags.site: 'nope' has no point in .*export; there are home$",
+        'measurement="pump"->measurement="nope"': r"\[source\] measurement: 'nope' .* there are pump$",
+        'field="on"->field="off"': r"\[quantity.fan_running\] field: 'off' has no point in .* there are on, t, x$",
+    }.items():
+        with pytest.raises(ConfigError, match=said):
+            Read("influx", path, mapping.format("home").replace(*wrong.split("->")), tmp_path)
+
+
+def test_a_measurement_and_a_tag_that_no_point_has_together_are_refused(tmp_path):
+    (tmp_path / "a.lp").write_text(f"pump,site=a t=1 {T}000000\nroom,site=b t=2 {T}000000\n")
+    mapping = '[source]\nmeasurement="pump"\ntags={site="b"}\n[quantity.temp_inlet]\nfield="t"'
+    with pytest.raises(ConfigError, match=r"tags: '_measurement=pump, site=b' has no point .* each has some"):
+        Read("influx", tmp_path / "a.lp", mapping, tmp_path)
+
+
+FIELD = '[quantity.power]\nfield="{}"\n'
+ROWS = '[source]\nname="what"\nvalue="how"\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "mapping", "said"),
+    [
+        ("csv", "", FIELD, "is empty: its first line must name the columns"),
+        ("csv", "time,q\n", FIELD, "map.toml [quantity.power] field: 'p' is no column of source; it has time, q"),
+        ("csv", "time,what,how\n2024-10-10,q,1\n", ROWS + FIELD, "'p' has no row in source; there are q"),
+        ("homeassistant", "entity_id,state,last_changed\nsensor.q,1,2024-10-10\n", FIELD, "there are sensor.q"),
+        (
+            "homeassistant",
+            "entity_id,state,last_changed\n",
+            '[source]\ntable="statistics"\n' + FIELD,
+            "map.toml [source] table: 'statistics' is of the database, but source is none",
+        ),
+        ("influx", "# Heat pump\n\nA text\n", FIELD, "first line 3: 'A text'"),
+        ("influx", "", FIELD, "has no point of annotated CSV or line protocol"),
+    ],
+)
+def test_a_source_that_lacks_what_the_mapping_names_is_refused_with_what_it_has(
+    tmp_path, kind, text, mapping, said
+):
+    (tmp_path / "source").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        Read(kind, tmp_path / "source", mapping.format("p"), tmp_path)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["csv", "influx"])
+def test_a_gzip_that_is_cut_off_or_damaged_is_called_so(tmp_path, kind):
+    whole = gzip.compress(b"".join(b"time,%d\n" % number for number in range(9999)))
+    for data, said in (
+        (whole[:-2000], "is a gzip that is cut off"),
+        (whole[:-8] + b"x" * 8, "is a gzip that is damaged"),
+    ):
+        (tmp_path / "a.gz").write_bytes(data)
+        with pytest.raises(ConfigError, match=said):
+            Read(kind, tmp_path / "a.gz", '[quantity.power]\nfield="0"', tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -233,8 +305,11 @@ def test_what_gives_no_point_of_influx_is_counted(tmp_path):
     assert read.tally.refused == {
         "no key=value of line protocol": 2,
         "no line of line protocol with a time": 1,
-        "no time": 2,
+        "a time before 2000": 1,
+        "a time after now": 1,
     }
+    assert read.tally.first["a time before 2000"] == "'5' of t=31"
+    assert read.tally.first["no line of line protocol with a time"].startswith("line 3: 'pump t=\"3")
     assert read.tally.rows == 7
 
     write_annotated(tmp_path / "a.csv", {"t": {T: 30.5, T + MINUTE: 31.5, T + 2 * MINUTE: 32.5}}, "pump")

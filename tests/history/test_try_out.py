@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from flows.cli.import_ import import_
 from flows.errors import ConfigError
 from flows.history.run import try_out
 from flows.model.history import Standing
@@ -39,3 +42,17 @@ def test_a_graph_that_imports_nothing_is_refused(tmp_path):
     without = re.sub(r"\[step.history\][^[]*", "", SHIPPED.replace('"history.rows",', ""))
     with pytest.raises(ConfigError, match="has no step with the node history: it imports nothing"):
         tried(without.replace("history.items", "device.items"), tmp_path)
+
+
+@pytest.mark.parametrize(("cell", "code"), [("35", 0), ("warm", 1)])
+def test_an_import_that_takes_nothing_has_exit_code_1_and_the_first_case_of_each_reason(tmp_path, cell, code):
+    (tmp_path / "a.csv").write_text(f"time,t\n2024-10-10T06:00:00Z,{cell}\n1728540060,35\n")
+    (tmp_path / "map.toml").write_text('[quantity.temp_inlet]\nfield="t"\n')
+    app = typer.Typer()
+    app.command()(import_)
+    arguments = ["csv", str(tmp_path / "a.csv"), "--device", "a", "--map", str(tmp_path / "map.toml"), "--dry-run"]
+    done = CliRunner().invoke(app, [*arguments, "--data", str(tmp_path)], standalone_mode=False)
+    assert done.return_value == code, done.output
+    assert "1  no time in time, first row 3: '1728540060' (time_format \"iso\")\n" in done.output
+    assert ("1  temp_inlet: no number, first 'warm'\n" in done.output) == (code == 1)
+    assert ("nothing could be taken" in done.output) == (code == 1)
