@@ -48,7 +48,9 @@ def main() -> None:
         code = app(prog_name="heatpump", standalone_mode=False)
     except typer.TyperException as error:
         what, parted, why = error.format_message().partition(": ")
-        code = _refuse(f"{what}{parted}{in_our_words(why)} (see `heatpump --help`)")
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "heatpump"
+        code = _refuse(f"{what}{parted}{in_our_words(why)} (see `{command} --help`)")
     except HeatPumpError as error:
         code = _refuse(str(error))
     except OSError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Data, checked_device
+from flows.cli.words import counted
 
 if TYPE_CHECKING:
     from flows.journal.reader import JournalInfo
@@ -41,17 +42,21 @@ def record(
     from importlib.metadata import version
 
     from rich.console import Console
+    from rich.filesize import decimal
     from rich.progress import Progress
 
     from flows.errors import ConfigError
     from flows.journal.reader import describe
     from flows.journal.recording import Head, write_recording
     from flows.journal.span import Span
+    from flows.model.device import DEVICE_ID
     from flows.model.times import iso, now_ms
     from flows.settings import load_settings
 
     folder = load_settings(data=data).data
     devices = tuple(dict.fromkeys(checked_device("--device", name) for name in device or []))
+    if file.is_dir():
+        raise ConfigError("FILE", str(file), "is a folder: name a file in it")
     if file.exists() and not force:
         raise ConfigError("FILE", str(file), "is there already: name another, or replace it with --force")
     if not file.parent.is_dir():
@@ -69,9 +74,9 @@ def record(
         found.missing = span.damage.frames
         if not found.first_seq:
             raise ConfigError("--from and --to", f"{start} {end}".strip(), f"hold nothing: {_holds(journal)}")
-        absent = [name for name in devices if name not in found.readings]
+        absent = [name for name in devices if name not in span.devices]
         if absent:
-            there = ", ".join(sorted(span.devices)[:20]) or "none"
+            there = ", ".join(sorted(filter(DEVICE_ID.fullmatch, span.devices))[:20]) or "none"
             raise ConfigError("--device", absent[0], f"has sent nothing in this span; devices that have: {there}")
 
     with Progress(console=Console(stderr=True)) as bar:
@@ -81,10 +86,17 @@ def record(
     for note in gone:
         typer.echo(f"note: {note}", err=True)
     typer.echo(
-        f"{found.frames} frames with {sum(found.readings.values())} readings of {len(found.readings)} devices, "
+        f"{counted(found.frames, 'frame')} with {_readings(found)}, "
         f"which arrived from {iso(found.first_arrived)} to {iso(found.last_arrived)}, in {file} "
-        f"({file.stat().st_size / 1e6:.1f} MB)"
+        f"({decimal(file.stat().st_size)})"
     )
+
+
+def _readings(found: "Contents") -> str:
+    sent = f"{counted(sum(found.readings.values()), 'reading')} of {counted(len(found.readings), 'device')}"
+    if not found.imported:
+        return sent
+    return f"{sent} and {sum(found.imported.values())} imported ones of {counted(len(found.imported), 'device')}"
 
 
 def _durable_end(data: Path) -> int:

@@ -45,19 +45,21 @@ def replay(
     Examples:
       heatpump replay day.csv --speed 60
 
-      heatpump replay day.hpr --into day.sqlite; heatpump api --store day.sqlite
+      heatpump replay day.hpr --into day.sqlite; heatpump api --port 8001 --store day.sqlite
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from flows.errors import ConfigError
+    from flows.errors import HeatPumpError
     from flows.model.times import iso
     from flows.settings import load_settings
 
     if live and into is None:
-        raise ConfigError("--live", live, "needs --into and a store of its own")
+        raise HeatPumpError("--live needs --into and a store of its own")
     if shift and into is not None:
-        raise ConfigError("--shift-to-now", shift, "is for MQTT: a store gets the times as they were recorded")
+        raise HeatPumpError("--shift-to-now is for MQTT: a store gets the times as they were recorded")
+    if into is not None:
+        _check_into(into)
     settings = load_settings(mqtt_broker=broker, mqtt_port=port, mqtt_user=user)
     with ExitStack() as stack:
         source = _open(file, device_id, stack)
@@ -66,12 +68,14 @@ def replay(
             bar.console.print(f"note: {note}")
         if into is not None:
             whole, done = _store(source, into, speed if live else None, settings, bar)
+            what = source.what
         else:
             shift = bool(source.device_id) if shift is None else shift
-            whole, done = _send(source, speed, shift, settings, bar)
-    for what, count in source.left_out.items():
-        typer.echo(f"not sent: {count} {what}", err=True)
-    typer.echo(f"{source.what} from {iso(source.first)} to {iso(source.last)} {done}")
+            sent, whole, done = _send(source, speed, shift, settings, bar)
+            what = f"{sent} {source.unit}" if whole else f"{sent} of {source.messages_count} {source.unit}"
+    for why, count in source.left_out.items():
+        typer.echo(f"not sent: {count} {why}", err=True)
+    typer.echo(f"{what} from {iso(source.first)} to {iso(source.last)} {done}")
     return 130 if not whole else 1 if source.damaged else 0
 
 
@@ -93,11 +97,32 @@ def _open(files: list[Path], device_id: str, stack: ExitStack) -> "Source":
     if len(files) > 1:
         other = next(file for file in files if file not in recordings)
         raise ConfigError("FILE", str(other), "is no recording of `heatpump record`: a CSV is replayed alone")
-    return PlayedCsv(files[0], checked_device("--device-id", device_id or files[0].stem))
+    (file,) = files
+    if not file.stat().st_size:
+        raise ConfigError("FILE", str(file), "is empty: neither a recording of `heatpump record` nor a CSV")
+    if file.suffix == ".hpr":
+        raise ConfigError("FILE", str(file), "is no recording of `heatpump record`: take another copy")
+    return PlayedCsv(file, checked_device("--device-id", device_id or file.stem))
 
 
-def _send(source: "Source", speed: float, shift: bool, settings: "Settings", bar: "Progress") -> tuple[bool, str]:
-    """Play over MQTT. Returns whether all was sent, and what was done, in words."""
+def _check_into(into: Path) -> None:
+    """Refuse what can be no store of its own. Raises ConfigError."""
+    from flows.errors import ConfigError
+
+    if not into.parent.is_dir():
+        raise ConfigError("--into", str(into), f"cannot be written: there is no folder {into.parent}")
+    if into.exists():
+        check_readable("--into", into)
+        with into.open("rb") as file:
+            head = file.read(16)
+        if head not in (b"", b"SQLite format 3\0"):
+            raise ConfigError("--into", str(into), "is no store: name a new file")
+
+
+def _send(
+    source: "Source", speed: float, shift: bool, settings: "Settings", bar: "Progress"
+) -> tuple[int, bool, str]:
+    """Play over MQTT. Returns how much and whether all was sent, and what was done, in words."""
     from flows.model.times import DAY_MS
     from flows.sources.replay import send, shift_to_now
 
@@ -109,19 +134,18 @@ def _send(source: "Source", speed: float, shift: bool, settings: "Settings", bar
     stop = threading.Event()
     with _interrupted(stop.set):
         sent = send(source.messages(shift_ms), source.device_id, speed, settings, stop, lambda: bar.advance(task))
-    whole = not stop.is_set()
     done = f"sent as {source.name} to {settings.mqtt_host}:{settings.mqtt_port}"
-    if not whole:
-        done = f"stopped after {sent} messages {done}"
-    return whole, f"{done}, moved by {shift_ms // DAY_MS} days" if shift_ms else done
+    if stop.is_set():
+        done += ", then stopped"
+    return sent, not stop.is_set(), f"{done}, moved by {shift_ms // DAY_MS} days" if shift_ms else done
 
 
 def _store(
     source: "Source", into: Path, speed: float | None, settings: "Settings", bar: "Progress"
 ) -> tuple[bool, str]:
     """Run the graph over it. Raises ConfigError where the store holds something else."""
-    from flows.errors import HeatPumpError
-    from flows.lock import locked
+    from flows.errors import ConfigError, HeatPumpError
+    from flows.lock import is_held, locked
     from flows.main import run_frames
     from flows.meter import Meter
     from flows.sources.replay import Paced, Recorded
@@ -138,9 +162,11 @@ def _store(
             show()
 
     with ExitStack() as stack:
-        into.parent.mkdir(parents=True, exist_ok=True)
         lock = into.resolve().parent / "lock"
         if lock.exists():  # the data folder of a flow
+            if is_held(lock):
+                allowed = f"is in {lock.parent}, which a flow is using: name a file elsewhere"
+                raise ConfigError("--into", str(into), allowed)
             stack.enter_context(locked(lock))
         _check_fence(source, into)
         frames = Recorded(source.frames()) if speed is None else Paced(source.frames(), source.start, speed)

@@ -16,11 +16,12 @@ from typing import Any
 
 import msgspec
 
-from flows.errors import JournalError
+from flows.errors import BadQuery, JournalError
 from flows.journal.frame import Damaged, Incomplete, decode, decode_run, encode, seed_of
 from flows.journal.segments import sync_folder
 from flows.journal.topics import Topics
 from flows.model.frame import Frame, FrameKind
+from flows.model.history import chunk_of
 
 MAGIC = b"HPMRECD\n"
 VERSION = 1
@@ -62,6 +63,7 @@ class Contents(msgspec.Struct):
     frames                      : how many, of all kinds.
     messages                    : how many of them devices sent.
     readings                    : in data messages as sent, by device.
+    imported                    : readings in chunks of history, by device.
     first_seq, last_seq         : of the frames in the span.
     first_arrived, last_arrived : of the same. [ms since 1970, UTC]
     missing                     : numbers in the span that the journal gave out and could not read any more.
@@ -70,6 +72,7 @@ class Contents(msgspec.Struct):
     frames: int = 0
     messages: int = 0
     readings: dict[str, int] = {}
+    imported: dict[str, int] = {}
     first_seq: int = 0
     last_seq: int = 0
     first_arrived: int = 0
@@ -106,7 +109,7 @@ def write_recording(
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     contents = Contents()
     try:
-        with part.open("xb") as file:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(_PREAMBLE.pack(MAGIC, VERSION) + _chunk(_HEAD, msgspec.json.encode(head)))
             for block in _blocks(frames, head, contents):
                 file.write(block)
@@ -115,6 +118,10 @@ def write_recording(
             file.flush()
             os.fsync(file.fileno())
         part.rename(path)
+    except OSError as error:
+        if error.filename != str(part):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         part.unlink(missing_ok=True)
     sync_folder(path.parent)
@@ -127,7 +134,7 @@ def _blocks(frames: Iterable[Frame], head: Head, contents: Contents) -> Iterator
     parts: list[bytes] = []
     size = 0
     for frame in frames:
-        _count(frame, head, contents)
+        count(frame, head.start, contents)
         held.append(frame)
         parts.append(encode(frame, seed))
         size += len(parts[-1])
@@ -149,9 +156,10 @@ def _chunk(kind: int, content: bytes) -> bytes:
     return whole[:4] + zlib.crc32(whole[_CRC_END:]).to_bytes(4, "little") + whole[_CRC_END:]
 
 
-def _count(frame: Frame, head: Head, contents: Contents) -> None:
+def count(frame: Frame, start: int, contents: Contents) -> None:
+    """Add a frame to what was found in a span that begins at `start`. [ms since 1970, UTC]"""
     contents.frames += 1
-    if frame.arrived < head.start:  # the start that the span runs under
+    if frame.arrived < start:  # the start that the span runs under
         return
     contents.first_seq = contents.first_seq or frame.seq
     contents.first_arrived = contents.first_arrived or frame.arrived
@@ -161,10 +169,13 @@ def _count(frame: Frame, head: Head, contents: Contents) -> None:
         device_id = device_of(frame)
         data = frame.topic.endswith("/data")
         contents.readings[device_id] = contents.readings.get(device_id, 0) + (readings_in(frame) if data else 0)
+    elif frame.kind is FrameKind.HISTORY:
+        device_id = device_of(frame)
+        contents.imported[device_id] = contents.imported.get(device_id, 0) + imported_in(frame)
 
 
 def device_of(frame: Frame) -> str:
-    """Tell the device that a message is from, by its topic."""
+    """Tell the device that a message or history is of, by its topic."""
     return frame.topic.split("/", 2)[1] if "/" in frame.topic else ""
 
 
@@ -176,6 +187,14 @@ def readings_in(frame: Frame) -> int:
         return len(_readings.decode(frame.payload))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return 1
+
+
+def imported_in(frame: Frame) -> int:
+    """Count the readings of a chunk of history; one that cannot be read has none."""
+    try:
+        return len(chunk_of(frame.payload).at) // 8
+    except BadQuery:
+        return 0
 
 
 def is_recording(path: Path) -> bool:

@@ -22,7 +22,7 @@ class Span:
     of      : devices whose messages, history and commands, with all ticks and starts; empty: everything.
     last    : the last seq to read, the durable end of a journal in use.
     damage  : what could not be read.
-    devices : that sent something in the span, once it was read.
+    devices : that sent something in the span, or whose history was imported, once it was read.
 
     Segments that begin and end on the same side of the span are not read.
     """
@@ -48,7 +48,7 @@ class Span:
                 if before is not None:
                     yield before
                     before = None
-                if frame.kind is FrameKind.MESSAGE:
+                if frame.kind in (FrameKind.MESSAGE, FrameKind.HISTORY):
                     self.devices.add(device_of(frame))
                 if not self._of or concerns(frame, self._of):
                     yield frame

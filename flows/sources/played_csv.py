@@ -19,6 +19,8 @@ FOREVER_MS = 36_500 * DAY_MS
 class PlayedCsv:
     """See flows/sources/played_journal.py, which offers the same of recordings of `heatpump record`."""
 
+    unit = "readings"
+
     def __init__(self, file: Path, device_id: str) -> None:
         """Read all of it once. Raises ConfigError that names the line of a mistake."""
         found = survey(file)

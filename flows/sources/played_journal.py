@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from flows.errors import ConfigError
-from flows.journal.recording import Block, Recording
+from flows.journal.recording import Block, Contents, Recording, count
 from flows.model.frame import Frame, FrameKind
 from flows.model.times import iso
 from flows.sources.replay import Message
@@ -23,13 +23,14 @@ class PlayedJournal:
     start          : what arrived before is there for its effect alone, not for its time. [ms since 1970, UTC]
     first, last    : arrivals of the first and last frame in the span. [ms since 1970, UTC]
     messages_count : how many messages they hold, some of which are not sent.
-    what           : how much that is, in words.
+    unit           : what is sent, in words.
+    what           : how much goes into a store, in words.
     notes          : what is missing, in sentences.
     left_out       : messages that were not sent, by reason.
     damaged        : something of them is missing that they once held.
     """
 
-    device_id = ""
+    device_id, unit = "", "messages"
 
     def __init__(self, paths: list[Path]) -> None:
         """Look through all of them. Raises ConfigError, JournalError where they cannot be played together."""
@@ -87,14 +88,14 @@ class PlayedJournal:
         return next((frame.arrived for frame in self.frames() if frame.arrived >= self.start), self.start)
 
     def _count(self) -> None:
-        ends = [recording.contents for recording in self._recordings]
-        frames = sum(block.frames for recording in self._recordings for block in recording.blocks)
-        self.what = f"{frames} frames"
-        self.messages_count = frames
-        if not self.damaged:
-            readings = sum(sum(end.readings.values()) for end in ends if end)
-            self.messages_count = sum(end.messages for end in ends if end)
-            self.what += f" with {readings} readings"
+        found = self._recordings[0].contents
+        if found is None or self.damaged or len(self._recordings) > 1:
+            found = Contents()
+            for frame in self.frames():
+                count(frame, self.start, found)
+        self.messages_count = found.messages
+        readings = sum(found.readings.values()) + sum(found.imported.values())
+        self.what = f"{found.frames} frames with {readings} readings"
 
     def _judge(self, recording: Recording) -> None:
         path, contents = recording.path, recording.contents
@@ -103,7 +104,7 @@ class PlayedJournal:
         if contents is None:
             self.damaged = True
             until = _place(recording.blocks[-1])
-            self.notes.append(f"{path} is cut off: what follows frame {until} is missing")
+            self.notes.append(f"{path} is cut off: what follows frame {until}, is missing")
         for hole in recording.holes:
             self.damaged = True
             after = f"after frame {_place(hole.before)}" if hole.before else "at its beginning"
@@ -121,7 +122,7 @@ class PlayedJournal:
         if set(one.devices) != set(other.devices):
             allowed = f"holds other devices than {before.path}: replay them one by one"
             raise ConfigError("recording", str(after.path), allowed)
-        if other.start < one.start:
+        if _begins(after) < _begins(before):
             raise ConfigError(
                 "recording", str(after.path), f"begins before {before.path}: name the older one first"
             )
@@ -130,5 +131,12 @@ class PlayedJournal:
             self.notes.append(f"nothing was recorded {gap}, between {before.path} and {after.path}")
 
 
+def _begins(recording: Recording) -> int:
+    """Say the seq of the first frame in the span; before it there may be the start that the span ran under."""
+    if recording.contents is not None:
+        return recording.contents.first_seq
+    return next(frame.seq for frame in recording.frames() if frame.arrived >= recording.head.start)
+
+
 def _place(block: Block) -> str:
-    return f"{block.last_seq}, which arrived {iso(block.last_arrived)},"
+    return f"{block.last_seq}, which arrived {iso(block.last_arrived)}"

@@ -8,6 +8,7 @@ import pytest
 
 from tests.brokers import free_port
 from tests.cli.heatpump import heatpump
+from tests.recorded import RECORDING
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +50,9 @@ def test_each_command_explains_itself_with_examples(command):
     [
         ([], {}, "Missing command"),
         (["upp"], {}, "No such command 'upp'"),
-        (["up", "--portt", "1"], {}, "No such option: --portt"),
+        (["up", "--portt", "1"], {}, "(see `heatpump up --help`)"),
+        (["dead-letters", "show", "x"], {}, "(see `heatpump dead-letters show --help`)"),
+        (["import", "csv", "a", *HOME, "--again", "-1"], {}, "'--again': must be greater than or equal to 0"),
         (["up", "--mqtt-port", "no"], {}, "'--mqtt-port'"),
         (["up", "--mqtt-port", "0"], {}, "--mqtt-port: 0 must be greater than or equal to 1"),
         (["up", "--api-port", "65536"], {}, "--api-port: 65536 must be less than or equal to 65535"),
@@ -73,6 +76,12 @@ def test_each_command_explains_itself_with_examples(command):
             ["record", "nowhere/day.hpr"],
             {},
             "FILE: 'nowhere/day.hpr' cannot be written: there is no folder nowhere",
+        ),
+        (["record", "docs", "--force"], {}, "FILE: 'docs' is a folder: name a file in it"),
+        (
+            ["replay", RECORDING, "--into", "/nowhere/x.sqlite"],
+            {},
+            "--into: '/nowhere/x.sqlite' cannot be written: there is no folder /nowhere",
         ),
         (["replay", "."], {}, "FILE: '.' cannot be read: Is a directory"),
         (["import", "csv", "nowhere.csv", *HOME], {}, "source: 'nowhere.csv' cannot be read: No such file"),

@@ -102,10 +102,12 @@ def test_a_damaged_store_stops_the_flow_with_what_to_do(data):
     assert doctor.returncode == 1 and "`heatpump rebuild` keeps it aside" in doctor.stdout
 
 
-def test_a_replay_into_no_store_says_nothing_of_rebuild(tmp_path):
+def test_a_replay_into_no_store_names_it_and_leaves_it_alone(tmp_path):
     (tmp_path / "README.md").write_text("# no store\n" * 100)
     done = heatpump("replay", RECORDING, "--device-id", "site1", "--into", tmp_path / "README.md")
-    assert done.returncode == 2 and "is damaged" in done.stderr and "rebuild" not in done.stderr
+    assert done.returncode == 2
+    assert f"--into: '{tmp_path / 'README.md'}' is no store: name a new file" in done.stderr
+    assert (tmp_path / "README.md").read_text() == "# no store\n" * 100
 
 
 def test_doctor_reads_the_whole_journal_and_tells_of_overwritten_bytes(data):

@@ -3,17 +3,21 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from flows.cli.record import record
 from flows.errors import ConfigError, HeatPumpError
-from flows.journal.recording import Recording
+from flows.history.client import chunk_from
+from flows.journal.recording import Head, Recording, write_recording
 from flows.journal.retention import trim
 from flows.journal.writer import Journal
 from flows.lock import locked
 from flows.model.frame import FrameKind
+from flows.model.history import history_topic, payload_of
+from flows.model.table import Table
 from flows.model.times import HOUR_MS, now_ms
 from tests.recorded import ms
 
@@ -118,6 +122,29 @@ def test_a_mistake_is_a_sentence_and_leaves_no_file(run, tmp_path, args, sentenc
     assert isinstance(result.exception, ConfigError)
     assert sentence in str(result.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_imported_history_is_counted_and_its_device_can_be_recorded_alone(run, data, tmp_path) -> None:
+    table = Table(np.arange(3) * 60_000 + NOON, ("power",), np.ones((3, 1)))
+    journal = Journal.open(data / "journal", min_free_bytes=1)
+    chunk = payload_of(chunk_from("0" * 32, "old", 0, "", table))
+    journal.append(FrameKind.HISTORY, NOON + 10 * HOUR_MS, history_topic("old"), chunk)
+    journal.append(FrameKind.MESSAGE, NOON + 10 * HOUR_MS, "heatpump/si te/data", b"{}", qos=1)
+    journal.commit()
+    journal.close()
+    result = run("--device", "old")
+    assert result.exit_code == 0, result.exception
+    assert "2 frames with 0 readings of 0 devices and 3 imported ones of 1 device, which" in result.output
+    assert "readings of 3 devices and 3 imported ones of 1 device" in run("--force").output
+    assert str(run("--force", "--device", "c").exception).endswith("devices that have: a, b, old")
+
+
+def test_a_recording_is_for_its_user_alone_and_one_that_cannot_be_written_is_named(data, run, tmp_path) -> None:
+    assert run().exit_code == 0
+    assert (tmp_path / "a.hpr").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(OSError) as caught:
+        write_recording(Path("/proc/a.hpr"), Head("a" * 32, 0, 1, (), "1"), [], lambda _: None)
+    assert caught.value.filename == "/proc/a.hpr"
 
 
 def test_a_span_that_is_trimmed_wholly_is_refused(run, data) -> None:

@@ -128,8 +128,11 @@ def test_a_store_that_holds_anything_else_is_refused(site, pieces, whole, tmp_pa
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["--live"], "--live: True needs --into and a store of its own"),
-        (["--into", "x.sqlite", "--shift-to-now"], "is for MQTT: a store gets the times as they were recorded"),
+        (["--live"], "--live needs --into and a store of its own"),
+        (
+            ["--into", "x.sqlite", "--shift-to-now"],
+            "--shift-to-now is for MQTT: a store gets the times as they were recorded",
+        ),
         (["--into", "x.sqlite", "--device-id", "a"], "is for a CSV: a recording says whose messages it holds"),
     ],
 )
@@ -143,9 +146,13 @@ def test_files_that_are_no_recordings_are_refused(pieces, tmp_path) -> None:
     text.write_text("time_utc,power_in_w\n2024-10-10T00:00:30Z,20\n")
     assert "day.csv' is no recording of `heatpump record`: a CSV is replayed alone" in refusal(pieces[0], text)
     assert "No such file or directory" in refusal(tmp_path / "absent.hpr")
-    binary = tmp_path / "x.hpr"
-    binary.write_bytes(b"\xff\xfe\x00" * 40)
-    assert "is no CSV file in UTF-8" in refusal(binary)
+    for name, content, said in (
+        ("x.bin", b"\xff\xfe\x00" * 40, "is no CSV file in UTF-8"),
+        ("x.hpr", b"\xff\xfe\x00" * 40, "is no recording of `heatpump record`: take another copy"),
+        ("y.hpr", b"", "is empty: neither a recording of `heatpump record` nor a CSV"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert said in refusal(tmp_path / name)
 
 
 def test_of_a_damaged_recording_the_rest_is_replayed_and_what_is_missing_is_said(tmp_path, monkeypatch) -> None:
@@ -202,9 +209,9 @@ def test_beside_a_running_flow_its_journal_is_recorded_and_replayed_live(mosquit
         device.close()
         done = heatpump("record", file, "--from", "-1h", HEATPUMP_DATA=flow.data)
         assert done.returncode == 0, done.stderr
-        assert "with 20 readings of 1 devices" in done.stdout
+        assert "with 20 readings of 1 device," in done.stdout
         before = (flow.health() or {})["synced_seq"]
-        assert "is in use by process" in refusal(file, "--into", flow.store, "--live")
+        assert "which a flow is using: name a file elsewhere" in refusal(file, "--into", flow.store, "--live")
         began = time.monotonic()
         command = [*HEATPUMP, "replay", str(file), "--into", str(store), "--live", "--speed", "0.5"]
         live = Running(command, tmp_path / "live.log")
