@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Data
+from flows.cli.words import counted
 
 if TYPE_CHECKING:
     from flows.model.dead_letter import LetterState
@@ -43,9 +44,16 @@ By = Annotated[str, typer.Option(help="Who asks, as shown later.")]
 
 
 def list_(
-    device: Device = None, reason: Reason = None, state: State = State.open, limit: Limit = 50, data: Data = None
+    device: Device = None,
+    reason: Reason = None,
+    state: State = State.open,
+    limit: Limit = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    data: Data = None,
 ) -> None:
     """List dead letters, newest first.
+
+    Each with id, arrival (UTC), device and reason; below it size, state, tries and detail.
 
     Examples:
       heatpump dead-letters list
@@ -54,21 +62,24 @@ def list_(
     """
     from contextlib import closing
 
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    import msgspec
 
     from flows.queries.dead_letters import dead_letters
 
     with closing(_reader(data)) as reader:
         page, more = dead_letters(reader, device, reason, None, limit, _STATES[state])
-    table = Table("id", "arrived (UTC)", "device", "reason", "bytes", "state", "tries", "detail")
+    if as_json:
+        typer.echo(msgspec.json.encode(page))
+        return
     for letter in page:
-        told = (letter.device_id or letter.topic[:30], letter.last_reason or letter.reason, str(letter.size))
-        detail = letter.last_detail or letter.detail
-        cells = (str(letter.id), letter.arrived[:19], *told, letter.state, str(letter.attempts), detail)
-        table.add_row(*(Text(_printable(cell)) for cell in cells))
-    Console().print(table)
+        newest = f"{letter.last_reason}: {letter.last_detail}" if letter.last_reason else letter.detail
+        tries = "1 try" if letter.attempts == 1 else f"{letter.attempts} tries"
+        told = f"{counted(letter.size, 'byte')}, {letter.state}, {tries}: {newest}"
+        where = letter.device_id or letter.topic[:30]
+        for first, *rest in (str(letter.id), letter.arrived[:19], where, letter.reason), ("", told):
+            typer.echo(_printable("  ".join([f"{first:<10}", *rest]).replace("\n", " ")))
+    if not page:
+        typer.echo(_none(_STATES[state]))
     if more is not None:
         typer.echo(f"there are more than {limit}; see --limit, --device, --reason")
 
@@ -91,7 +102,7 @@ def show(
     from flows.queries.dead_letters import dead_letter
 
     with closing(_reader(data)) as reader:
-        letter = dead_letter(reader, letter_id)
+        letter = dead_letter(reader, _checked(letter_id))
     for name, value in msgspec.structs.asdict(letter).items():
         if name != "payload" and value not in (None, ""):
             typer.echo(f"{name:<12} {_printable(str(value))}")
@@ -157,12 +168,16 @@ def _command(
     """Send a command on each letter, then wait for their outcomes."""
     from contextlib import closing
 
-    from flows.errors import ConfigError
+    from flows.errors import ConfigError, HeatPumpError
     from flows.queries.dead_letters import dead_letters
 
     device, reason, limit = chosen
     if all_ == bool(ids):
-        raise ConfigError("ID", " ".join(map(str, ids)), "name letters by id, or give --all")
+        both = "the letters are named already" if ids else "no letter is named"
+        raise HeatPumpError(f"{both}: name letters by id, or give --all")
+    for option, text in (("--device", device), ("--reason", reason)):
+        if ids and text is not None:
+            raise ConfigError(option, text, "chooses from --all: leave it out where letters are named by id")
     if not 0 < len(by) <= 100:
         raise ConfigError("--by", by[:20], "must have 1 to 100 characters")
     settings = _settings(data)
@@ -170,10 +185,15 @@ def _command(
         if all_:
             page, more = dead_letters(reader, device, reason, None, limit)
             ids = [letter.id for letter in reversed(page)]
-            if ids and not yes:
-                rest = "" if more is None else ", and there are more"
-                typer.confirm(f"{verb} {_summary(page)}{rest}?", abort=True)
-        return _carry_out(settings, reader, f"dead_letter_{verb}", list(dict.fromkeys(ids)), by)
+            rest = "" if more is None else ", and there are more"
+            if not ids:
+                typer.echo(_none("open"))
+                return 1
+            if not yes and not _agreed(f"{verb} {_summary(page)}{rest}?"):
+                typer.echo(f"nothing was done: `{verb} --all` asks first, or takes --yes")
+                return 1
+        ids = list(dict.fromkeys(map(_checked, ids)))
+        return _carry_out(settings, reader, f"dead_letter_{verb}", ids, by)
 
 
 def _carry_out(settings: "Settings", reader: "StoreReader", name: str, ids: list[int], by: str) -> int:
@@ -206,7 +226,30 @@ def _summary(page: "list[DeadLetterLine]") -> str:
 
     reasons = Counter(letter.reason for letter in page)
     told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    return f"{len(page)} dead letters of {len({letter.device_id for letter in page})} devices ({told})"
+    devices = counted(len({letter.device_id for letter in page}), "device")
+    return f"{counted(len(page), 'dead letter')} of {devices} ({told})"
+
+
+def _agreed(question: str) -> bool:
+    """Ask; an end of the input is no."""
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        return False
+
+
+def _none(state: "LetterState | None") -> str:
+    return f"no {state} dead letter matches" if state else "no dead letter matches"
+
+
+def _checked(letter_id: int) -> int:
+    """Give back an id that a letter can have. Raises ConfigError."""
+    from flows.errors import ConfigError
+    from flows.model.dead_letter import MOST_ID
+
+    if not 0 <= letter_id <= MOST_ID:
+        raise ConfigError("ID", letter_id, "is no id of a letter; `heatpump dead-letters list` shows them")
+    return letter_id
 
 
 def _settings(data: Data) -> "Settings":
