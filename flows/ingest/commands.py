@@ -30,6 +30,10 @@ log = logging.getLogger("heatpump.commands")
 
 HOST = "127.0.0.1"
 MOST_BYTES = 64 * 1024
+MOST_UNREAD = 8 * MOST_HISTORY_BYTES
+"""Of a request refused before it was read."""
+
+CHUNK = 64 * 1024
 MOST_CHARS = 200
 MOST_BRACKETS = 300
 """Opening brackets in a command: nesting too deep to read again would stop the pipeline, not us."""
@@ -171,6 +175,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
         self.server.since[self.connection] = time.monotonic()
+        if self.close_connection:
+            self._hear_out()
+
+    def _hear_out(self) -> None:
+        """Read on, to a bound, what is still being sent: closed under it, the client would not get our answer."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            left = MOST_UNREAD
+            while left > 0 and (data := self.connection.recv(CHUNK)):
+                left -= len(data)
 
     def _authorise(self) -> None:
         given = self.headers.get("Authorization", "").encode("latin-1", "replace")

@@ -56,7 +56,8 @@ set_up() {
         uv pip sync --quiet --require-hashes --python "$venv/bin/python" "$root/requirements.lock"
         uv pip install --quiet --no-deps --python "$venv/bin/python" --editable "$root"
     else
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$root/requirements.lock"
+        # The lock is complete: with dependencies pip would ask for newer ones than it names (coverage[toml]).
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$root/requirements.lock"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --editable "$root"
     fi
     stamp_of "$venv/bin/python" >"$venv/.stamp"
