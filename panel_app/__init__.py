@@ -1,0 +1,1 @@
+"""The analytics pages: views on what the API answers."""
