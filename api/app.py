@@ -12,14 +12,14 @@ from api.errors import add_handlers
 from api.guard import Guard, origins_of, token_for
 from api.live import Hub, LiveFeed
 from api.openapi import DescribedApp
-from api.routes import alerts, dead_letters, devices, episodes, pipeline, readings, root, series, stats, ws
+from api.routes import alerts, dead_letters, devices, episodes, pipeline, readings, root, series, stats, walk, ws
 from api.version import VERSION
 from flows.flow_port import FlowPort
 from flows.model.rules import SHIPPED_RULES, load_rules
 from flows.settings import Settings
 from flows.store.protocol import StoreReader
 
-_ROUTES = (root, stats, devices, readings, series, episodes, alerts, pipeline, dead_letters, ws)
+_ROUTES = (root, stats, devices, readings, series, episodes, alerts, pipeline, dead_letters, walk, ws)
 _ABOUT = (
     "Readings of heat pumps, what was computed of them, and alerts. Instants are ISO 8601 in UTC with ms;"
     " units are those of docs/reference/quantities.md. Beyond loopback every route but /, /api/health, /docs and"

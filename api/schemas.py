@@ -9,6 +9,7 @@ from api.params import Actor
 from flows.model.device import MOST_GLYCOL_PERCENT, REFRIGERANTS
 from flows.model.episode import Edge, EpisodeKind
 from flows.model.quantities import QUANTITIES, Quantity
+from flows.queries.walk import LinkName, LinkState
 
 Instant = Annotated[str, Field(description="ISO 8601, UTC, milliseconds.", examples=["2025-01-31T12:00:00.000Z"])]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -201,6 +202,24 @@ class Refused(BaseModel):
     reason: str
     hour: Instant
     count: int
+
+
+class Link(BaseModel):
+    """One link of the way from device to page."""
+
+    link: LinkName
+    state: LinkState = Field(description="unknown: not known, or behind a broken one.")
+    detail: str = Field(description="What is known of it, a phrase.", examples=["4 s ago"])
+
+
+class Walk(BaseModel):
+    """The way of a device's readings, to the first broken link."""
+
+    device_id: str | None = Field(description="Null: of whichever device spoke last.")
+    links: list[Link]
+    broken: LinkName | None
+    sentence: str = Field(description="How it is.", examples=["Nothing has come from site1."])
+    remedy: str = Field(description="What to do; empty where all is well.")
 
 
 class Outcome(BaseModel):
