@@ -12,6 +12,9 @@ MINUS = "\u2212"
 NOTHING = "–"
 _NBSP = "\u00a0"
 
+Zone = ZoneInfo | str
+"""A site's time zone, or its IANA name."""
+
 _DECIMALS = {"°C": 1, "K": 1, "V": 1, "A": 1, "W": 0, "kWh": 1, "L/min": 1, "bar": 1, "psi": 0, "Hz": 1, "": 2}
 _SHOWN_UNITS = {"psi": "PSI"}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -119,31 +122,39 @@ def instant(text: str) -> int:
 
 def zone_of(name: object) -> ZoneInfo:
     """Find a time zone by its IANA name; UTC where there is none of that name."""
+    if isinstance(name, ZoneInfo):
+        return name
     try:
         return ZoneInfo(str(name or "UTC"))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return ZoneInfo("UTC")
 
 
-def at(ms: int, zone: ZoneInfo) -> datetime:
+def local(ms: int, zone: Zone) -> datetime:
     """Place an instant in a site's day."""
-    return datetime.fromtimestamp(ms / 1_000, UTC).astimezone(zone)
+    return datetime.fromtimestamp(ms / 1_000, UTC).astimezone(zone_of(zone))
 
 
-def clock(ms: int, zone: ZoneInfo, seconds: bool = False) -> str:
+def clock(ms: int, zone: Zone, seconds: bool = False) -> str:
     """Write a time of day: 14:08 or 14:08:07."""
-    return at(ms, zone).strftime("%H:%M:%S" if seconds else "%H:%M")
+    return local(ms, zone).strftime("%H:%M:%S" if seconds else "%H:%M")
 
 
-def day(ms: int, zone: ZoneInfo) -> str:
+def day(ms: int, zone: Zone) -> str:
     """Write a day: Tue 10 Feb."""
-    then = at(ms, zone)
+    then = local(ms, zone)
     return f"{_DAYS[then.weekday()]} {then.day} {_MONTHS[then.month - 1]}"
 
 
-def when(ms: int, now_ms: int, zone: ZoneInfo, seconds: bool = False) -> str:
+def month(ms: int, zone: Zone) -> str:
+    """Write a month: Feb 2026."""
+    then = local(ms, zone)
+    return f"{_MONTHS[then.month - 1]} {then.year}"
+
+
+def when(ms: int, now_ms: int, zone: Zone, seconds: bool = False) -> str:
     """Write an instant as shortly as today allows: 14:08, Mon 9 Feb 14:08, 9 Feb 2024 14:08."""
-    then, today = at(ms, zone), at(now_ms, zone)
+    then, today = local(ms, zone), local(now_ms, zone)
     time = clock(ms, zone, seconds)
     if then.date() == today.date():
         return time
