@@ -130,31 +130,31 @@ def zone_of(name: object) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def local(ms: int, zone: Zone) -> datetime:
+def at(ms: int, zone: Zone) -> datetime:
     """Place an instant in a site's day."""
     return datetime.fromtimestamp(ms / 1_000, UTC).astimezone(zone_of(zone))
 
 
 def clock(ms: int, zone: Zone, seconds: bool = False) -> str:
     """Write a time of day: 14:08 or 14:08:07."""
-    return local(ms, zone).strftime("%H:%M:%S" if seconds else "%H:%M")
+    return at(ms, zone).strftime("%H:%M:%S" if seconds else "%H:%M")
 
 
 def day(ms: int, zone: Zone) -> str:
     """Write a day: Tue 10 Feb."""
-    then = local(ms, zone)
+    then = at(ms, zone)
     return f"{_DAYS[then.weekday()]} {then.day} {_MONTHS[then.month - 1]}"
 
 
 def month(ms: int, zone: Zone) -> str:
     """Write a month: Feb 2026."""
-    then = local(ms, zone)
+    then = at(ms, zone)
     return f"{_MONTHS[then.month - 1]} {then.year}"
 
 
 def when(ms: int, now_ms: int, zone: Zone, seconds: bool = False) -> str:
     """Write an instant as shortly as today allows: 14:08, Mon 9 Feb 14:08, 9 Feb 2024 14:08."""
-    then, today = local(ms, zone), local(now_ms, zone)
+    then, today = at(ms, zone), at(now_ms, zone)
     time = clock(ms, zone, seconds)
     if then.date() == today.date():
         return time
