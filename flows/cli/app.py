@@ -12,6 +12,7 @@ from flows.cli.doctor import doctor
 from flows.cli.flow import flow
 from flows.cli.graph import graph
 from flows.cli.import_ import import_
+from flows.cli.panel import panel
 from flows.cli.rebuild import rebuild
 from flows.cli.record import record
 from flows.cli.replay import replay
@@ -19,7 +20,7 @@ from flows.cli.status import status
 from flows.cli.up import up
 from flows.errors import HeatPumpError, in_our_words
 
-COMMANDS = (up, status, flow, api, record, replay, import_, graph, doctor, rebuild)
+COMMANDS = (up, status, flow, api, panel, record, replay, import_, graph, doctor, rebuild)
 
 
 def group(commands: tuple[Callable[..., int | None], ...], about: str, epilog: str = "") -> typer.Typer:

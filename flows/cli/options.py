@@ -11,6 +11,7 @@ from flows.errors import ConfigError
 Data = Annotated[Path | None, typer.Option(help="Folder that holds all state; else HEATPUMP_DATA, else ./data.")]
 MqttPort = Annotated[int | None, typer.Option(help="Port of MQTT; else MQTT_PORT, else 1883.")]
 ApiPort = Annotated[int | None, typer.Option(help="Port of the API; else HEATPUMP_API_PORT, else 8000.")]
+PanelPort = Annotated[int | None, typer.Option(help="Port of the pages; else HEATPUMP_PANEL_PORT, else 5006.")]
 
 
 def checked_device(option: str, text: str) -> str:

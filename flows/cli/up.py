@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import ApiPort, Data, MqttPort, make_private
+from flows.cli.options import ApiPort, Data, MqttPort, PanelPort, make_private
 
 if TYPE_CHECKING:
     from flows.settings import Settings
@@ -22,9 +22,7 @@ def up(
         int | None, typer.Option(help="Port of MQTT over WebSocket; else HEATPUMP_MQTT_WS_PORT, else 9001.")
     ] = None,
     api_port: ApiPort = None,
-    panel_port: Annotated[
-        int | None, typer.Option(help="Port of the analytics pages; else HEATPUMP_PANEL_PORT, else 5006.")
-    ] = None,
+    panel_port: PanelPort = None,
     lan: Annotated[
         bool | None,
         typer.Option("--lan", help="Open MQTT to the local network, with a password; else HEATPUMP_LAN."),

@@ -1,0 +1,52 @@
+"""ApiClient: asks the REST API; the pages' only way to data."""
+
+from typing import Any
+
+import httpx
+
+PATIENCE_S = 15.0
+
+
+class ApiProblem(Exception):
+    """The API did not answer as hoped. status: HTTP's, 0 where there was no answer; detail: in words."""
+
+    def __init__(self, path: str, status: int, detail: str) -> None:
+        super().__init__(f"{path}: {detail}")
+        self.path, self.status, self.detail = path, status, detail
+
+
+class ApiClient:
+    """One for the process. For the event loop's thread only."""
+
+    def __init__(self, url: str, token: str) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S, trust_env=False)
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """Ask; the decoded answer. Raises ApiProblem."""
+        return await self._ask(
+            "GET", path, params={name: value for name, value in query.items() if value is not None}
+        )
+
+    async def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Send a command; its outcome. Raises ApiProblem."""
+        return await self._ask("POST", path, json=body)
+
+    async def _ask(self, method: str, path: str, **given: Any) -> Any:
+        try:
+            answer = await self._client.request(method, path, **given)
+        except httpx.TimeoutException:
+            raise ApiProblem(path, 0, f"the API did not answer within {PATIENCE_S:.0f} s") from None
+        except httpx.HTTPError as error:
+            raise ApiProblem(path, 0, f"the API cannot be reached ({error or type(error).__name__})") from None
+        if answer.is_success:
+            return answer.json()
+        raise ApiProblem(path, answer.status_code, _detail(answer))
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return f"the API answered {answer.status_code}"
+    return detail if isinstance(detail, str) else f"the API answered {answer.status_code}"

@@ -1,0 +1,41 @@
+// Theme: the system's until the reader chooses one, which is then remembered. Runs before anything is drawn.
+// The cookies tell the server what to draw the first figures for.
+(() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const remember = (name, value) => { document.cookie = `${name}=${value}; path=/; max-age=31536000; samesite=strict`; };
+  const apply = () => {
+    const theme = localStorage.getItem("heatpump-theme") ?? (dark.matches ? "dark" : "light");
+    document.documentElement.dataset.theme = theme;
+    remember("heatpump_theme", theme);
+    dispatchEvent(new Event("heatpump-theme"));
+  };
+  const narrow = matchMedia("(max-width: 700px)");
+  const measure = () => remember("heatpump_phone", narrow.matches ? 1 : 0);
+  dark.addEventListener("change", apply);
+  narrow.addEventListener("change", measure);
+  apply();
+  measure();
+  addEventListener("DOMContentLoaded", () => {
+    document.querySelector("#theme").addEventListener("click", () => {
+      const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+      localStorage.setItem("heatpump-theme", next);
+      apply();
+    });
+    const drawer = document.querySelector("#navigation");
+    for (const button of document.querySelectorAll("[data-drawer]")) {
+      button.addEventListener("click", () => {
+        document.body.classList.toggle("drawer");
+        button.setAttribute("aria-expanded", document.body.classList.contains("drawer"));
+        if (document.body.classList.contains("drawer")) drawer.querySelector("a").focus();
+      });
+    }
+    addEventListener("keydown", (event) => {
+      if (event.key === "Escape") document.body.classList.remove("drawer");
+      const typing = event.composedPath()[0].matches?.("input, textarea, select");
+      if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
+        event.preventDefault();
+        document.querySelector("#find").focus();
+      }
+    });
+  });
+})();

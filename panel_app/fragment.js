@@ -1,0 +1,51 @@
+// Puts HTML made by the server into the page, changing only what differs, and tells the server what was done.
+//
+//   data-action="ack" data-id="7"   a click, or a choice in a select, is sent as {action, id, value}
+//   data-copy="text"                a click copies the text; "link" copies the page's address
+//   data-navigate="device"          a choice in a select opens this page with that parameter
+//   data-find                       what is chosen from its list opens: a page, else this page of that device
+export function render({ model }) {
+  const root = document.createElement("div");
+  root.className = "fragment";
+  const draw = () => Idiomorph.morph(root, `<div class="fragment">${model.html}</div>`, {
+    ignoreActiveValue: true,
+    callbacks: { beforeAttributeUpdated: keepOpen },
+  });
+  // What the reader opened stays open, though the server knows nothing of it.
+  const keepOpen = (name, node) => !(name === "open" && node.tagName === "DETAILS");
+  const tell = (element) => {
+    const { action, ...given } = element.dataset;
+    model.send_msg({ action, ...given, value: element.value ?? "" });
+  };
+  root.addEventListener("click", (event) => {
+    const copied = event.target.closest("[data-copy]");
+    if (copied) copy(copied);
+    const element = event.target.closest("[data-action]");
+    if (element && element.tagName !== "SELECT") tell(element);
+  });
+  root.addEventListener("change", (event) => {
+    const { navigate, action, find } = event.target.dataset;
+    if (navigate) open(navigate, event.target.value);
+    else if (find !== undefined) {
+      const found = [...root.querySelectorAll("datalist option")].find((option) => option.value === event.target.value);
+      if (found?.dataset.path) location.href = found.dataset.path;
+      else if (found) open("device", found.value);
+    } else if (action && event.target.tagName === "SELECT") tell(event.target);
+  });
+  model.on("html", draw);
+  root.innerHTML = model.html;
+  return root;
+}
+
+function open(name, value) {
+  const query = new URLSearchParams(location.search);
+  query.set(name, value);
+  location.search = query;
+}
+
+async function copy(element) {
+  const text = element.dataset.copy === "link" ? location.href : element.dataset.copy;
+  await navigator.clipboard.writeText(text);
+  element.classList.add("copied");
+  setTimeout(() => element.classList.remove("copied"), 1500);
+}

@@ -1,0 +1,75 @@
+"""The pages as a process."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+from panel.io.server import get_server
+
+from panel_app.api_client import ApiClient
+from panel_app.feed import Feed
+from panel_app.pages import Page, all_pages
+from panel_app.session import Site
+from panel_app.shell import serve_page
+from panel_app.watch import Watch
+
+log = logging.getLogger("heatpump.panel")
+
+CHECK_UNUSED_MS, UNUSED_MS = 5_000, 10_000
+"""A session whose page was closed is forgotten this soon; a reload within it is another session anyway. [ms]"""
+
+
+async def serve(
+    host: str,
+    port: int,
+    api_url: str,
+    api_token: str,
+    version: str,
+    simulator_line: str = "",
+    load_demo: Callable[[], None] | None = None,
+    ready: Callable[[int], None] = lambda port: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError where the port cannot be had.
+
+    ready : called with the port once the pages can be opened.
+    """
+    # Bokeh's scripts come from this server, whatever the environment says: pages work without the internet.
+    os.environ["BOKEH_RESOURCES"] = "server"
+    pn.extension()
+    for chatty in ("httpx", "tornado.access", "bokeh.server"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    feed = Feed(api_url, api_token)
+    api = ApiClient(api_url, api_token)
+    site = Site(api, feed, Watch(api, feed), simulator_line, load_demo)
+    pages = all_pages()
+    server = get_server(
+        {page.path or "/": _opener(site, pages, page, version) for page in pages},
+        port=port,
+        address=host,
+        websocket_origin=[f"{name}:{port}" for name in {host, "127.0.0.1", "localhost"}],
+        static_dirs={"assets": str(Path(__file__).parent / "assets")},
+        check_unused_sessions=CHECK_UNUSED_MS,
+        unused_session_lifetime=UNUSED_MS,
+        title={page.path or "/": f"{page.title} · heatpump" for page in pages},
+    )
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    hearing = asyncio.create_task(feed.run())
+    server.start()
+    log.info("the pages are at http://%s:%s", host, server.port)
+    ready(server.port or port)
+    await over.wait()
+    hearing.cancel()
+    server.stop()
+
+
+def _opener(site: Site, pages: list[Page], page: Page, version: str) -> Callable[[], Any]:
+    """Make what Panel calls for each session: it must be a plain function."""
+    return lambda: serve_page(site, pages, page, version)

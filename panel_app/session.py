@@ -1,0 +1,101 @@
+"""Session: one open page: what its reader chose, and what must end when it is closed."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import panel as pn
+import param
+
+from panel_app.api_client import ApiClient
+from panel_app.feed import Feed
+from panel_app.watch import Watch
+
+
+class Site(msgspec.Struct, frozen=True):
+    """What all sessions of this process share.
+
+    simulator_line : a command that plays a device against this site.
+    can_demo       : whether there is somebody to load the demo (`heatpump up`).
+    """
+
+    api: ApiClient
+    feed: Feed
+    watch: Watch
+    simulator_line: str
+    load_demo: Callable[[], None] | None = None
+
+
+class Selection(param.Parameterized):
+    """What the reader chose; in the URL, so that a copied link shows the same.
+
+    device : its id, "" for the first there is.
+    span   : 6h, 24h, 7d, 30d, 13mo, or custom with start and end (ISO 8601).
+    hide   : series not drawn, by name, separated by commas.
+    node   : the step selected on the pipeline page.
+    """
+
+    device = param.String("")
+    span = param.String("")
+    start = param.String("")
+    end = param.String("")
+    hide = param.String("")
+    node = param.String("")
+
+
+class Session:
+    """Made anew for each page that is opened."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.selection = Selection()
+        assert pn.state.curdoc is not None
+        self._document = pn.state.curdoc
+        self._endings: list[Callable[[], Any]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._due: set[Callable[[], Any]] = set()
+        self.ended = False
+        if pn.state.location is not None:
+            pn.state.location.sync(self.selection, ["device", "span", "start", "end", "hide", "node"])
+        pn.state.on_session_destroyed(self._end)
+
+    def at_end(self, ending: Callable[[], Any]) -> None:
+        """Call `ending` when the page is closed."""
+        self._endings.append(ending)
+
+    def begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run it beside the page; it is broken off when the page is closed."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def soon(self, draw: Callable[[], Any]) -> None:
+        """Call `draw` where the page may be changed; asked twice before, it is called once."""
+        if self.ended or draw in self._due:
+            return
+        self._due.add(draw)
+
+        def do() -> Any:
+            self._due.discard(draw)
+            return None if self.ended else draw()
+
+        self._document.add_next_tick_callback(do)
+
+    def every(self, seconds: float, draw: Callable[[], Any]) -> None:
+        """Call `draw` again and again where the page may be changed."""
+
+        async def go_on() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                self.soon(draw)
+
+        self.begin(go_on())
+
+    def _end(self, _: Any) -> None:
+        self.ended = True
+        for ending in self._endings:
+            ending()
+        for task in list(self._tasks):
+            task.cancel()

@@ -1,0 +1,38 @@
+"""The shell around every page: bar, navigation, theme; the page itself is put in its middle."""
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+
+from panel_app.bar import Bar
+from panel_app.components.render import icon
+from panel_app.environment import Environment
+from panel_app.pages import Page
+from panel_app.session import Session, Site
+from panel_app.tokens import css_variables
+
+_TEMPLATE = (Path(__file__).parent / "templates" / "shell.html").read_text()
+
+
+def serve_page(site: Site, pages: list[Page], page: Page, version: str) -> Any:
+    """Make a session's page, whole."""
+    session = Session(site)
+    environment = Environment()
+    template = pn.Template(_TEMPLATE)
+    variables = {
+        "page": page,
+        "sections": [(name, list(group)) for name, group in groupby(pages, lambda each: each.section)],
+        "pages": pages,
+        "icon": icon,
+        "light": css_variables("light"),
+        "dark": css_variables("dark"),
+        "version": version,
+    }
+    for name, value in variables.items():
+        template.add_variable(name, value)
+    template.add_panel("bar", Bar(session, pages))
+    template.add_panel("environment", environment)
+    template.add_panel("main", page.open(session, environment))
+    return template
