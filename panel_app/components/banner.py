@@ -1,0 +1,76 @@
+"""banner: what needs somebody, worst first; acknowledged alerts are quiet, cleared ones say goodbye."""
+
+from collections.abc import Mapping
+
+import msgspec
+from markupsafe import Markup
+
+from panel_app.components.device import Answer, bound_of, open_alerts, site_zone, value
+from panel_app.components.render import render
+from panel_app.words import instant, lasting, limit, said, when
+
+CLEARED_FOR_MS = 600_000
+"""How long a cleared alert is still told of. [ms]"""
+
+
+class _Line(msgspec.Struct, frozen=True):
+    id: str
+    type: str
+    level: str
+    text: str
+    acknowledged_by: str = ""
+
+
+def banner(status: Answer, alerts: list[Answer], now_ms: int) -> Markup:
+    """Draw a banner for each open alert and a notice for each that cleared within ten minutes.
+
+    status : answer of /api/devices/{id}/status; limits and newest values are told from it.
+    alerts : answer of /api/alerts of this device.
+    now_ms : [ms since 1970, UTC].
+    Says back: action "ack" with the alert's id.
+    """
+    standing = [_standing(status, alert, now_ms) for alert in open_alerts(alerts)]
+    cleared = [_cleared(status, alert, now_ms) for alert in alerts if _just_cleared(alert, now_ms)]
+    return render("banner", standing=standing, cleared=cleared)
+
+
+def _standing(status: Answer, alert: Answer, now_ms: int) -> _Line:
+    level, alert_type = str(alert["alert_level"]), str(alert["alert_type"])
+    parts = []
+    found = bound_of(status, alert_type)
+    if found is None:
+        parts.append(str(alert.get("message") or ""))
+    else:
+        field, _, bound = found
+        newest = value(status, field)
+        parts.append(said(field, newest if newest is not None else alert.get("value")))
+        parts.append(_limit(field, bound, level))
+    parts.append(f"since {when(instant(alert['since']), now_ms, site_zone(status))}")
+    return _Line(
+        id=str(alert["id"]),
+        type=alert_type,
+        level=level,
+        text=", ".join(part for part in parts if part),
+        acknowledged_by=str(alert.get("acknowledged_by") or ""),
+    )
+
+
+def _limit(field: str, bound: Mapping[str, float | None], level: str) -> str:
+    threshold = bound.get(level)
+    return "" if threshold is None else f"limit {limit(field, threshold)}"
+
+
+def _just_cleared(alert: Answer, now_ms: int) -> bool:
+    at = alert.get("cleared_at")
+    return alert.get("state") == "cleared" and isinstance(at, str) and now_ms - instant(at) <= CLEARED_FOR_MS
+
+
+def _cleared(status: Answer, alert: Answer, now_ms: int) -> _Line:
+    at = instant(alert["cleared_at"])
+    lasted = lasting(max(at - instant(alert["since"]), 0))
+    return _Line(
+        id=str(alert["id"]),
+        type=str(alert["alert_type"]),
+        level="well",
+        text=f"cleared at {when(at, now_ms, site_zone(status))} after {lasted}",
+    )
