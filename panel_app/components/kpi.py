@@ -1,0 +1,236 @@
+"""kpi: COP, electricity, heat and starts of today so far, beside the same hours of the week before."""
+
+from collections.abc import Mapping
+from statistics import median
+from typing import Any, Literal
+
+import msgspec
+from markupsafe import Markup
+
+from panel_app.components.device import Answer, is_simulated
+from panel_app.components.kpi_requests import Comparison
+from panel_app.components.kpi_sums import ENOUGH, Sums, sums_of
+from panel_app.components.render import render
+from panel_app.words import adding, clock, day, lasting, number, percent, said, signed, with_unit
+
+ALIKE = 0.05
+"""Totals are compared where the coverages differ by no more than this. [0 … 1]"""
+
+_PARTS = {
+    "space": "space",
+    "dhw": "DHW",
+    "defrost": "defrost",
+    "cooling": "cooling",
+    "standby": "standby",
+    "unknown": "unknown",
+}
+
+
+class Card(msgspec.Struct, frozen=True):
+    """One figure. state little: too little data, `below` says what is missing; then "" where there is no figure."""
+
+    name: str
+    title: str
+    state: Literal["value", "little", "loading"]
+    figure: str = ""
+    unit: str = ""
+    then: str = ""
+    difference: str = ""
+    below: str = ""
+    origin: str = ""
+    boundary: str = ""
+
+
+_TITLES = {"cop": "COP", "electricity": "Electricity", "heat": "Heat", "starts": "Compressor starts"}
+
+
+def kpi_cards(status: Answer, hours: Comparison, answers: Mapping[str, Any] | None) -> Markup:
+    """Draw the four cards.
+
+    status  : answer of /api/devices/{id}/status, for the boundary, η and whether the device is simulated.
+    hours   : kpi_requests.comparison; answers: by key of its requests, None while they are asked for.
+    """
+    boundary = str(status.get("metadata", {}).get("spf_boundary") or "")
+    heading = {
+        "until": clock(hours.today.end, hours.zone),
+        "then_day": day(hours.then.start, hours.zone),
+        "simulated": is_simulated(status),
+    }
+    if answers is None:
+        loading = [Card(name, title, "loading") for name, title in _TITLES.items()]
+        return render("kpi", cards=loading, outdoor="", coverage="", note="", **heading)
+    today = sums_of(_answers(answers, "today"), hours.today)
+    then = sums_of(_answers(answers, "then"), hours.then)
+    return render(
+        "kpi",
+        cards=cards(today, then, boundary, answers.get("cycles") or []),
+        outdoor=_outdoor(today, then),
+        coverage=f"coverage {percent(today.coverage)}, then {percent(then.coverage)}",
+        note=_note(today, status),
+        **heading,
+    )
+
+
+def cards(today: Sums, then: Sums, boundary: str, cycles: list[Answer]) -> list[Card]:
+    """Say what the cards show."""
+    return [
+        _cop(today, then, boundary),
+        _electricity(today, then),
+        _heat(today, then),
+        _starts(today, then, cycles),
+    ]
+
+
+def _answers(answers: Mapping[str, Any], which: str) -> list[Answer]:
+    return [answer for key, answer in answers.items() if key.startswith(f"{which}-") and answer]
+
+
+def _cop(today: Sums, then: Sums, boundary: str) -> Card:
+    value = today.cop()
+    if not _heat_is_known(today) or value is None:
+        return Card("cop", _TITLES["cop"], "little", below=_missing_heat(today), boundary=boundary)
+    estimated = today.heat_source == "estimated"
+    decimals = 1 if estimated else 2
+    before = then.cop() if _heat_is_known(then) else None
+    space, dhw = today.cop("space", "defrost"), today.cop("dhw")
+    parts = [
+        f"space with defrost {_about(space, estimated, decimals)}" if space is not None else "",
+        f"DHW {_about(dhw, estimated, decimals)}" if dhw is not None else "",
+        "without cooling" if today.electric.get("cooling") else "",
+    ]
+    return Card(
+        "cop",
+        _TITLES["cop"],
+        "value",
+        figure=_about(value, estimated, decimals),
+        then="" if before is None else _about(before, then.heat_source == "estimated", decimals),
+        difference=""
+        if before is None or today.heat_source != then.heat_source
+        else signed(round(value, decimals) - round(before, decimals), decimals),
+        below=" · ".join(part for part in parts if part),
+        origin=today.heat_source or "",
+        boundary=boundary,
+    )
+
+
+def _electricity(today: Sums, then: Sums) -> Card:
+    if today.electric_coverage < ENOUGH:
+        below = _covered("electricity", today.electric_coverage, "the device sends no power")
+        return Card("electricity", _TITLES["electricity"], "little", below=below)
+    before = then.electric if then.electric_coverage >= ENOUGH else None
+    alike = abs(today.electric_coverage - then.electric_coverage) <= ALIKE
+    return _energy("electricity", today.electric, before, alike)
+
+
+def _heat(today: Sums, then: Sums) -> Card:
+    if not _heat_is_known(today):
+        return Card("heat", _TITLES["heat"], "little", below=_missing_heat(today))
+    before = then.heat if _heat_is_known(then) else None
+    alike = abs(today.coverage - then.coverage) <= ALIKE and today.heat_source == then.heat_source
+    return _energy("heat", today.heat, before, alike, today.heat_source or "")
+
+
+def _energy(
+    name: str, modes: dict[str, float], before: dict[str, float] | None, alike: bool, origin: str = ""
+) -> Card:
+    """Make a card of energies; its parts add up to its figure as they are shown."""
+    chosen = [mode for mode in _PARTS if mode in modes and not (name == "heat" and mode == "cooling")]
+    total = sum(modes[mode] for mode in chosen)
+    decimals = 1 if abs(total) >= 10 else 2
+    parts = adding([modes[mode] for mode in chosen], decimals)
+    figure = round(sum(parts), decimals)
+    words = [f"{_PARTS[mode]} {number(part, decimals)}" for mode, part in zip(chosen, parts, strict=True)]
+    if name == "heat" and "cooling" in modes:
+        words.append(f"cooling {number(modes['cooling'], decimals)} apart")
+    estimated = origin == "estimated"
+    earlier = None
+    if before is not None:
+        earlier = round(
+            sum(kwh for mode, kwh in before.items() if not (name == "heat" and mode == "cooling")), decimals
+        )
+    difference = ""
+    if earlier is not None and earlier > 0 and alike:
+        difference = with_unit(signed(100 * (figure / earlier - 1)), "%")
+    return Card(
+        name,
+        _TITLES[name],
+        "value",
+        figure=_about(figure, estimated, decimals),
+        unit="kWh",
+        then="" if earlier is None else _about(earlier, estimated, decimals),
+        difference=difference,
+        below=" · ".join(words),
+        origin=origin,
+    )
+
+
+def _starts(today: Sums, then: Sums, cycles: list[Answer]) -> Card:
+    if today.starts is None or today.coverage < ENOUGH:
+        why = "the device does not send its compressor's state" if today.coverage >= ENOUGH else ""
+        below = why or _covered("", today.coverage, "no readings yet")
+        return Card("starts", _TITLES["starts"], "little", below=below)
+    runs = [c["seconds"] for c in cycles if c.get("begun_by") == "edge" and c.get("ended_by") == "edge"]
+    parts = [
+        f"median run {lasting(median(runs) * 1_000)}" if runs else "",
+        f"{today.defrosts} defrost{'s' if today.defrosts != 1 else ''}" if today.defrosts else "",
+    ]
+    before = then.starts if then.coverage >= ENOUGH else None
+    alike = abs(today.coverage - then.coverage) <= ALIKE
+    return Card(
+        "starts",
+        _TITLES["starts"],
+        "value",
+        figure=number(today.starts),
+        then="" if before is None else number(before),
+        difference=signed(today.starts - before) if before is not None and alike else "",
+        below=" · ".join(part for part in parts if part),
+    )
+
+
+def _heat_is_known(sums: Sums) -> bool:
+    return sums.heat_source is not None and sums.coverage >= ENOUGH and sums.heat_share >= ENOUGH
+
+
+def _missing_heat(sums: Sums) -> str:
+    if sums.coverage < ENOUGH:
+        return _covered("", sums.coverage, "no readings yet")
+    if sums.heat_source is None:
+        ran = any(mode in sums.electric for mode in ("space", "dhw"))
+        return (
+            "heat not known: no flow rate, no counter"
+            if ran or not sums.electric_coverage
+            else "no heat given yet"
+        )
+    if sums.heat_share < ENOUGH:
+        return f"heat known for {percent(sums.heat_share)} of the electricity"
+    return "too little electricity for a COP"
+
+
+def _covered(what: str, share: float, none: str) -> str:
+    if not share:
+        return none
+    return (
+        f"{percent(share)} of the span covered" if not what else f"{what} known for {percent(share)} of the span"
+    )
+
+
+def _about(value: float, estimated: bool, decimals: int) -> str:
+    return f"≈\u00a0{number(value, decimals)}" if estimated else number(value, decimals)
+
+
+def _outdoor(today: Sums, then: Sums) -> str:
+    if today.ambient is None:
+        return ""
+    earlier = "" if then.ambient is None else f", then {said('temp_ambient', then.ambient)}"
+    return f"mean outdoor {said('temp_ambient', today.ambient)}{earlier}"
+
+
+def _note(today: Sums, status: Answer) -> str:
+    if today.heat_source != "estimated":
+        return ""
+    share = status.get("metadata", {}).get("carnot_fraction")
+    known = f", η {number(share, 2)}" if isinstance(share, int | float) else ""
+    return (
+        f"Estimated: heat = electricity × η × Carnot{known}. Until η is calibrated for this device it may read"
+        f" {with_unit('40', '%')} wrong."
+    )

@@ -1,0 +1,136 @@
+"""kpi_sums: what a span of rollups comes to: energies by mode, COP, starts, mean outdoors, coverage."""
+
+from collections.abc import Iterable
+from typing import get_args
+
+import msgspec
+
+from flows.model.quantities import HEAT_SOURCES, MODES
+from flows.model.rollup import BUCKET_MS
+from panel_app.components.device import Answer
+from panel_app.components.kpi_requests import LAST_MS, Hours
+from panel_app.components.sentence import Cop, Origin
+
+ENOUGH = 0.5
+"""Share of a span, or of its electricity, from which on its figures are shown."""
+
+_RUNNING = frozenset({"space", "dhw", "cooling", "defrost"})
+_LEAST_KWH = 0.05
+"""Less electricity than this gives no COP. [kWh]"""
+
+
+class Sums(msgspec.Struct, frozen=True):
+    """A span as a whole.
+
+    electric, heat    : by mode, those that are not zero. [kWh]
+    with_heat         : of `electric`, what was used while heat was known. [kWh]
+    heat_source       : where heat came from, of several the least certain; None where it is not known.
+    starts, defrosts  : how often they began; None where the device does not tell.
+    ambient           : mean outdoors over the time it is known. [°C]
+    coverage, electric_coverage : share of the span in which anything, or the electricity, is known. [0 … 1]
+    """
+
+    electric: dict[str, float]
+    heat: dict[str, float]
+    with_heat: dict[str, float]
+    heat_source: Origin | None
+    starts: int | None
+    defrosts: int | None
+    ambient: float | None
+    coverage: float
+    electric_coverage: float
+
+    @property
+    def heat_share(self) -> float:
+        """Share of the running machine's electricity for which heat is known. [0 … 1]"""
+        used = sum(kwh for mode, kwh in self.electric.items() if mode in _RUNNING)
+        known = sum(kwh for mode, kwh in self.with_heat.items() if mode in _RUNNING)
+        return known / used if used > 0 else float(self.heat_source is not None)
+
+    def cop(self, *modes: str) -> float | None:
+        """Heat over the electricity used while it was known, of some modes; of all but cooling by default."""
+        chosen = modes or tuple(mode for mode in MODES if mode != "cooling")
+        heat = sum(self.heat.get(mode, 0.0) for mode in chosen)
+        electric = sum(self.with_heat.get(mode, 0.0) for mode in chosen)
+        return heat / electric if electric >= _LEAST_KWH and self.heat_source else None
+
+
+def sums_of(answers: Iterable[Answer], span: Hours) -> Sums:
+    """Add up the answers of /series that kpi_requests asked for one span."""
+    total = _Total()
+    for answer in answers:
+        total.add(answer)
+    length_s = max((span.end - span.start) / 1_000, 1.0)
+    return Sums(
+        electric=total.electric,
+        heat=total.heat,
+        with_heat=total.with_heat,
+        heat_source=total.source(),
+        starts=round(total.starts) if total.compressor_s > 0 else None,
+        defrosts=round(total.defrosts) if total.defrosts else None,
+        ambient=total.ambient_c_s / total.ambient_s if total.ambient_s > 0 else None,
+        coverage=min(total.seconds / length_s, 1.0),
+        electric_coverage=min(total.electric_s / length_s, 1.0),
+    )
+
+
+def cop_of(answer: Answer, now_ms: int) -> Cop | None:
+    """COP of the last 30 min; None at rest, or where heat or electricity is not known for half of it.
+
+    answer: of kpi_requests.cop_request.
+    """
+    found = sums_of([answer], Hours(now_ms - LAST_MS, now_ms))
+    value = found.cop()
+    if value is None or found.heat_source is None or found.electric_coverage < ENOUGH or found.heat_share < ENOUGH:
+        return None
+    return Cop(value, found.heat_source)
+
+
+class _Total:
+    """Sums as they grow."""
+
+    def __init__(self) -> None:
+        self.electric: dict[str, float] = {}
+        self.heat: dict[str, float] = {}
+        self.with_heat: dict[str, float] = {}
+        self.sources: set[str] = set()
+        self.seconds = self.starts = self.defrosts = 0.0
+        self.compressor_s = self.electric_s = self.ambient_s = self.ambient_c_s = 0.0
+
+    def add(self, answer: Answer) -> None:
+        length_s = BUCKET_MS[answer["resolution"]] / 1_000
+        names = list(answer["values"])
+        for bucket in zip(*answer["values"].values(), strict=True):
+            self._add_bucket(dict(zip(names, bucket, strict=True)), length_s)
+        if answer.get("heat_source"):
+            self.sources.add(answer["heat_source"])
+
+    def _add_bucket(self, row: dict[str, float | None], length_s: float) -> None:
+        def held(name: str) -> float:
+            return row.get(name) or 0.0
+
+        heat_is_known = any(row.get(f"heat_kwh_{mode}") for mode in MODES)
+        ran = any(held(f"electric_kwh_{mode}") > 0 for mode in _RUNNING)
+        for mode in MODES:
+            self.seconds += held(f"seconds_{mode}")
+            _grow(self.electric, mode, held(f"electric_kwh_{mode}"))
+            _grow(self.heat, mode, held(f"heat_kwh_{mode}"))
+            if heat_is_known or not ran:
+                _grow(self.with_heat, mode, held(f"electric_kwh_{mode}"))
+        self.starts += held("compressor_running_starts")
+        self.defrosts += held("defrost_active_starts")
+        self.compressor_s += held("compressor_running_coverage") * length_s
+        self.electric_s += max(held("power_coverage"), held("electric_energy_coverage")) * length_s
+        ambient_s = held("temp_ambient_coverage") * length_s
+        self.ambient_s += ambient_s
+        self.ambient_c_s += held("temp_ambient_mean") * ambient_s
+
+    def source(self) -> Origin | None:
+        known = [name for name in HEAT_SOURCES if name in self.sources]
+        origins: tuple[Origin, ...] = get_args(Origin)
+        return next((origin for origin in origins if known and origin == known[-1]), None)
+
+
+def _grow(sums: dict[str, float], mode: str, kwh: float) -> None:
+    if kwh:
+        sums[mode] = sums.get(mode, 0.0) + kwh
