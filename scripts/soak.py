@@ -24,6 +24,7 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from flows.proof.kills import Kills, send
 from scripts.lib.fleet import Pump
 from scripts.lib.growth import HISTORY, Growth, Sample, fill, flat
 from scripts.lib.site import shipped_site
@@ -33,7 +34,7 @@ from tests.ledger.compare import compare, expected_of
 from tests.ledger.load import Load, Message
 from tests.ledger.processes import OrdinaryMosquitto, Publisher, Site
 from tests.ledger.rough import Rough, differences
-from tests.ledger.runner import MEMORY_DISK, Kills, Options, kill_broker, last_message, send, settle
+from tests.ledger.runner import MEMORY_DISK, Options, kill_broker, kills_of, last_message, settle
 
 WAVE_S = 300.0
 FEWEST_WAVES = 3
@@ -134,7 +135,7 @@ def publish(
     count = max(FEWEST_WAVES, round(options.seconds / WAVE_S))
     readings = options.seconds * options.rate // count
     waves = []
-    meanwhile = Meanwhile(Kills(options, site, say), field, growth, max(options.seconds / SAMPLES, SHORTEST_S))
+    meanwhile = Meanwhile(kills_of(options, site, say), field, growth, max(options.seconds / SAMPLES, SHORTEST_S))
     for number in range(1, count + 1):
         if number > 1 and (number - 1) % broker_every == 0:
             publisher.wait_acknowledged()

@@ -1,6 +1,5 @@
 """One ledger run: publish at a steady rate, kill, wait until all is stored, compare."""
 
-import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from flows.proof.kills import Kills, send
 from tests.brokers import Mosquitto, Rumqttd
 from tests.ledger import answers
 from tests.ledger.compare import Expected, Verdict, compare, expected_of
@@ -71,7 +71,7 @@ def _run(folder: Path, memory: Path, options: Options, say: Say) -> Outcome:
         publisher = Publisher(broker.port)
         say(f"{len(messages)} messages of {options.devices} devices, event times from {load.first} ms")
         began = time.monotonic()
-        kills = Kills(options, site, say)
+        kills = kills_of(options, site, say)
         for number, burst in enumerate(bursts(messages, options.broker_kills + 1)):
             if number:
                 publisher.wait_acknowledged()
@@ -115,41 +115,10 @@ def bursts(messages: list[Message], count: int) -> list[list[Message]]:
     return [messages[first : first + size] for first in range(0, len(messages), size)]
 
 
-class Kills:
-    """Kills flow and api at moments drawn before the run."""
-
-    def __init__(self, options: Options, site: Site, say: Say) -> None:
-        rng = random.Random(f"{options.seed}/kills")
-        moments = sorted(rng.uniform(1, max(options.seconds - 1, 2)) for _ in range(options.kills))
-        names = [("flow", "api", "flow")[number % 3] for number in range(options.kills)]
-        self._due = list(zip(moments, rng.sample(names, len(names)), strict=True))
-        self._site, self._say = site, say
-        self._began = time.monotonic()
-        self.killed = {"flow": 0, "api": 0, "broker": 0}
-
-    def strike(self) -> None:
-        """Kill what is due; one that is just being started again is killed as soon as it runs."""
-        while self._due and time.monotonic() - self._began >= self._due[0][0]:
-            name = self._due[0][1]
-            if not self._site.children[name].kill():
-                return
-            self._due.pop(0)
-            self.note(name)
-
-    def note(self, name: str) -> None:
-        """Count one."""
-        self.killed[name] += 1
-        self._say(f"{time.monotonic() - self._began:6.1f} s  killed {name}")
-
-
-def send(publisher: Publisher, messages: list[Message], rate: int, kills: Kills) -> None:
-    """Send at a steady rate."""
-    began = time.monotonic()
-    for number, message in enumerate(messages):
-        while (ahead := number / rate - (time.monotonic() - began)) > 0:
-            time.sleep(min(ahead, 0.01))
-        kills.strike()
-        publisher.send(message)
+def kills_of(options: Options, site: Site, say: Say) -> Kills:
+    """Kill flow and api at moments drawn before the run, and say so."""
+    told = lambda at, name: say(f"{at:6.1f} s  killed {name}")  # noqa: E731
+    return Kills(options.seed, options.seconds, options.kills, site, told)
 
 
 def settle(site: Site, say: Say) -> None:
