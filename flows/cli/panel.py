@@ -1,6 +1,18 @@
 """heatpump panel: the analytics pages as a process."""
 
+import http.client
+import os
+from typing import TYPE_CHECKING
+
 from flows.cli.options import ApiPort, Data, PanelPort
+
+if TYPE_CHECKING:
+    from flows.settings import Settings
+
+SIMULATOR_LINE = "HEATPUMP_SIMULATOR_LINE"
+"""Variable by which `up` tells its pages the command that plays a device: it knows broker and password."""
+
+ANSWER_S = 2.0
 
 
 def panel(
@@ -12,7 +24,7 @@ def panel(
 
     `heatpump up` starts them with everything else.
 
-    Example:
+    Examples:
       heatpump panel --panel-port 5007
     """
     from flows.child import die_with_parent, log_to_stderr
@@ -38,6 +50,7 @@ def panel(
                 f"http://{host}:{settings.api_port}",
                 token_for(settings) or "",
                 VERSION,
+                os.environ.get(SIMULATOR_LINE, ""),
             )
         )
     except OSError as error:
@@ -47,3 +60,16 @@ def panel(
             f"cannot be used ({error.strerror}); choose another by --panel-port",
         ) from None
     return 0
+
+
+def panel_problem(settings: "Settings") -> str:
+    """Ask for the pages' icon: unlike a page, it begins no session."""
+    connection = http.client.HTTPConnection("127.0.0.1", settings.panel_port, timeout=ANSWER_S)
+    try:
+        connection.request("GET", "/assets/icon.svg")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return f"does not answer at 127.0.0.1:{settings.panel_port}: {getattr(error, 'strerror', None) or error}"
+    finally:
+        connection.close()
+    return "" if status == 200 else f"answers {status}"

@@ -21,7 +21,10 @@ class Wanted(NamedTuple):
 
 def wanted_ports(settings: Settings) -> list[Wanted]:
     """List the ports that `up` takes with these settings."""
-    wanted = [Wanted("--api-port", "HEATPUMP_API_PORT", settings.api_host, settings.api_port)]
+    wanted = [
+        Wanted("--api-port", "HEATPUMP_API_PORT", settings.api_host, settings.api_port),
+        Wanted("--panel-port", "HEATPUMP_PANEL_PORT", LOOPBACK, settings.panel_port),
+    ]
     if settings.mqtt_broker:
         return wanted
     host = ANYWHERE if settings.lan else LOOPBACK

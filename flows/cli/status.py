@@ -64,17 +64,22 @@ def running_settings(settings: "Settings", report: dict[str, Any]) -> "Settings"
     changed = {"api_port": ports["api"]}
     if "broker" in ports:
         changed["mqtt_port"] = ports["broker"]
+    if "panel" in ports:  # not where an earlier build runs
+        changed["panel_port"] = ports["panel"]
     return settings.model_copy(update=changed)
 
 
 def problem_of(process: dict[str, Any], settings: "Settings") -> str:
     """Ask a process of the report how it is; "" if it is well."""
     from flows.cli.checks import api_problem, flow_problem, own_broker_problem
+    from flows.cli.panel import panel_problem
 
     if process["pid"] is None:
         return "has ended"
     if process["name"] == "broker":
         return own_broker_problem(settings)
+    if process["name"] == "panel":
+        return panel_problem(settings)
     return api_problem(settings) if process["name"] == "api" else flow_problem(settings.data)
 
 

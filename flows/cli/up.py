@@ -1,4 +1,4 @@
-"""heatpump up: broker, flow and API, started, watched and stopped together."""
+"""heatpump up: broker, flow, API and pages, started, watched and stopped together."""
 
 import os
 import socket
@@ -28,7 +28,7 @@ def up(
         typer.Option("--lan", help="Open MQTT to the local network, with a password; else HEATPUMP_LAN."),
     ] = None,
 ) -> int:
-    """Start broker, pipeline and API and watch them.
+    """Start broker, pipeline, API and pages and watch them.
 
     Ctrl-C or SIGTERM stops all. With MQTT_BROKER set, that broker is used instead of our own. What dies is started
     again. Warnings are shown, everything is in the data folder's logs.
@@ -85,6 +85,7 @@ def _with_password(settings: "Settings") -> "Settings":
 def _processes(settings: "Settings") -> "list[Process]":
     """Say what to run, in the order of starting."""
     from flows.cli.checks import api_problem, own_broker_problem, subscription_problem
+    from flows.cli.panel import SIMULATOR_LINE, panel_problem
     from flows.supervisor import Process
 
     env = {
@@ -94,13 +95,22 @@ def _processes(settings: "Settings") -> "list[Process]":
         "MQTT_USER": settings.mqtt_user,
         "MQTT_PASSWORD": settings.mqtt_password.get_secret_value(),
         "HEATPUMP_API_PORT": str(settings.api_port),
+        "HEATPUMP_PANEL_PORT": str(settings.panel_port),
         "PYTHONUNBUFFERED": "1",
     }
     heatpump = [sys.executable, "-m", "flows.cli.app"]
+    shown = {SIMULATOR_LINE: simulator_line(settings)}
 
     processes = [
         Process("flow", [*heatpump, "flow"], env, lambda: subscription_problem(settings.data), grace_s=2.5),
         Process("api", [*heatpump, "api"], env, lambda: api_problem(settings), settings.api_port, grace_s=1.5),
+        Process(
+            "panel",
+            [*heatpump, "panel"],
+            {**env, **shown},
+            lambda: panel_problem(settings),
+            settings.panel_port,
+        ),
     ]
     if not settings.mqtt_broker:
         argv = [sys.executable, "-m", "flows.broker", str(_write_broker_config(settings))]
@@ -132,7 +142,7 @@ def _write_broker_config(settings: "Settings") -> Path:
 
 
 def _welcome(settings: "Settings") -> None:
-    """Say how to use it: what a device needs, and at the end three lines."""
+    """Say how to use it: what a device needs, and at the end where to look and what to try."""
     from api.guard import is_loopback
     from flows.cli.ports import ANYWHERE, LOOPBACK
 
@@ -151,12 +161,14 @@ def _welcome(settings: "Settings") -> None:
         given = settings.api_token.get_secret_value()
         token = "of HEATPUMP_API_TOKEN" if given else f"in {_shown(settings.data / 'secrets' / 'api-token')}"
         _say(f"the API asks for a token (Authorization: Bearer …): the one {token}")
+    _say(f"http://{LOOPBACK}:{settings.panel_port}/")
     _say(f"API: http://{host}:{settings.api_port} (every route: http://{host}:{settings.api_port}/docs)")
     _say(f"curl http://{host}:{settings.api_port}/api/health")
-    _say(_simulator_line(settings))
+    _say(simulator_line(settings))
 
 
-def _simulator_line(settings: "Settings") -> str:
+def simulator_line(settings: "Settings") -> str:
+    """Write the command that plays a device against this installation; no secret is in it."""
     script = Path(__file__).parent.parent.parent / "scripts" / "simulate_device.py"
     words = [_shown(Path(sys.executable)), _shown(script), "--device-id site1 --interval 10"]
     if settings.mqtt_broker:

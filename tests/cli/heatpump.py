@@ -78,8 +78,10 @@ class Up(Running):
 
     def __init__(self, data: Path, *arguments: str, **settings: Any) -> None:
         self.data = data
-        self.mqtt_port, self.ws_port, self.api_port = free_port(), free_port(), free_port()
-        ports = ["--mqtt-port", self.mqtt_port, "--mqtt-ws-port", self.ws_port, "--api-port", self.api_port]
+        self.mqtt_port, self.ws_port = free_port(), free_port()
+        self.api_port, self.panel_port = free_port(), free_port()
+        ports = ["--mqtt-port", self.mqtt_port, "--mqtt-ws-port", self.ws_port]
+        ports += ["--api-port", self.api_port, "--panel-port", self.panel_port]
         command = [*HEATPUMP, "up", "--data", str(data), *map(str, ports), *arguments]
         super().__init__(command, data.with_suffix(".log"), HEATPUMP_MIN_FREE_MB=1, **settings)
 

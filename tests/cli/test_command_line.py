@@ -13,7 +13,7 @@ from tests.recorded import RECORDING
 pytestmark = pytest.mark.slow
 
 HOME = ("--device", "home", "--map", "nowhere.toml")
-COMMANDS = ("up", "status", "flow", "api", "record", "replay", "import", "graph", "doctor", "rebuild")
+COMMANDS = ("up", "status", "flow", "api", "panel", "record", "replay", "import", "graph", "doctor", "rebuild")
 
 
 def refusal(*arguments, **settings) -> str:

@@ -1,4 +1,4 @@
-"""`heatpump up` with everything real: the embedded broker, the flow, the API."""
+"""`heatpump up` with everything real: the embedded broker, the flow, the API, the pages."""
 
 import json
 import os
@@ -86,9 +86,13 @@ def leave(client: mqtt.Client) -> None:
     client.loop_stop()
 
 
-def test_up_ends_with_an_address_a_curl_that_answers_and_a_simulator_line_that_works(up):
+def test_up_ends_with_a_page_an_address_a_curl_that_answers_and_a_simulator_line_that_works(up):
     running = up()
     address, curl, simulator = running.until_ready()
+    page = running.said.splitlines()[-4]
+    assert page == f"http://127.0.0.1:{running.panel_port}/"
+    with urllib.request.urlopen(page, timeout=20) as answer:
+        assert answer.status == 200 and "heatpump" in answer.read().decode()
     assert address.startswith(f"API: http://127.0.0.1:{running.api_port} ")
     answer = subprocess.run(shlex.split(curl), capture_output=True, text=True, timeout=10)
     assert json.loads(answer.stdout)["status"] == "healthy"
@@ -105,8 +109,9 @@ def test_status_tells_of_each_process_and_sigterm_ends_all_within_5_s(up):
     running = up()
     running.until_ready()
     processes = status(running)
-    assert list(processes) == ["broker", "flow", "api"]
+    assert list(processes) == ["broker", "flow", "api", "panel"]
     assert processes["broker"]["port"] == running.mqtt_port and processes["api"]["port"] == running.api_port
+    assert processes["panel"]["port"] == running.panel_port
     for process in processes.values():
         assert process["healthy"] and process["restarts"] == 0 and process["problem"] == ""
         assert alive(process["pid"]) and process["since"] > 1.7e12
@@ -132,7 +137,9 @@ def test_every_killed_process_comes_back_and_readings_are_stored_again(up):
         running.until_it_says(f"^{name} ended by SIGKILL; starting it again in 0.5 s$")
         running.until_it_says(f"^{name} is ready again$")
     after = wait_for(lambda: status(running), lambda all_: all(process["healthy"] for process in all_.values()))
-    assert {name: process["restarts"] for name, process in after.items()} == {"broker": 1, "flow": 1, "api": 1}
+    assert {name: process["restarts"] for name, process in after.items()} == dict.fromkeys(
+        ("broker", "flow", "api", "panel"), 1
+    )
     device = log_in(running.mqtt_port)
     publish(device, "site2")
     leave(device)
@@ -142,7 +149,8 @@ def test_every_killed_process_comes_back_and_readings_are_stored_again(up):
 def test_a_second_up_and_a_second_flow_on_one_folder_are_refused_with_the_pid_of_the_first(up):
     running = up()
     running.until_ready()
-    ports = ("--mqtt-port", free_port(), "--mqtt-ws-port", free_port(), "--api-port", free_port())
+    options = ("--mqtt-port", "--mqtt-ws-port", "--api-port", "--panel-port")
+    ports = [word for option in options for word in (option, free_port())]
     second = heatpump("up", "--data", running.data, *ports)
     assert second.returncode == 2
     assert f"in use by process {running.process.pid}: stop it, or choose another with --data" in second.stderr
@@ -201,7 +209,7 @@ def test_an_api_for_the_network_is_announced_with_where_its_token_is(up):
 def test_a_broker_of_ones_own_is_used_instead(up, mosquitto: Mosquitto):
     running = up("--mqtt-port", str(mosquitto.port), MQTT_BROKER="127.0.0.1")
     running.until_ready()
-    assert list(status(running)) == ["flow", "api"]
+    assert list(status(running)) == ["flow", "api", "panel"]
     device = log_in(mosquitto.port)
     publish(device, "site3")
     leave(device)

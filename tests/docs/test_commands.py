@@ -45,6 +45,7 @@ class System:
             "MQTT_PORT": str(self.mqtt),
             "HEATPUMP_MQTT_WS_PORT": str(ws),
             "HEATPUMP_API_PORT": str(self.api),
+            "HEATPUMP_PANEL_PORT": str(free_port()),
             "HEATPUMP_MIN_FREE_MB": "1",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
