@@ -27,7 +27,7 @@ _PARTS = {
 
 
 class Card(msgspec.Struct, frozen=True):
-    """One figure. state little: too little data, `below` says what is missing; then "" where there is no figure."""
+    """One figure. state little: too little data, `below` says what is missing. Texts are "" where not known."""
 
     name: str
     title: str
@@ -134,7 +134,8 @@ def _energy(
     name: str, modes: dict[str, float], before: dict[str, float] | None, alike: bool, origin: str = ""
 ) -> Card:
     """Make a card of energies; its parts add up to its figure as they are shown."""
-    chosen = [mode for mode in _PARTS if mode in modes and not (name == "heat" and mode == "cooling")]
+    counted = [mode for mode in _PARTS if not (name == "heat" and mode == "cooling")]
+    chosen = [mode for mode in counted if mode in modes]
     total = sum(modes[mode] for mode in chosen)
     decimals = 1 if abs(total) >= 10 else 2
     parts = adding([modes[mode] for mode in chosen], decimals)

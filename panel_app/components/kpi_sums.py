@@ -14,6 +14,9 @@ from panel_app.components.sentence import Cop, Origin
 ENOUGH = 0.5
 """Share of a span, or of its electricity, from which on its figures are shown."""
 
+OPEN_S = 60.0
+"""What was sent last counts once the next reading comes: so much of a span is not called missing. [s]"""
+
 _RUNNING = frozenset({"space", "dhw", "cooling", "defrost"})
 _LEAST_KWH = 0.05
 """Less electricity than this gives no COP. [kWh]"""
@@ -69,8 +72,8 @@ def sums_of(answers: Iterable[Answer], span: Hours) -> Sums:
         starts=round(total.starts) if total.compressor_s > 0 else None,
         defrosts=round(total.defrosts) if total.defrosts else None,
         ambient=total.ambient_c_s / total.ambient_s if total.ambient_s > 0 else None,
-        coverage=min(total.seconds / length_s, 1.0),
-        electric_coverage=min(total.electric_s / length_s, 1.0),
+        coverage=_share(total.seconds, length_s),
+        electric_coverage=_share(total.electric_s, length_s),
     )
 
 
@@ -84,6 +87,11 @@ def cop_of(answer: Answer, now_ms: int) -> Cop | None:
     if value is None or found.heat_source is None or found.electric_coverage < ENOUGH or found.heat_share < ENOUGH:
         return None
     return Cop(value, found.heat_source)
+
+
+def _share(known_s: float, length_s: float) -> float:
+    """Share of a span; the minute that the next reading will close is not missing."""
+    return 1.0 if known_s >= length_s - OPEN_S and known_s > 0 else known_s / length_s
 
 
 class _Total:

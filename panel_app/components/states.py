@@ -1,0 +1,126 @@
+"""states: what the page shows instead of itself, or above a part: one sentence, one action each."""
+
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+
+from panel_app.components.device import Answer, activity, last_seen, site_zone, value
+from panel_app.components.page_state import Failure, nearest
+from panel_app.components.render import render
+from panel_app.components.walk import walk
+from panel_app.words import at, day, lasting, number, unit_of, value_of, when, with_unit
+
+
+def loading(device_id: str, what: str = "24 hours") -> Markup:
+    """Bones of the page; the page shows them once 150 ms have passed. Says back: action "cancel"."""
+    return render("state_loading", sentence=f"Loading {what} of {device_id}." if device_id else "Loading.")
+
+
+def first_run(simulator: str, answer: Answer | None) -> Markup:
+    """No device yet. Says back: action "demo".
+
+    simulator : a command line that makes a device speak; answer: of GET /api/walk.
+    """
+    return render("state_first_run", simulator=simulator, walk=walk(answer))
+
+
+def unknown_device(device_id: str, devices: Sequence[Answer]) -> Markup:
+    """The API knows no such device. Says back: action "device" with the id of a known one."""
+    names = nearest(device_id, devices)
+    first = names[0] if names else str(devices[0]["device_id"]) if devices else ""
+    return render("state_unknown_device", device_id=device_id, names=names, first=first, known=len(devices))
+
+
+def stale(status: Answer, now_ms: int, answer: Answer | None = None) -> Markup:
+    """The device is silent: its values are from then. Says back: action "walk".
+
+    answer : of GET /api/walk of this device, once it was asked for.
+    """
+    device_id, seen, zone = status["device_id"], last_seen(status), site_zone(status)
+    if seen is None:
+        sentence = f"{device_id} has not sent a reading yet."
+    else:
+        ago, moment = lasting(max(now_ms - seen, 0)), when(seen, now_ms, zone, seconds=True)
+        sentence = f"{device_id} last spoke {ago} ago, at {moment}; the values are from then."
+    values = [
+        (label, value_of(field, value(status, field)), unit_of(field))
+        for field, label in (("temp_outlet", "Flow"), ("power", "Power"), ("temp_inlet", "Return"))
+        if value(status, field) is not None
+    ]
+    doing = activity(status)
+    was = "" if doing == "unknown" else f"it was {'resting' if doing in ('off', 'standby') else doing}"
+    return render("state_stale", sentence=sentence, values=values[:2], was=was, walk=walk(answer))
+
+
+def store_down(now_ms: int, since_ms: int | None, waiting: int | None, zone: ZoneInfo) -> Markup:
+    """The store does not answer. Says back: action "pipeline".
+
+    since_ms : when it answered last, None where that is not known. [ms since 1970, UTC]
+    waiting  : messages that wait in the journal (backlog of /api/pipeline), None where that is not known.
+    """
+    lasts, shown = "The store does not answer", ""
+    if since_ms is not None:
+        lasts = f"The store has not answered for {lasting(now_ms - since_ms)}"
+        shown = f"Charts and values are from {when(since_ms, now_ms, zone, True)}, when it last answered."
+    kept = "" if waiting is None else f" Nothing is lost: {number(waiting)} messages wait in the journal."
+    return render("state_store_down", sentence=f"{lasts}.{kept}", shown=shown)
+
+
+def catching_up(
+    now_ms: int, behind_ms: int, left: int, total: int, rate: float, shown_ms: int | None, zone: ZoneInfo
+) -> Markup:
+    """The pipeline reads what had waited. Says back: action "pipeline".
+
+    behind_ms : of /api/pipeline. left, total: of the backlog when it began [frames]; rate: [frames/s].
+    shown_ms  : event time of what is shown, None where it is not known. [ms since 1970, UTC]
+    """
+    done = max(total - left, 0)
+    soon = f"; live again in about {lasting(max(left / rate, 1) * 1_000)}" if rate > 0 else ""
+    return render(
+        "state_catching_up",
+        sentence=f"Replaying {lasting(behind_ms)} of backlog{soon}.",
+        done=done,
+        total=max(total, 1),
+        progress=f"{number(done)} of {number(total)} messages",
+        rate=f"{number(rate)}/s",
+        shown="" if shown_ms is None else f"Values shown are from {when(shown_ms, now_ms, zone, seconds=True)}.",
+    )
+
+
+def no_data(device_id: str, start_ms: int, end_ms: int, nearest_ms: int | None, zone: ZoneInfo) -> Markup:
+    """Nothing was sent in the span. Says back: action "go" with data-at, in ms; without a nearest one no action.
+
+    nearest_ms : event time of the reading nearest to the span. [ms since 1970, UTC]
+    """
+    days = (end_ms - start_ms) // 86_400_000
+    marks = [day(start_ms + (end_ms - start_ms) * part // 3, zone) for part in range(4)] if days >= 3 else []
+    return render(
+        "state_no_data",
+        sentence=f"{device_id} sent nothing between {_plain(start_ms, end_ms, zone)}.",
+        marks=marks,
+        nearest_ms=nearest_ms,
+        nearest=None if nearest_ms is None else day(nearest_ms, zone).split(" ", 1)[1],
+    )
+
+
+def part_failed(failure: Failure, now_ms: int, next_ms: int | None, zone: ZoneInfo) -> Markup:
+    """One part could not be loaded; the rest of the page stays. Says back: action "retry" with data-part.
+
+    next_ms : when it is tried again by itself. [ms since 1970, UTC]
+    """
+    again = "" if next_ms is None else f"Next try in {with_unit(number(max(next_ms - now_ms, 0) / 1_000), 's')}. "
+    cause = f"the API answered {failure.status}" if failure.status else failure.detail
+    return render(
+        "state_part_failed",
+        part=failure.part,
+        sentence=f"{failure.part} could not be loaded: {cause} at {when(failure.at, now_ms, zone, seconds=True)}.",
+        detail=f"{again}The other figures on this page are current.",
+    )
+
+
+def _plain(start_ms: int, end_ms: int, zone: ZoneInfo) -> str:
+    """Name a span: by its days where it is longer than one, else by its hours."""
+    if end_ms - start_ms <= 86_400_000:
+        return f"{day(start_ms, zone)} {at(start_ms, zone):%H:%M} and {day(end_ms, zone)} {at(end_ms, zone):%H:%M}"
+    return f"{day(start_ms, zone)} and {day(end_ms, zone)}"
