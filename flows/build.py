@@ -105,11 +105,15 @@ class _Bundle(msgspec.Struct):
 
 def _run(logic: Logic, ports: tuple[str, ...], batch: Batch, meter: StepMeter) -> _Bundle:
     out: Ports = {port: [] for port in ports}
+    tap = meter.tap
+    looks = tap.before(batch.seq, batch.items, logic.counts) if tap.armed else None
     started = time.perf_counter()
     logic.on_items(batch.items, out)
     seconds = time.perf_counter() - started
     own = count_own(batch.items) if batch.own is None else batch.own
-    meter.add(batch.seq, len(batch.items), out, own, seconds)
+    meter.add(batch.seq, batch.items, out, own, seconds)
+    if looks:
+        tap.after(batch.seq, looks, out, logic.counts)
     return _Bundle(batch.seq, own, out)
 
 

@@ -20,6 +20,7 @@ class Conservation:
 
     def __init__(self) -> None:
         self._books: tuple[Counter[str], dict[int, Counter[str]]] = Counter(), {}
+        self.unchanged = self.refused = 0
 
     def recovered(self, pending: int) -> None:
         """Begin with readings that an earlier process received and that still wait to be dated."""
@@ -32,11 +33,23 @@ class Conservation:
 
     def written(self, seq: int, stored: int, duplicate: int, dead: int) -> None:
         """Close a batch that the store has: rows that it took, that said nothing new, that it refused for good."""
+        self.unchanged += duplicate
+        self.refused += dead
         written, under_way = self._books
         total = written.copy()
         total.update(under_way.get(seq, {}))
         total.update({"stored": stored, "duplicate": duplicate, "dead readings": dead})
         self._books = total, {other: fates for other, fates in under_way.items() if other != seq}
+
+    def at_the_store(self) -> dict[str, int]:
+        """Say what the store made of readings. open: of batches that it does not have yet."""
+        written, under_way = self._books
+        return {
+            "stored": written["stored"],
+            "unchanged": self.unchanged,
+            "refused": self.refused,
+            "open": sum(fates["received"] for fates in list(under_way.values())),
+        }
 
     def read(self) -> dict[str, int]:
         """Sum up. in_flight: waiting in a node (see Logic.counts), or in a batch that the store does not have."""

@@ -4,10 +4,11 @@ import http.client
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
-from flows.errors import FlowDown, FlowRefused
+from flows.errors import FlowDown, FlowRefused, NotFound
 from flows.model.command import CommandRequest
 
 ANSWER_S = 6.0
@@ -40,6 +41,15 @@ class FlowPort:
         """Ask how far an import has come, as JSON."""
         return self._ask("GET", f"/history/{device_id}/{import_id}")
 
+    def node(self, step: str) -> bytes:
+        """Ask what a node is and what passed it last, as JSON. Raises NotFound naming the steps there are."""
+        return self._ask("GET", f"/nodes/{quote(step, safe='')}")
+
+    def trace(self, device_id: str, after: int | None) -> dict[str, Any]:
+        """Ask for the way of a device's newest message, or of the first behind a number of the journal."""
+        behind = "" if after is None else f"/{after}"
+        return _decoded(self._ask("GET", f"/trace/{quote(device_id, safe='')}{behind}"))
+
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         if self._data is None:
             raise FlowDown("is not there: a store is served by itself", "leave out --store to have one")
@@ -59,6 +69,8 @@ class FlowPort:
             raise FlowDown(f"does not answer on its port {port} ({why})", "see `heatpump status`") from None
         finally:
             connection.close()
+        if answer.status == 404:
+            raise NotFound(str(_decoded(text).get("detail", "there is no such thing")))
         if answer.status >= 400:
             down = FlowDown if answer.status >= 500 else FlowRefused
             raise down(f"answered {answer.status}: {text[:300].decode(errors='replace')}")

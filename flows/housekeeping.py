@@ -8,27 +8,43 @@ from typing import Any
 import msgspec
 
 from flows import recovery
+from flows.errors import NotFound
 from flows.ingest.subscriber import Ingest
+from flows.journal.reader import JournalReader
 from flows.journal.retention import trim
 from flows.journal.writer import Journal
 from flows.meter import Meter
+from flows.model.times import iso, now_ms
+from flows.node_text import GraphText, node_text
+from flows.past import Past
 from flows.settings import Settings
 from flows.sinks.mqtt import MqttPublisher
+from flows.tap import told_trace
 
 log = logging.getLogger("heatpump.housekeeping")
 
 TRIM_EVERY_S = 60.0
 COPY_EVERY_S = 86_400.0
+MB = 1_000_000
 
 
 class Housekeeping:
     """The flow's thread for what waits for nobody."""
 
     def __init__(
-        self, settings: Settings, journal: Journal, ingest: Ingest, meter: Meter, publisher: MqttPublisher
+        self,
+        settings: Settings,
+        journal: Journal,
+        ingest: Ingest,
+        meter: Meter,
+        publisher: MqttPublisher,
+        base: int,
     ) -> None:
         self._settings, self._journal, self._ingest = settings, journal, ingest
-        self._meter, self._publisher = meter, publisher
+        self._meter, self._publisher, self._base = meter, publisher, base
+        self._since, self._past = now_ms(), Past()
+        self._graph = GraphText(settings.graph)
+        self._oldest: int | None = None
         self._folder = settings.data / "recovery"
         self._copies = settings.data / "recovery-copies"
         self._stop = threading.Event()
@@ -44,20 +60,75 @@ class Housekeeping:
         self._thread.join(timeout=3.0)
 
     def pipeline(self) -> dict[str, Any]:
-        """The graph with its counters, the journal's state, and how far the pipeline is behind.
+        """The graph with its counters, the journal's state, and the last hour."""
+        counters = self._counters()
+        windows = self._past.windows(counters["conservation"])
+        return {**counters, "received_10s": self._past.received(), "windows": windows}
 
-        backlog : frames that are durable and not yet read. behind_ms: how long ago the newest read one arrived,
-        0 without a backlog.
+    def _counters(self) -> dict[str, Any]:
+        """All but the last hour, as it is published.
+
+        backlog : frames that are durable and not yet read; unread: those of them that are no ticks. behind_ms: how
+        long ago the newest read one arrived, 0 without a backlog.
         """
-        now, progress = time.time_ns() // 1_000_000, self._meter.progress
+        now, progress, health = now_ms(), self._meter.progress, self._ingest.health()
         backlog = max(0, self._journal.synced_seq - progress.read)
+        ticks = max(0, health["seconds"] - progress.tick) if progress.tick else 0
+        counters = self._meter.read()
+        counters["store"]["kind"] = "sqlite"
         return {
             "at": now,
-            "journal": self._ingest.health(),
+            "since": iso(self._since),
+            "graph": self._graph.name,
+            "devices": next((n["state"]["devices"] for n in counters["nodes"] if n["node"] == "device"), 0),
+            "journal": {**health, **self._journal_pace(now, health)},
             "backlog": backlog,
+            "unread": max(0, backlog - ticks),
             "behind_ms": max(0, now - progress.arrived) if backlog and progress.arrived else 0,
-            **self._meter.read(),
+            **counters,
         }
+
+    def _journal_pace(self, now: int, health: dict[str, Any]) -> dict[str, Any]:
+        """How fast the journal grows, how far back it reaches, how long there is room for it."""
+        rates, settings = self._past.written_rate(self._journal.written), self._settings
+        room = min(
+            health["free_bytes"] - settings.min_free_mb * MB, settings.journal_max_mb * MB - health["bytes"]
+        )
+        return {
+            "written_per_s": round(rates[0], 1) if rates else None,
+            "kept_s": max(0, now - self._oldest) // 1000 if self._oldest else None,
+            "kept_at_most_s": settings.journal_retention_ms // 1000,
+            "room_bytes": max(0, room),
+            "room_s": round(max(0, room) / rates[1]) if rates and rates[1] > 0 else None,
+        }
+
+    def node(self, step_id: str) -> dict[str, Any]:
+        """Say what a node is, and what passed it last; it is watched from now on. Raises NotFound."""
+        tap = self._meter.taps.steps.get(step_id)
+        if tap is None:
+            there = ", ".join(self._meter.taps.steps)
+            raise NotFound(f"no step is called {step_id[:80]!r}; there are {there}")
+        step = tap.step
+        return {
+            "step": step_id,
+            "node": step.node.name,
+            **node_text(step),
+            "parameters": self._graph.parameters(step),
+            "items": self._meter.taps.watch(step_id),
+        }
+
+    def trace(self, device_id: str, after: int | None) -> dict[str, Any]:
+        """Say how a device's newest message, or the first behind a number, went; it is followed from now on.
+
+        head : the newest number that is durable. trace: None where none came since it is followed.
+        """
+        head = self._journal.synced_seq + self._base
+        found = self._meter.taps.follow(device_id, after)
+        if found is None:
+            return {"head": head, "trace": None}
+        seq, arrived = found.frame.seq - self._base, found.frame.arrived
+        synced = next((at - arrived for last, at in list(self._journal.synced_at) if last >= seq), None)
+        return {"head": head, "trace": told_trace(found, None if synced is None else round(max(0.0, synced), 2))}
 
     def health(self) -> dict[str, Any]:
         """What the pipeline adds to ingest's health."""
@@ -77,7 +148,9 @@ class Housekeeping:
         next_copy += self._until_next_copy()
         while not self._stop.wait(1.0):
             try:
-                self._publisher.publish("heatpump-live/pipeline", msgspec.json.encode(self.pipeline()), 0)
+                self._publisher.publish("heatpump-live/pipeline", msgspec.json.encode(self._counters()), 0)
+                self._past.note(self._meter.conservation.read(), self._journal.written)
+                self._meter.taps.expire()
                 now = time.monotonic()
                 if now >= next_copy:
                     self._copy()
@@ -105,4 +178,7 @@ class Housekeeping:
         oldest = time.time() - self._settings.journal_retention_ms / 1000
         copied = recovery.prune_copies(self._copies, oldest)
         needed = self._meter.progress.committed if copied is None else min(copied, self._meter.progress.committed)
-        trim(self._journal, time.time_ns() // 1_000_000 - self._settings.journal_retention_ms, needed)
+        trim(self._journal, now_ms() - self._settings.journal_retention_ms, needed)
+        with JournalReader(self._journal.folder, 0) as reader:
+            first = reader.read(1)
+        self._oldest = first[0].arrived if first else None

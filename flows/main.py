@@ -62,13 +62,13 @@ def run(settings: Settings) -> int:
         recovery.prepare(folder, copies, graph, fence, info, allowed_from(settings.data))
         ingest = Ingest(settings, journal, _start(settings, graph))
         publisher = MqttPublisher(settings, f"{settings.mqtt_client_id}-live")
-        keeper = Housekeeping(settings, journal, ingest, meter, publisher)
         base = fence.base if fence else 0
+        keeper = Housekeeping(settings, journal, ingest, meter, publisher, base)
         read = partial(JournalReader, journal)
         source = _source(read, info.journal_id, base, settings.batch_frames, meter, follow=lambda: True)
         store = _store_sink(graph, settings.store_path, info.journal_id, base, meter)
         ingest.pipeline, ingest.extra_health = keeper.pipeline, keeper.health
-        ingest.standing = keeper.standing
+        ingest.standing, ingest.node, ingest.trace = keeper.standing, keeper.node, keeper.trace
         _warm_up(settings.store_path)
         gc.freeze()  # what is loaded by now stays: no collection looks through it again
         gc.set_threshold(*GC_THRESHOLDS)
@@ -76,7 +76,12 @@ def run(settings: Settings) -> int:
         keeper.start()
         try:
             return _run(
-                graph, source, {"store": store, "live": LiveSink(publisher)}, meter, folder, settings.epoch_ms
+                graph,
+                source,
+                {"store": store, "live": LiveSink(publisher, meter)},
+                meter,
+                folder,
+                settings.epoch_ms,
             )
         finally:
             keeper.stop()

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter, deque
+from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -10,24 +11,51 @@ from flows.conservation import FATES, Conservation
 from flows.graph import SOURCE, Edge, Step
 from flows.model.frame import Start, Tick
 from flows.model.history import Standing
+from flows.model.reading import Reading
+from flows.model.times import iso
 from flows.nodes.ports import Logic, Ports
+from flows.tap import StepTap, Taps
 
 _SAMPLES = 512
 _OWN = frozenset((Tick, Start))
+REMOVED = frozenset(("untrusted", "wrong type", "not finite", "sentinel", "out of range", "power-on value"))
+"""Words by which nodes count fields that they left out (docs/reference/mqtt.md)."""
+
+
+class Rate:
+    """How fast a count grows, over about a second, whoever asks how often. [1/s]"""
+
+    def __init__(self) -> None:
+        self._then, self._count, self._rate = time.monotonic(), 0, 0.0
+
+    def of(self, count: int) -> float:
+        """Take the count as it is now."""
+        now = time.monotonic()
+        if now - self._then >= 0.9:
+            self._rate = round((count - self._count) / (now - self._then), 2)
+            self._then, self._count = now, count
+        return self._rate
+
+
+def p99_ms(seconds: Iterable[float]) -> float:
+    """Give what 99 % stay below, 0 without any. [ms]"""
+    ordered = sorted(seconds)
+    return round(ordered[int(len(ordered) * 0.99)] * 1000, 3) if ordered else 0.0
 
 
 class StepMeter:
     """Counters of one step since the process started. rate: readings, status, alerts and commands a second."""
 
-    def __init__(self, step: Step, sinks: dict[str, list[str]], books: Conservation) -> None:
-        self.step, self._sinks, self._books = step, sinks, books
+    def __init__(self, step: Step, sinks: dict[str, list[str]], books: Conservation, tap: StepTap) -> None:
+        self.step, self._sinks, self._books, self.tap = step, sinks, books, tap
         self.logic: Logic | None = None
         self._fates = dict.fromkeys(FATES, 0)
         self.took = 0
         self.gave: dict[str, int] = dict.fromkeys(step.node.out, 0)
+        self.refused: Counter[str] = Counter()
         self._seconds: deque[float] = deque(maxlen=_SAMPLES)
-        self._last: tuple[float, int] = (time.monotonic(), 0)
-        self._rate = 0.0
+        self._rate = Rate()
+        self.astray = 0
 
     def begin(self, logic: Logic) -> None:
         """Take the logic at work, new or recovered."""
@@ -35,30 +63,44 @@ class StepMeter:
         self._fates["pending"] = logic.counts["pending"]
         self._books.recovered(logic.counts["pending"])
 
-    def add(self, seq: int, took: int, out: Ports, own: int, seconds: float) -> None:
+    def add(self, seq: int, items: list[Any], out: Ports, own: int, seconds: float) -> None:
         """Count one batch. own: how many of the items taken, and passed on, are the journal's own."""
-        self.took += took - own
+        self.took += len(items) - own
         for port, given in out.items():
             self.gave[port] += len(given)
+            if given and port == "dead":
+                self.refused.update([letter.reason for letter in given])
         self.gave[self.step.node.out[0]] -= own
         self._seconds.append(seconds)
         if self.logic is not None:
             before, counts = self._fates, self.logic.counts
             self._fates = {fate: counts[fate] for fate in FATES}
-            self._books.happened(seq, {fate: self._fates[fate] - before[fate] for fate in FATES})
+            became = {fate: self._fates[fate] - before[fate] for fate in FATES}
+            self._books.happened(seq, became)
+            self.astray += self._gone_astray(items, out[self.step.node.out[0]], became)
+
+    def _gone_astray(self, items: list[Any], passed: list[Any], became: dict[str, int]) -> int:
+        """Count readings that came and neither went on nor have a fate; 0, unless a node is mistaken.
+
+        They are told from other items only where the lengths of both lists do not say that all is well. What a
+        later node receives by itself (history) goes to the store by itself.
+        """
+        first = self.step.up is None
+        ended = sum(became.values()) - (2 if first else 1) * became["received"]
+        came = 0 if first else len(items)
+        if came == len(passed) + ended:
+            return 0
+        came, went = (sum([type(item) is Reading for item in each]) for each in (items, passed))
+        return came - went - ended
 
     def read(self) -> dict[str, Any]:
         """Say what a page shows.
 
         up, sinks : where it is fed from, and the sinks of each port: with `up` of the others, the graph.
-        p99_ms    : of a batch; state: sizes; counts: dropped, duplicate, fields removed by reason …
+        p99_ms    : of a batch; state: sizes; counts: dropped, duplicate …; dead: letters by reason;
+        removed   : fields that were left out, by reason.
         """
-        now, (then, took) = time.monotonic(), self._last
-        if now - then >= 0.9:
-            self._rate = (self.took - took) / (now - then)
-            self._last = (now, self.took)
-        ordered = sorted(self._seconds)
-        p99 = ordered[int(len(ordered) * 0.99)] if ordered else 0.0
+        counts = dict(self.logic.counts) if self.logic else {}
         return {
             "step": self.step.id,
             "node": self.step.node.name,
@@ -66,10 +108,12 @@ class StepMeter:
             "sinks": self._sinks,
             "in": self.took,
             "out": dict(self.gave),
-            "rate": round(self._rate, 2),
-            "p99_ms": round(p99 * 1000, 3),
+            "rate": self._rate.of(self.took),
+            "p99_ms": p99_ms(self._seconds),
             "state": self.logic.sizes() if self.logic else {},
-            "counts": dict(self.logic.counts) if self.logic else {},
+            "counts": counts,
+            "dead": dict(self.refused),
+            "removed": {word: count for word, count in counts.items() if word in REMOVED},
         }
 
 
@@ -88,7 +132,10 @@ class Progress(msgspec.Struct):
     arrived   : of that frame. [ms since 1970, UTC]
     stored    : of the newest batch that the store has.
     committed : up to here nothing is needed again, except by an older recovery copy.
+    tick      : number of the newest tick that was read, 0 before the first.
+    fenced    : up to here the store is durable.
     waiting   : why the store sink waits, "" while it does not.
+    since     : when it began to wait; attempts: how often it tried; next_try: when again. [ms since 1970, UTC]
     stop      : ask the source to end.
     """
 
@@ -96,8 +143,26 @@ class Progress(msgspec.Struct):
     arrived: int = 0
     stored: int = 0
     committed: int = 0
+    tick: int = 0
+    fenced: int = 0
     waiting: str = ""
+    since: int = 0
+    attempts: int = 0
+    next_try: int = 0
     stop: bool = False
+
+
+class Sink:
+    """Counters of one sink. done: rows stored, messages published. batches: how long each took. [s]"""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.batches: deque[float] = deque(maxlen=_SAMPLES)
+        self._rate = Rate()
+
+    def read(self) -> dict[str, Any]:
+        """Say what a page shows; p99_ms: of a batch."""
+        return {"done": self.done, "rate": self._rate.of(self.done), "p99_ms": p99_ms(self.batches)}
 
 
 class Meter:
@@ -108,6 +173,8 @@ class Meter:
         self.progress = Progress()
         self.stored_rows: Counter[str] = Counter()
         self.conservation = Conservation()
+        self.store, self.live = Sink(), Sink()
+        self.taps = Taps()
 
     def step(self, step: Step, edges: list[Edge]) -> StepMeter:
         """Add the meter of a step, in the order of the pipe."""
@@ -115,7 +182,7 @@ class Meter:
         for edge in edges:
             if edge.step == step.id:
                 sinks.setdefault(edge.port, []).append(edge.sink)
-        meter = StepMeter(step, sinks, self.conservation)
+        meter = StepMeter(step, sinks, self.conservation, self.taps.add(step))
         self.steps.append(meter)
         return meter
 
@@ -127,17 +194,34 @@ class Meter:
                 return found
         return {}
 
+    def _astray(self) -> str:
+        """Name the step that lost or doubled readings, or else the store if the sum does not close."""
+        astray = [step.step.id for step in self.steps if step.astray]
+        return astray[0] if astray else "store" if self.conservation.read()["unexplained"] else ""
+
     def read(self) -> dict[str, Any]:
         """Say all of it."""
-        nodes = [step.read() for step in self.steps]
+        nodes, progress = [step.read() for step in self.steps], self.progress
         return {
             "nodes": nodes,
             "dirty": sum(node["state"].get("dirty", 0) for node in nodes),
-            "read_seq": self.progress.read,
-            "stored_seq": self.progress.stored,
-            "committed_seq": self.progress.committed,
-            "store": {"waiting": self.progress.waiting, "rows": dict(self.stored_rows)},
+            "read_seq": progress.read,
+            "stored_seq": progress.stored,
+            "committed_seq": progress.committed,
+            "store": {
+                **self.store.read(),
+                "rows": dict(self.stored_rows),
+                **self.conservation.at_the_store(),
+                "fence_behind": max(0, progress.stored - progress.fenced),
+                "waiting": progress.waiting,
+                "waiting_since": iso(progress.since) if progress.waiting else None,
+                "attempts": progress.attempts if progress.waiting else 0,
+                "next_try": iso(progress.next_try) if progress.waiting else None,
+            },
+            "live": self.live.read(),
             "conservation": self.conservation.read(),
+            "astray": self._astray(),
+            "taps": self.taps.read(),
         }
 
 

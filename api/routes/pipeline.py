@@ -1,21 +1,93 @@
-"""pipeline: the node graph's counters, as the flow tells them."""
+"""pipeline: the node graph as the flow tells it; a node's last items; one reading's way."""
 
-from typing import Any
+import asyncio
+import time
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+import msgspec
+from fastapi import APIRouter, Path, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api import schemas
-from api.deps import Given
+from api import answers, pipeline_schemas, schemas
+from api.deps import Context, Given
+from api.params import DeviceId
+from flows.model.times import iso, now_ms
+from flows.queries import devices as queries
 
 router = APIRouter(tags=["pipeline"])
 
+PATIENCE_S = 15.0
+"""How long a device's next message is waited for. [s]"""
+PAUSE_S = 0.1
 
-@router.get(
-    "/api/pipeline",
-    response_model=dict[str, Any],
-    responses={503: {"model": schemas.Problem, "description": "The flow is down, or a store served by itself."}},
-)
+_DOWN: answers.Documented = {
+    503: {"model": schemas.Problem, "description": "The flow is down, or a store served by itself."}
+}
+_NO_STEP: answers.Documented = {
+    404: {"model": schemas.Problem, "description": "No such step; those there are are named."}
+}
+_NO_TRACE: answers.Documented = {
+    404: {"model": schemas.Problem, "description": "No such device."},
+    409: {"model": schemas.Problem, "description": "Nothing came of the device within 15 s, and why."},
+}
+Step = Annotated[str, Path(description="Id of a step of the graph.", max_length=80, examples=["validate"])]
+Next = Annotated[
+    bool,
+    Query(description="Wait for a message that comes from now on, also if one was followed.", examples=[True]),
+]
+After = Annotated[
+    int | None,
+    Query(ge=0, lt=1 << 62, description="Wait for a message behind this `seq` of the journal.", examples=[4711]),
+]
+
+
+@router.get("/api/pipeline", response_model=pipeline_schemas.Pipeline, responses=_DOWN)
 def pipeline(given: Given) -> Response:
-    """Give nodes with their counters, the journal's state and the conservation sum."""
-    return Response(given.flow.pipeline(), media_type="application/json")
+    """Give nodes with their counters, the journal's state, the sinks, the last hour and the conservation sum."""
+    told: dict[str, Any] = msgspec.json.decode(given.flow.pipeline())
+    now = now_ms()
+    devices = queries.all_devices(given.reader, now, given.online_timeout_ms)
+    newest = given.reader.dead_letters(None, None, None, 1)
+    told["devices"] = {"known": len(devices), "online": sum(device.is_online for device in devices)}
+    told["live"]["clients"] = len(given.hub.clients)
+    told["dead_letters"] = {"newest": iso(newest[0].arrived) if newest else None}
+    return answers.json(told)
+
+
+@router.get("/api/pipeline/nodes/{step}", response_model=pipeline_schemas.NodeDetail, responses=_DOWN | _NO_STEP)
+def node(step: Step, given: Given) -> Response:
+    """Say what a node is and what it made of the last items; it is watched from this question on, for 10 s."""
+    return Response(given.flow.node(step), media_type="application/json")
+
+
+@router.get("/api/pipeline/trace/{device_id}", response_model=pipeline_schemas.Trace, responses=_DOWN | _NO_TRACE)
+async def trace(device_id: DeviceId, given: Given, next: Next = False, after: After = None) -> Response:
+    """Follow a device's message through every node: the newest since it is followed, or wait 15 s for the next."""
+    device = await run_in_threadpool(queries.known, given.reader, device_id)
+    until = time.monotonic() + PATIENCE_S
+    answer = await run_in_threadpool(given.flow.trace, device_id, after)
+    if next and after is None:
+        after = answer["head"]
+        answer["trace"] = None
+    while not (answer["trace"] or {}).get("done"):
+        if time.monotonic() > until:
+            if answer["trace"]:
+                break
+            return answers.json(
+                {"detail": await run_in_threadpool(_silent, given, device_id, device.last_seen)}, 409
+            )
+        await asyncio.sleep(PAUSE_S)
+        answer = await run_in_threadpool(given.flow.trace, device_id, after)
+    return answers.json(answer["trace"])
+
+
+def _silent(given: Context, device_id: str, last_seen: int) -> str:
+    """Say why no message came to be followed. last_seen: [ms since 1970, UTC]"""
+    told = msgspec.json.decode(given.flow.pipeline())
+    if told["unread"]:
+        waits = told["store"]["waiting"]
+        why = f" the store waits: {waits}" if waits else " it catches up"
+        return f"{told['unread']} messages wait to be read before the next one of {device_id!r};{why}"
+    heard = f"last heard {iso(last_seen)}" if last_seen else "never heard"
+    return f"no message of {device_id!r} came within {PATIENCE_S:.0f} s; {heard}"

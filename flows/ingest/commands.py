@@ -1,6 +1,7 @@
 """The private command port: loopback only, a token.
 
-POST /commands, POST /history, GET /pipeline, GET /health, GET /history/DEVICE/IMPORT.
+POST /commands, POST /history, GET /pipeline, GET /health, GET /history/DEVICE/IMPORT, GET /nodes/STEP,
+GET /trace/DEVICE and /trace/DEVICE/SEQ (behind that number).
 """
 
 import hmac
@@ -19,7 +20,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from flows.errors import BadQuery, JournalFull
+from flows.errors import BadQuery, JournalFull, NotFound
 from flows.model.command import CommandRequest
 from flows.model.history import MOST_BYTES as MOST_HISTORY_BYTES
 from flows.model.history import chunk_of, history_topic
@@ -48,6 +49,10 @@ SubmitHistory = Callable[[str, bytes], "Future[int]"]
 Report = Callable[[], dict[str, Any]]
 Standings = Callable[[str, str], dict[str, Any]]
 """Says how far an import has come, of a device and its import's id."""
+Nodes = Callable[[str], dict[str, Any]]
+"""Says what a node is and what passed it last. Raises NotFound."""
+Traces = Callable[[str, int | None], dict[str, Any]]
+"""Says the way of a device's newest message, or of the first behind a number of the journal."""
 
 
 class CommandPort:
@@ -61,12 +66,15 @@ class CommandPort:
         health: Report,
         submit_history: SubmitHistory,
         standing: Standings,
+        node: Nodes,
+        trace: Traces,
     ) -> None:
         self._asked_port = settings.command_port
         self._note = settings.data / "run" / "flow.json"
         self._token_file = settings.data / "secrets" / "command-token"
         self._submit, self._reports = submit, {"/pipeline": pipeline, "/health": health}
         self._submit_history, self._standing = submit_history, standing
+        self._node, self._trace = node, trace
         self._server: _Server | None = None
 
     @property
@@ -81,6 +89,7 @@ class CommandPort:
         self._server = _Server((HOST, self._asked_port), _Handler)
         self._server.token, self._server.submit, self._server.reports = token, self._submit, self._reports
         self._server.submit_history, self._server.standing = self._submit_history, self._standing
+        self._server.node, self._server.trace = self._node, self._trace
         threading.Thread(target=self._server.serve_forever, name="command-port", daemon=True).start()
         self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._note.with_suffix(".new")
@@ -106,6 +115,8 @@ class _Server(ThreadingHTTPServer):
     submit: Submit
     submit_history: SubmitHistory
     standing: Standings
+    node: Nodes
+    trace: Traces
     reports: dict[str, Report]
 
     def __init__(self, *given: Any) -> None:
@@ -194,12 +205,25 @@ class _Handler(BaseHTTPRequestHandler):
     def _report(self) -> tuple[int, dict[str, Any]]:
         report = self.server.reports.get(self.path)
         if report is None:
-            parts = self.path.split("/")
-            if len(parts) == 4 and parts[1] == "history":
-                return 200, self.server.standing(parts[2], parts[3])
-            there = "GET /pipeline, /health and /history/…, POST /commands and /history"
-            raise Refused(404, f"there is no {self.path[:80]!r}; {there}")
+            return 200, self._looked_up(self.path.split("/")[1:])
         return 200, report()
+
+    def _looked_up(self, parts: list[str]) -> dict[str, Any]:
+        server = self.server
+        try:
+            match parts:
+                case ["history", device_id, import_id]:
+                    return server.standing(device_id, import_id)
+                case ["nodes", step]:
+                    return server.node(step)
+                case ["trace", device_id]:
+                    return server.trace(device_id, None)
+                case ["trace", device_id, seq] if seq.isascii() and seq.isdigit() and len(seq) < 20:
+                    return server.trace(device_id, int(seq))
+        except NotFound as error:
+            raise Refused(404, str(error)) from None
+        there = "GET /pipeline, /health, /history/…, /nodes/… and /trace/…, POST /commands and /history"
+        raise Refused(404, f"there is no {self.path[:80]!r}; {there}")
 
     def _command(self) -> tuple[int, dict[str, Any]]:
         if self.path != "/commands":

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from flows.errors import JournalError, JournalFull
-from flows.ingest.commands import CommandPort, Report, Standings
+from flows.ingest.commands import CommandPort, Nodes, Report, Standings, Traces
 from flows.ingest.connection import Connection
 from flows.ingest.redelivery import MOST, Redeliveries
 from flows.ingest.ticks import Seconds
@@ -46,7 +46,7 @@ class Ingest:
 
     pipeline     : answers GET /pipeline of the command port; set before `start`.
     extra_health : adds to GET /health; set before `start`.
-    standing     : answers GET /history/…; set before `start`.
+    standing     : answers GET /history/…; node, trace: GET /nodes/… and /trace/…; set before `start`.
     """
 
     def __init__(self, settings: Settings, journal: Journal, start: Start) -> None:
@@ -56,6 +56,8 @@ class Ingest:
         self.pipeline: Report = dict
         self.extra_health: Report = dict
         self.standing: Standings = lambda device_id, import_id: {}
+        self.node: Nodes = lambda step: {}
+        self.trace: Traces = lambda device_id, after: {}
         self.port = CommandPort(
             settings,
             self.submit,
@@ -63,6 +65,8 @@ class Ingest:
             self._full_health,
             self.submit_history,
             lambda device_id, import_id: self.standing(device_id, import_id),
+            lambda step: self.node(step),
+            lambda device_id, after: self.trace(device_id, after),
         )
         self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self._wake_read, self._wake_write = os.pipe()
@@ -237,6 +241,7 @@ class Ingest:
             "bytes": journal.size,
             "free_bytes": journal.free_bytes,
             "seconds": self._seconds.n,
+            "unacknowledged": len(self._unacknowledged),
             "redeliveries": self._redeliveries.count,
             **self._counts,
             "torn_bytes": journal.torn,

@@ -47,6 +47,8 @@ class Journal:
     torn        : bytes cut from the end at opening.
     damage      : what readers of this journal met.
     sync_ms     : how long the newest commits took. [ms]
+    synced_at   : (last number, when it was durable [ms since 1970, UTC]) of the newest commits.
+    written     : since it was opened. [bytes]
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Journal:
         self._buffered = self.clock_steps = self.torn = 0
         self.damage = Damage()
         self.sync_ms: deque[float] = deque(maxlen=1_000)
+        self.synced_at: deque[tuple[int, float]] = deque(maxlen=1_000)
+        self.written = 0
         self._open_folder()
 
     @classmethod
@@ -233,9 +237,11 @@ class Journal:
         with self._lock:
             self._size += self._buffered
         self._unchecked += self._buffered
+        self.written += self._buffered
         self._buffered = 0
         self.synced_seq = self.last_seq
         self.sync_ms.append((time.perf_counter() - began) * 1000)
+        self.synced_at.append((self.synced_seq, time.time_ns() / 1e6))
 
     def _roll(self) -> None:
         os.close(self._file)

@@ -8,6 +8,7 @@ import msgspec
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from flows.build import Piece
+from flows.meter import Meter
 from flows.model.alert import Transition
 from flows.model.reading import Reading
 from flows.model.times import iso, now_ms
@@ -51,8 +52,8 @@ def transition_message(change: Transition) -> bytes:
 class LiveSink(FixedPartitionedSink[Piece, None]):
     """Publishes fresh readings and transitions."""
 
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
+    def __init__(self, publisher: Publisher, meter: Meter) -> None:
+        self._publisher, self._meter = publisher, meter
 
     def list_parts(self) -> list[str]:
         """There is one feed."""
@@ -60,7 +61,7 @@ class LiveSink(FixedPartitionedSink[Piece, None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "LivePartition":
         """Start with nothing published."""
-        return LivePartition(self._publisher)
+        return LivePartition(self._publisher, self._meter)
 
 
 class Feed:
@@ -69,8 +70,14 @@ class Feed:
     What must wait for its second goes out with a later batch: there is one at least every second, the tick's.
     """
 
-    def __init__(self, publisher: Publisher, name: str, message: Callable[[Reading], bytes]) -> None:
-        self._publisher, self._name, self._message = publisher, name, message
+    def __init__(
+        self,
+        publisher: Publisher,
+        name: str,
+        message: Callable[[Reading], bytes],
+        sent: Callable[[Reading], None] = lambda reading: None,
+    ) -> None:
+        self._publisher, self._name, self._message, self._sent = publisher, name, message, sent
         self.waiting: dict[str, Reading] = {}
         self._new: dict[str, None] = {}
         self._sent_at: dict[str, int] = {}
@@ -96,14 +103,15 @@ class Feed:
             elif self._publisher.publish(f"heatpump-live/{device_id}/{self._name}", self._message(reading), 0):
                 self._sent_at[device_id] = now
                 del self.waiting[device_id]
+                self._sent(reading)
 
 
 class LivePartition(StatefulSinkPartition[Piece, None]):
     """Publishes as it gets: an edge of the system, so it may read the clock."""
 
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
-        self._readings = Feed(publisher, "reading", reading_message)
+    def __init__(self, publisher: Publisher, meter: Meter | None = None) -> None:
+        self._publisher, self._meter = publisher, meter or Meter()
+        self._readings = Feed(publisher, "reading", reading_message, self._sent)
         self._numbered = Feed(publisher, "ack", acknowledgement)
 
     def write_batch(self, values: list[Piece]) -> None:
@@ -123,6 +131,11 @@ class LivePartition(StatefulSinkPartition[Piece, None]):
                     readings.offer(item)
         readings.send(now)
         self._numbered.send(now)
+
+    def _sent(self, reading: Reading) -> None:
+        self._meter.live.done += 1
+        if self._meter.taps.following:
+            self._meter.taps.sent(reading)
 
     def snapshot(self) -> Any:
         """Nothing to recover: an edge."""

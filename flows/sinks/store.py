@@ -22,6 +22,7 @@ from flows.model.command import CommandOutcome
 from flows.model.dead_letter import KEPT_BYTES, DeadLetter, LetterChange, not_stored
 from flows.model.reading import FIRST_ROW, ORDER_STEP
 from flows.model.rows import RawRow, StoreItem
+from flows.model.times import now_ms
 from flows.store.protocol import Fence, StoreWriter
 
 log = logging.getLogger("heatpump.store")
@@ -83,7 +84,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
         if self._progress.stored != self._fenced:
             fence = Fence(self._journal_id, self._progress.stored, self._base)
             self._patiently(lambda: self._writer.commit_fence(fence))
-            self._fenced = fence.seq
+            self._fenced = self._progress.fenced = fence.seq
 
     def close(self) -> None:
         """Release the store."""
@@ -91,6 +92,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
 
     def _write(self, seq: int, items: list[StoreItem]) -> None:
         self._unchanged = self._refused_rows = 0
+        began = time.perf_counter()
         if items:
             try:
                 self._patiently(lambda: self._put(items))
@@ -102,6 +104,10 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
         stored = kinds[RawRow] - self._unchanged - self._refused_rows
         self._meter.conservation.written(seq, stored, duplicate=self._unchanged, dead=self._refused_rows)
         self._progress.stored = seq
+        self._meter.store.done += len(items)
+        self._meter.store.batches.append(time.perf_counter() - began)
+        if self._meter.taps.following:
+            self._meter.taps.stored(seq, items)
 
     def _put(self, items: list[StoreItem]) -> None:
         self._unchanged += self._writer.apply(items)
@@ -167,6 +173,9 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             except RetryableStoreError as error:
                 if self._progress.waiting == "":
                     log.warning("waiting for the store: %s", error)
+                    self._progress.since, self._progress.attempts = now_ms(), 0
+                self._progress.attempts += 1
+                self._progress.next_try = now_ms() + round(wait * 1000)
                 self._progress.waiting = str(error)
                 self._sleep(wait)
                 wait = min(wait * 2, LONGEST_WAIT_S)

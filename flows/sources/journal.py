@@ -10,7 +10,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from flows.build import Batch
 from flows.meter import Progress
 from flows.model.command import command_of
-from flows.model.frame import Frame, FrameKind, start_of, tick_of
+from flows.model.frame import Frame, FrameKind, Tick, start_of, tick_of
 from flows.model.history import history_of
 from flows.nodes.ports import PIPE_KEY
 
@@ -81,7 +81,7 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
         self._seq = self._snapped = after
         self._idle = False
         self._waiting: list[Frame] = []
-        progress.read = progress.stored = progress.committed = after
+        progress.read = progress.stored = progress.committed = progress.fenced = after
 
     def next_batch(self) -> list[tuple[str, Batch]]:
         """Give the next frames as one batch."""
@@ -131,4 +131,10 @@ class JournalPartition(StatefulSourcePartition[tuple[str, Batch], Saved]):
         if self._base:
             frames = [msgspec.structs.replace(frame, seq=frame.seq + self._base) for frame in frames]
         message = FrameKind.MESSAGE
-        return [frame if frame.kind is message else _OF_KIND[frame.kind](frame) for frame in frames]
+        return [frame if frame.kind is message else self._of_kind(frame) for frame in frames]
+
+    def _of_kind(self, frame: Frame) -> Any:
+        item = _OF_KIND[frame.kind](frame)
+        if type(item) is Tick:
+            self._progress.tick = item.n
+        return item
