@@ -1,0 +1,93 @@
+"""When something was on: bars from episodes, the one still going on from the flag, and what they add up to."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from panel_app import words
+from panel_app.charts.frame import HOLD_MS, Flag, Frame
+from panel_app.charts.panes import Lane
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """A time that a lane was on.
+
+    start, end : [ms since 1970, UTC].
+    is_start   : whether it was seen to begin.
+    is_open    : whether it goes on.
+    share      : of that time that it was on; below 1 where only a bucket's share is known. [0 … 1]
+    """
+
+    start: float
+    end: float
+    is_start: bool = True
+    is_open: bool = False
+    share: float = 1.0
+
+
+def bars_of(lane: Lane, frame: Frame, episodes: Sequence[Mapping[str, Any]]) -> list[Bar]:
+    """Find a lane's bars within a frame's span, oldest first."""
+    flag = frame.flags.get(lane.flag)
+    if not lane.kind:
+        return _runs(flag, frame) if flag else []
+    ended = sorted(
+        (
+            Bar(words.instant(e["start"]), words.instant(e["end"]), e["begun_by"] == "edge")
+            for e in episodes
+            if e["kind"] == lane.kind
+        ),
+        key=lambda bar: bar.start,
+    )
+    last = ended[-1].end if ended else frame.start
+    runs = _runs(flag, frame) if flag else []
+    # An episode is written when it ends; the flag alone tells of the one that goes on.
+    going_on = [
+        Bar(max(run.start, last), run.end, run.start > frame.start, is_open=True)
+        for run in runs[-1:]
+        if run.is_open and run.end > last
+    ]
+    joined = [*ended, *going_on]
+    return [bar for bar in joined if bar.end > frame.start and bar.start < frame.end]
+
+
+def said_of(lane: Lane, frame: Frame, bars: Sequence[Bar]) -> str:
+    """Sum a lane up: `14 starts · 70 % on`, `8 × · 40 min`, `not used`. What was not seen counts neither way."""
+    if not bars:
+        return "none" if lane.kind else "not used"
+    on = sum((min(bar.end, frame.now) - max(bar.start, frame.start)) * bar.share for bar in bars)
+    begun = sum(bar.is_start and bar.start >= frame.start for bar in bars)
+    one, many = lane.times
+    count = f"{words.number(begun)} {one if begun == 1 else many}"
+    if lane.key != "compressor":
+        return f"{count} · {words.lasting(max(on, 0.0))}"
+    seen = frame.now - frame.start - sum(right - left for left, right in frame.missing)
+    return f"{count} · {words.number(min(100 * on / seen, 100.0) if seen > 0 else None)} % on"
+
+
+def _runs(flag: Flag, frame: Frame) -> list[Bar]:
+    """Join neighbouring values that say on; each counts until the next one, at most 900 s."""
+    if not flag.at.size:
+        return []
+    ends = [*flag.at[1:].tolist(), min(frame.now, flag.at[-1] + HOLD_MS)]
+    pieces = []
+    for at, share, end in zip(flag.at.tolist(), flag.share.tolist(), ends, strict=True):
+        length = flag.step or HOLD_MS
+        until = min(at + length, end)
+        if share > 0 and until > at:
+            pieces.append(Bar(at, until, share=share))
+    newest = frame.now - float(flag.at[-1]) <= max(HOLD_MS, flag.step) and flag.share[-1] >= 0.5
+    return _joined(pieces, ends[-1] if newest else None)
+
+
+def _joined(pieces: list[Bar], open_until: float | None) -> list[Bar]:
+    breaks = [0, *(i for i, (a, b) in enumerate(pairwise(pieces), 1) if b.start > a.end), len(pieces)]
+    runs = []
+    for left, right in pairwise(breaks):
+        group = pieces[left:right]
+        if group:
+            on = sum((bar.end - bar.start) * bar.share for bar in group)
+            start, end = group[0].start, group[-1].end
+            runs.append(Bar(start, end, is_open=end == open_until, share=on / (end - start)))
+    return runs

@@ -1,0 +1,310 @@
+"""Figures of the charts: built once, empty; then data are put in place. Pure: data in, figures out.
+
+A figure is bare: it draws lines, bands, bars and spans from edge to edge. All words (ticks, read-out, names of
+alerts) are HTML beside and above it (charts/stack.py), so that they share the page's type and can be read aloud.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from bokeh.core.properties import value as constant
+from bokeh.models import (
+    ColumnDataSource,
+    FixedTicker,
+    Grid,
+    Line,
+    PanTool,
+    Plot,
+    Quad,
+    Range1d,
+    VArea,
+    VSpan,
+    VStrip,
+)
+from bokeh.models.annotations import Span
+
+from flows.model.quantities import BY_NAME
+from panel_app.charts import axes, frame, lanes, marks
+from panel_app.charts.panes import Lane, Pane, Trace
+from panel_app.tokens import TOKENS, Theme
+
+SPACE = 14
+"""Room above and below the drawing, through which spans go on to the next chart. [px]"""
+
+LANE, ALERT_LANE = 19, 30
+PHONE_LANE = 34
+"""Heights of lanes; on a phone the words stand above each bar. [px]"""
+
+
+class Paint(msgspec.Struct, frozen=True):
+    """A colour that follows the theme: which token which property of a model takes."""
+
+    model: Any
+    attribute: str
+    token: str
+
+
+class Chart(msgspec.Struct, frozen=True):
+    """One figure of a pane. lines, held: sources by quantity."""
+
+    pane: Pane
+    figure: Any
+    lines: dict[str, Any]
+    held: dict[str, Any]
+    ratio: Any | None
+    y_ticker: Any
+
+
+class Charts(msgspec.Struct, frozen=True):
+    """All figures, and what they share: the time axis, its ticks and the spans through all."""
+
+    charts: list[Chart]
+    lane_figure: Any
+    bars: dict[str, Any]
+    x_range: Any
+    x_ticker: Any
+    spans: dict[str, Any]
+    paints: list[Paint]
+    phone: bool
+
+    @property
+    def figures(self) -> list[Any]:
+        """Every figure, from top to bottom."""
+        return [*(chart.figure for chart in self.charts), self.lane_figure]
+
+
+def build(panes: Sequence[Pane], rows: Sequence[Lane], theme: Theme, phone: bool = False) -> Charts:
+    """Build empty figures. On a phone a drag reads values instead of moving the span, so that the page scrolls."""
+    x_range, x_ticker = Range1d(start=0, end=1), FixedTicker(ticks=[])
+    spans = {name: ColumnDataSource({"left": [], "right": []}) for name in ("missing", "warning", "critical")}
+    spans |= {name: ColumnDataSource({"left": []}) for name in ("midnights", "seams")}
+    paints: list[Paint] = []
+    charts = []
+    for pane in panes:
+        figure = _figure(x_range, Range1d(start=pane.usual[0], end=pane.usual[1]), pane.height + 2 * SPACE, phone)
+        y_ticker = FixedTicker(ticks=[])
+        _under(figure, x_ticker, y_ticker, spans, paints)
+        lines, held = {}, {}
+        for trace in pane.traces:
+            lines[trace.name], held[trace.name] = _trace(figure, trace)
+        ratio = _ratio(figure) if pane.ratio else None
+        _over(figure, spans, paints)
+        charts.append(Chart(pane, figure, lines, held, ratio, y_ticker))
+    height = lane_height(len(rows), phone)
+    lane_figure = _figure(x_range, Range1d(start=height, end=0), height, phone)
+    _under(lane_figure, x_ticker, FixedTicker(ticks=[]), spans, paints)
+    bars = {row.key: _bars(lane_figure, row) for row in rows}
+    bars |= {level: _alert_bars(lane_figure, level, paints) for level in ("warning", "critical")}
+    _over(lane_figure, spans, paints)
+    built = Charts(charts, lane_figure, bars, x_range, x_ticker, spans, paints, phone)
+    paint(built, theme)
+    return built
+
+
+def paint(built: Charts, theme: Theme) -> None:
+    """Give every figure the colours of a theme; quantities keep theirs."""
+    for item in built.paints:
+        setattr(item.model, item.attribute, getattr(TOKENS[theme], item.token))
+
+
+def lane_height(rows: int, phone: bool) -> int:
+    """Height of the lanes' figure: its rows and the alerts. [px]"""
+    return (rows + 1) * PHONE_LANE if phone else rows * LANE + ALERT_LANE
+
+
+def lane_tops(rows: int, phone: bool) -> list[int]:
+    """Where each lane begins, the alerts' last. [px]"""
+    return [i * (PHONE_LANE if phone else LANE) for i in range(rows + 1)]
+
+
+def put_lines(chart: Chart, read: frame.Frame, hidden: Sequence[str]) -> list[float]:
+    """Put a frame's values into a pane; fit its axis to what is not hidden. Gives its ticks, in its unit."""
+    pane, drawn = chart.pane, []
+    for trace in pane.traces:
+        line = read.lines[trace.name]
+        shown = trace.name not in hidden
+        band = line.low.size > 0
+        value = line.value * pane.scale
+        low, high = (line.low * pane.scale, line.high * pane.scale) if band else (value, value)
+        chart.lines[trace.name].data = {
+            "at": line.at,
+            "value": value,
+            "low": low,
+            "high": high,
+            "top": np.nan_to_num(value),
+        }
+        chart.held[trace.name].data = {"at": line.held_at, "value": line.held * pane.scale}
+        estimated = trace.name in read.estimated
+        for renderer in chart.figure.renderers:
+            if renderer.name == trace.name:
+                renderer.glyph.line_dash = [8, 4] if estimated else list(trace.dash)
+            if renderer.name and renderer.name.partition(":")[0] == trace.name:
+                filled = renderer.name.endswith((":area", ":band"))
+                renderer.visible = shown and not (filled and estimated) and (band or ":band" not in renderer.name)
+        if shown:
+            drawn += [value, low, high]
+    low_y, high_y = axes.y_range(drawn, pane.floor, pane.usual, pane.with_zero)
+    a_pixel = (high_y - low_y) / pane.height
+    chart.figure.y_range.update(start=low_y - SPACE * a_pixel, end=high_y + SPACE * a_pixel)
+    ticks = axes.y_ticks(low_y, high_y)
+    chart.y_ticker.ticks = ticks
+    return ticks
+
+
+def put_ratio(chart: Chart, at: frame.Floats, value: frame.Floats) -> None:
+    """Put a COP into a pane's read-out."""
+    if chart.ratio is not None:
+        chart.ratio.data = {"at": at, "value": value}
+
+
+def put_lane(built: Charts, row: int, key: str, bars: Sequence[lanes.Bar]) -> None:
+    """Put bars into a row of the lanes."""
+    top = lane_tops(row, built.phone)[row]
+    inset, height = (20, 10) if built.phone else (4, 10)
+    built.bars[key].data = {
+        "left": [bar.start for bar in bars],
+        "right": [bar.end for bar in bars],
+        "top": [top + inset] * len(bars),
+        "bottom": [top + inset + height] * len(bars),
+        "alpha": [0.85 * max(bar.share, 0.3) for bar in bars],
+    }
+
+
+def put_spans(
+    built: Charts, read: frame.Frame, alerts: Sequence[marks.AlertSpan], seams: Sequence[float], rows: int
+) -> None:
+    """Put what goes through all charts: what is missing, alerts (open ones beyond the end), and changes.
+
+    rows : how many lanes are shown; the alerts' own lane is below them.
+    """
+    height = lane_height(rows, built.phone)
+    built.lane_figure.height = height
+    built.lane_figure.y_range.update(start=height, end=0)
+    built.spans["missing"].data = {
+        "left": [left for left, _ in read.missing],
+        "right": [right for _, right in read.missing],
+    }
+    built.spans["seams"].data = {"left": list(seams)}
+    beyond = 2 * read.end - read.start
+    top = lane_tops(rows, built.phone)[-1]
+    inset, height = (20, 10) if built.phone else (8, 15)
+    for level in ("warning", "critical"):
+        ours = [span for span in alerts if span.level == level]
+        edges = {"left": [s.start for s in ours], "right": [beyond if s.is_open else s.end for s in ours]}
+        built.spans[level].data = edges
+        built.bars[level].data = {
+            **edges,
+            "top": [top + inset] * len(ours),
+            "bottom": [top + inset + height] * len(ours),
+        }
+
+
+def put_time(built: Charts, ticks: Sequence[axes.Tick]) -> None:
+    """Put the ticks of the time axis; midnights get a line of their own."""
+    built.x_ticker.ticks = [tick.at for tick in ticks]
+    built.spans["midnights"].data = {"left": [tick.at for tick in ticks if tick.midnight]}
+
+
+def _figure(x_range: Any, y_range: Any, height: int, phone: bool) -> Any:
+    plot = Plot(
+        x_range=x_range,
+        y_range=y_range,
+        height=height,
+        sizing_mode="stretch_width",
+        min_border=0,
+        outline_line_color=None,
+        background_fill_color=None,
+        border_fill_color=None,
+        toolbar_location=None,
+    )
+    if not phone:
+        pan = PanTool(dimensions="width")
+        plot.add_tools(pan)
+        plot.toolbar.active_drag = pan
+    plot.toolbar.logo = None
+    return plot
+
+
+def _under(plot: Any, x_ticker: Any, y_ticker: Any, spans: dict[str, Any], paints: list[Paint]) -> None:
+    for grid in (Grid(dimension=0, ticker=x_ticker), Grid(dimension=1, ticker=y_ticker)):
+        grid.level = "underlay"
+        plot.add_layout(grid)
+        paints.append(Paint(grid, "grid_line_color", "grid"))
+    zero = Span(location=0, dimension="width", level="underlay", line_width=1)
+    plot.add_layout(zero)
+    paints.append(Paint(zero, "line_color", "control"))
+    midnight = VSpan(x="left", line_width=1)
+    plot.add_glyph(spans["midnights"], midnight)
+    paints.append(Paint(midnight, "line_color", "control"))
+    hatch = VStrip(
+        x0="left", x1="right", line_color=None, hatch_pattern="right_diagonal_line", hatch_scale=10, hatch_weight=1
+    )
+    plot.add_glyph(spans["missing"], hatch)
+    paints += [Paint(hatch, "fill_color", "card"), Paint(hatch, "hatch_color", "hatch")]
+    for level, token in (("warning", "warning_fill"), ("critical", "critical")):
+        tint = VStrip(x0="left", x1="right", fill_alpha=0.13, line_color=None)
+        plot.add_glyph(spans[level], tint)
+        paints.append(Paint(tint, "fill_color", token))
+
+
+def _over(plot: Any, spans: dict[str, Any], paints: list[Paint]) -> None:
+    for name, token in (("warning", "warning_fill"), ("critical", "critical")):
+        edge = VSpan(x="left", line_width=1)
+        plot.add_glyph(spans[name], edge)
+        paints.append(Paint(edge, "line_color", token))
+    seam = VSpan(x="left", line_width=1, line_dash=[2, 2])
+    plot.add_glyph(spans["seams"], seam)
+    paints.append(Paint(seam, "line_color", "text"))
+
+
+def _trace(plot: Any, trace: Trace) -> tuple[Any, Any]:
+    empty = ColumnDataSource({"at": [], "value": [], "low": [], "high": [], "top": []})
+    held = ColumnDataSource({"at": [], "value": []})
+    colour = trace.quantity.colour
+    if trace.mark == "area":
+        area = VArea(x="at", y1=constant(0), y2="top", fill_color=colour, fill_alpha=0.16)
+        plot.add_glyph(empty, area, name=f"{trace.name}:area")
+    band = VArea(x="at", y1="low", y2="high", fill_color=colour, fill_alpha=0.2)
+    plot.add_glyph(empty, band, name=f"{trace.name}:band")
+    dashed = Line(x="at", y="value", line_color=colour, line_width=1, line_dash=[3, 3])
+    plot.add_glyph(held, dashed, name=f"{trace.name}:held")
+    is_plan = trace.name.startswith("setpoint_")
+    solid = Line(
+        x="at", y="value", line_color=colour, line_width=1 if is_plan else 1.5, line_dash=list(trace.dash)
+    )
+    plot.add_glyph(empty, solid, name=trace.name)
+    return empty, held
+
+
+def _ratio(plot: Any) -> Any:
+    """Keep a COP for the read-out; it is not drawn."""
+    source = ColumnDataSource({"at": [], "value": []})
+    plot.add_glyph(source, Line(x="at", y="value"), name="ratio", visible=False)
+    return source
+
+
+def _bars(plot: Any, row: Lane) -> Any:
+    source = ColumnDataSource({"left": [], "right": [], "top": [], "bottom": [], "alpha": []})
+    colour = BY_NAME[row.flag].colour
+    bar = Quad(
+        left="left",
+        right="right",
+        top="top",
+        bottom="bottom",
+        fill_color=colour,
+        fill_alpha="alpha",
+        line_color=None,
+    )
+    plot.add_glyph(source, bar, name=row.key)
+    return source
+
+
+def _alert_bars(plot: Any, level: str, paints: list[Paint]) -> Any:
+    source = ColumnDataSource({"left": [], "right": [], "top": [], "bottom": []})
+    token = "critical" if level == "critical" else "warning_fill"
+    bar = Quad(left="left", right="right", top="top", bottom="bottom", line_width=1)
+    plot.add_glyph(source, bar, name=level)
+    paints += [Paint(bar, "fill_color", token), Paint(bar, "line_color", token)]
+    return source
