@@ -1,8 +1,9 @@
 """The simulator: a coherent device, on any Python from 3.8, that a broker's absence does not stop."""
 
 import ast
+import csv
 import getpass
-import importlib.util
+import io
 import json
 import os
 import signal
@@ -10,43 +11,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
 
-from flows.model.frame import Frame, FrameKind
-from flows.nodes.decode import parse_reading
-from flows.nodes.validate import Params, all_spans, check
 from tests.brokers import Rumqttd, free_port
+from tests.scripts import simulated
+from tests.scripts.simulated import SCRIPT, device, rows
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "simulate_device.py"
-NOW_S = 1_770_000_000
 DEADLINE_S = 15.0
-
-
-def load() -> Any:
-    spec = importlib.util.spec_from_file_location("simulate_device", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
 def simulator() -> Any:
-    return load()
-
-
-@pytest.fixture(scope="module")
-def day(simulator) -> list[dict[str, Any]]:
-    """A day of readings, one in ten seconds."""
-    pump = simulator.HeatPump(1, NOW_S)
-    return [pump.reading("site1", NOW_S + n * 10) for n in range(8640)]
+    return simulated.simulator()
 
 
 def test_it_is_written_in_python_3_8() -> None:
@@ -62,63 +43,23 @@ def test_it_imports_nothing_but_the_standard_library_and_paho() -> None:
     assert {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) == {"paho"}
 
 
-def test_a_reading_holds_everything_that_the_contract_shows_and_nothing_implausible(day) -> None:
-    assert set(day[0]) == {
-        *("device", "timestamp", "version", "temperature", "electrical", "pressure", "hydraulic"),
-        *("status", "alerts", "valid"),
-    }
-    assert day[0]["timestamp"] == NOW_S * 1000
-    spans, removed = all_spans(Params()), Counter()
-    for reading in day[::60]:
-        frame = Frame(1, FrameKind.MESSAGE, reading["timestamp"])
-        parsed = parse_reading(json.dumps(reading).encode(), "site1", 1, frame, plain=True)
-        fields = len(parsed.values)
-        assert len(check(parsed, spans, removed).values) == fields == 14
-    assert not removed
+def pythons() -> list[list[str]]:
+    """This Python without any package, and 3.8 where there is one."""
+    installed = [*map(str, Path.home().glob(".pyenv/versions/3.8.*/bin/python")), "/usr/bin/python3.8"]
+    return [[sys.executable, "-I", "-S"], *([path, "-I"] for path in installed if Path(path).exists())]
 
 
-def test_the_same_seed_at_the_same_times_gives_the_same_readings(simulator, day) -> None:
-    again, other = simulator.HeatPump(1, NOW_S), simulator.HeatPump(2, NOW_S)
-    assert [again.reading("site1", NOW_S + n * 10) for n in range(100)] == day[:100]
-    assert [other.reading("site1", NOW_S + n * 10) for n in range(100)] != day[:100]
-
-
-def test_the_compressor_cycles_and_defrosts_now_and_then_in_the_cold(day) -> None:
-    status = [reading["status"] for reading in day]
-    starts = sum(now["compressor"] and not before["compressor"] for before, now in pairwise(status))
-    defrosts = sum(now["defrost"] and not before["defrost"] for before, now in pairwise(status))
-    assert 6 <= starts <= 24
-    assert 2 <= defrosts <= 12
-    cold = [reading for reading in day if reading["status"]["defrost"]]
-    assert max(reading["temperature"]["ambient"] for reading in cold) < 6.0
-    assert min(reading["temperature"]["outlet"] - reading["temperature"]["inlet"] for reading in cold) < -2.0
-
-
-def test_power_is_voltage_times_current_times_power_factor(simulator, day) -> None:
-    for reading in day[::60]:
-        electrical = reading["electrical"]
-        product = electrical["voltage"] * electrical["current"] * simulator.POWER_FACTOR
-        assert electrical["power"] == pytest.approx(product, abs=0.01)
-
-
-def test_pressures_follow_temperatures_and_meet_at_rest(day) -> None:
-    warm = [
-        r
-        for r in day
-        if r["status"]["compressor"] and not r["status"]["defrost"] and r["electrical"]["power"] > 1800
-    ]
-    rest = [r for r in day if r["electrical"]["power"] < 20 and r["temperature"]["compressor"] < 9]
-    assert len(warm) > 500 and len(rest) > 500
-    assert all(r["pressure"]["high"] > 2.5 * r["pressure"]["low"] for r in warm)
-    assert all(abs(r["pressure"]["high"] - r["pressure"]["low"]) < 5 for r in rest)
-
-
-def test_a_day_has_the_cop_of_a_real_machine_and_no_alert(day) -> None:
-    heat = sum(
-        r["hydraulic"]["flow"] / 60 * 4186 * (r["temperature"]["outlet"] - r["temperature"]["inlet"]) for r in day
-    )
-    assert 2.5 < heat / sum(r["electrical"]["power"] for r in day) < 4.0
-    assert not any(level for reading in day for level in reading["alerts"].values())
+@pytest.mark.slow
+@pytest.mark.parametrize("python", pythons(), ids=lambda words: Path(words[0]).resolve().name)
+def test_without_any_package_it_writes_the_same_csv(python: list[str]) -> None:
+    words = ["-W", "error", str(SCRIPT), "--csv", "--seed", "3", "--start", "2026-01-10", "--end", "2026-01-11"]
+    alone = subprocess.run([*python, *words], capture_output=True, check=True, text=True)
+    assert alone.stderr == ""
+    here = device(seed=3, start_ms=1_768_003_200_000)
+    table = list(csv.DictReader(io.StringIO(alone.stdout)))
+    assert len(table) == 8640
+    for cells, row in zip(table, rows(here, 1, 10.0, 1_768_003_200_000), strict=True):
+        assert {name: float(text) for name, text in cells.items()} == row
 
 
 @pytest.mark.parametrize(
@@ -205,7 +146,8 @@ def test_it_publishes_readings_and_status_and_says_goodbye(any_broker, listen, s
     until(lambda: listener.payloads("status/online") == [b"true", b"false"])
     reading = json.loads(listener.payloads("data")[0])
     assert abs(reading["timestamp"] - time.time() * 1000) < 60_000
-    assert listener.payloads("status/version") == [b"1.0.0"]
+    assert listener.payloads("status/version") == [b"1.1.0"]
+    assert listener.payloads("status/simulated") == [b"true"]
     assert -80 < int(listener.payloads("status/rssi")[0]) < -50
     late = listen(any_broker.port) if any_broker.name == "mosquitto" else None
     if late:
