@@ -73,6 +73,11 @@ def limit(field: str, value: float) -> str:
     return with_unit(text.rstrip("0").rstrip(".") if "." in text else text, unit_of(field))
 
 
+def shortened(text: str, most: int = 160) -> str:
+    """Cut what others wrote to a length that a line can bear."""
+    return text if len(text) <= most else text[:most].rstrip() + "…"
+
+
 def age(ms: float) -> str:
     """Write how long ago, in the largest unit that fits: 4 s, 6 min, 5 h, 3 d. A clock ahead of ours is 0 s."""
     for length, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):

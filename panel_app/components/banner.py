@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from panel_app.components.device import Answer, bound_of, open_alerts, site_zone, value
 from panel_app.components.render import render
-from panel_app.words import instant, lasting, limit, said, when
+from panel_app.words import instant, lasting, limit, said, shortened, when
 
 CLEARED_FOR_MS = 600_000
 """How long a cleared alert is still told of. [ms]"""
@@ -39,7 +39,7 @@ def _standing(status: Answer, alert: Answer, now_ms: int) -> _Line:
     parts = []
     found = bound_of(status, alert_type)
     if found is None:
-        parts.append(str(alert.get("message") or ""))
+        parts.append(shortened(str(alert.get("message") or "")))
     else:
         field, _, bound = found
         newest = value(status, field)

@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from panel_app.components.device import CHIPS, Answer, activity, is_simulated, is_stale, silent_ms
 from panel_app.components.render import render
-from panel_app.words import age, number, with_unit
+from panel_app.words import age, number, shortened, with_unit
 
 _MOST = 40
 
@@ -21,7 +21,6 @@ def header(status: Answer, now_ms: int) -> Markup:
         ("rssi", _signal(attributes.get("rssi"))),
         ("firmware", _short(attributes.get("version") or attributes.get("firmware_version"))),
         ("boundary", _short(metadata.get("spf_boundary"))),
-        ("refrigerant", _short(metadata.get("refrigerant"))),
         ("", _short(metadata.get("timezone"))),
     ]
     return render(
@@ -45,5 +44,4 @@ def _signal(text: object) -> str:
 
 
 def _short(text: object) -> str:
-    said = str(text or "").strip()
-    return said if len(said) <= _MOST else said[:_MOST] + "…"
+    return shortened(str(text or "").strip(), _MOST)

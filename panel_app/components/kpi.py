@@ -196,12 +196,10 @@ def _missing_heat(sums: Sums) -> str:
     if sums.coverage < ENOUGH:
         return _covered("", sums.coverage, "no readings yet")
     if sums.heat_source is None:
-        ran = any(mode in sums.electric for mode in ("space", "dhw"))
-        return (
-            "heat not known: no flow rate, no counter"
-            if ran or not sums.electric_coverage
-            else "no heat given yet"
+        only_rested = bool(sums.electric) and not any(
+            mode in sums.electric for mode in ("space", "dhw", "defrost")
         )
+        return "no heat given yet" if only_rested else "heat not known: no flow rate, no counter"
     if sums.heat_share < ENOUGH:
         return f"heat known for {percent(sums.heat_share)} of the electricity"
     return "too little electricity for a COP"

@@ -69,7 +69,9 @@ def now(
     untrusted : fields that the newest message calls not valid.
     """
     groups = now_groups(status, alerts, now_ms, since or {}, untrusted)
-    return render("now", groups=groups, fields=sum(len(group.cells) for group in groups))
+    cells = [cell for group in groups for cell in group.cells]
+    more = any(not cell.is_flag and not cell.order for cell in cells)
+    return render("now", groups=groups, fields=len(cells), more=more)
 
 
 def now_groups(

@@ -19,7 +19,7 @@ from panel_app.components.device import (
     value,
 )
 from panel_app.components.render import render
-from panel_app.words import age, clock, instant, lasting, limit, number, said
+from panel_app.words import age, clock, instant, lasting, limit, number, said, shortened
 
 Level = Literal["well", "warning", "critical", "cannot-tell"]
 Origin = Literal["measured", "counter", "estimated"]
@@ -67,7 +67,6 @@ _FLAG_OF: dict[Activity, str] = {
 }
 _PLAINEST = ("temp_outlet", "temp_inlet", "temp_ambient", "temp_indoor", "power", "voltage")
 _IN_WORDS = {"temp_compressor": "discharge temperature", "power": "power", "temp_inlet": "return water"}
-_MOST_MESSAGE = 160
 
 
 def sentence(facts: Facts) -> Markup:
@@ -199,8 +198,7 @@ def _trouble(facts: Facts, alert: Answer) -> str:
 
 
 def _message(alert: Answer) -> str:
-    text = str(alert.get("message") or alert.get("alert_type")).rstrip(". ")
-    return text if len(text) <= _MOST_MESSAGE else text[:_MOST_MESSAGE] + "…"
+    return shortened(str(alert.get("message") or alert.get("alert_type")).rstrip(". "))
 
 
 def _cop(facts: Facts, span: str) -> str:
