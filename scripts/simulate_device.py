@@ -638,7 +638,12 @@ class HeatPump:
         outlet = water + wanted / 2.0 / water_w_k
         evaporating = ambient - p.approach_k * (0.35 + 0.65 * load) - 2.6 * self.frost - 10.0 * low
         condensing = outlet + 0.4 + 1.6 * load - 1.5 * low
-        efficiency = p.efficiency * (1.0 - 0.22 * low) * (1.0 - 0.3 * (load - 0.5) ** 2)
+        efficiency = (
+            p.efficiency
+            * (1.0 - 0.22 * low)
+            * (1.0 - 0.04 * min(self.frost, 6.0))
+            * (1.0 - 0.3 * (load - 0.5) ** 2)
+        )
         power = wanted / carnot_like_cop(efficiency, evaporating, condensing)
         if power <= p.power_limit_w:
             return wanted, power, evaporating, condensing
@@ -665,7 +670,7 @@ class HeatPump:
         most = (
             p.capacity_w
             * (1.0 + 0.015 * min(ambient - 7.0, 8.0))
-            * (1.0 - 0.12 * min(self.frost, 5.0))
+            * (1.0 - 0.08 * min(self.frost, 6.0))
             * (1.0 - 0.35 * low)
         )
         if mode == DHW:
