@@ -95,15 +95,16 @@ class Window(Conservation):
 
 
 class DevicesCount(BaseModel):
-    """How many there are."""
+    """How many there are, counted every 5 s."""
 
     known: int
     online: int
 
 
 class LettersCount(BaseModel):
-    """Open dead letters of the store."""
+    """Dead letters; GET /api/dead-letters lists those of the store."""
 
+    since_start: int = Field(description="Messages refused since the start of the flow's process.")
     newest: Instant | None = Field(description="When the newest open one arrived; null without any.")
 
 

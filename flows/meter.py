@@ -86,8 +86,10 @@ class StepMeter:
         later node receives by itself (history) goes to the store by itself.
         """
         first = self.step.up is None
-        ended = sum(became.values()) - (2 if first else 1) * became["received"]
-        came = 0 if first else len(items)
+        ended = became["duplicate"] + became["dropped"] + became["dead readings"] + became["pending"]
+        came = len(items)
+        if first:
+            came, ended = 0, ended - became["received"]
         if came == len(passed) + ended:
             return 0
         came, went = (sum([type(item) is Reading for item in each]) for each in (items, passed))

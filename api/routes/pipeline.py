@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -14,12 +15,15 @@ from api.deps import Context, Given
 from api.params import DeviceId
 from flows.model.times import iso, now_ms
 from flows.queries import devices as queries
+from flows.store.protocol import StoreReader
 
 router = APIRouter(tags=["pipeline"])
 
 PATIENCE_S = 15.0
 """How long a device's next message is waited for. [s]"""
 PAUSE_S = 0.1
+COUNTED_MS = 5_000
+"""How often devices are counted. [ms]"""
 
 _DOWN: answers.Documented = {
     503: {"model": schemas.Problem, "description": "The flow is down, or a store served by itself."}
@@ -46,13 +50,23 @@ After = Annotated[
 def pipeline(given: Given) -> Response:
     """Give nodes with their counters, the journal's state, the sinks, the last hour and the conservation sum."""
     told: dict[str, Any] = msgspec.json.decode(given.flow.pipeline())
-    now = now_ms()
-    devices = queries.all_devices(given.reader, now, given.online_timeout_ms)
+    period = now_ms() // COUNTED_MS
+    known, online = _count_devices(given.reader, given.online_timeout_ms, period)  # type: ignore[arg-type]
     newest = given.reader.dead_letters(None, None, None, 1)
-    told["devices"] = {"known": len(devices), "online": sum(device.is_online for device in devices)}
+    told["devices"] = {"known": known, "online": online}
     told["live"]["clients"] = len(given.hub.clients)
-    told["dead_letters"] = {"newest": iso(newest[0].arrived) if newest else None}
+    told["dead_letters"] = {
+        "since_start": told["store"]["rows"].get("DeadLetter", 0),
+        "newest": iso(newest[0].arrived) if newest else None,
+    }
     return answers.json(told)
+
+
+@lru_cache(maxsize=4)
+def _count_devices(reader: StoreReader, online_timeout_ms: int, period: int) -> tuple[int, int]:
+    """Count those known and online, once in a while: of 10 000 it takes a quarter of a second."""
+    devices = queries.all_devices(reader, now_ms(), online_timeout_ms)
+    return len(devices), sum(device.is_online for device in devices)
 
 
 @router.get("/api/pipeline/nodes/{step}", response_model=pipeline_schemas.NodeDetail, responses=_DOWN | _NO_STEP)

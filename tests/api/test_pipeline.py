@@ -1,9 +1,11 @@
 """The pipeline's answers, as a page asks them: a real broker, flow and API; one reading followed all the way."""
 
 import json
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import msgspec
 import paho.mqtt.client as mqtt
@@ -53,16 +55,14 @@ def api(broker, flow):
 
 
 def follow(api, send, device_id="site1"):
-    """Ask for a device's next message, then send it; the answer."""
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(api.get, f"/api/pipeline/trace/{device_id}", params={"next": True})
-        wait_for(lambda: device_id in taps(api))
-        send()
-        return asked.result()
+    """Follow a device, then send its message; the answer about it."""
+    head = api.context.flow.trace(device_id, None)["head"]
+    send()
+    return api.get(f"/api/pipeline/trace/{device_id}", params={"after": head})
 
 
 def taps(api):
-    return json.loads(api.context.flow.pipeline())["taps"]["following"]
+    return json.loads(api.context.flow.pipeline())["taps"]
 
 
 def at(trace, step):
@@ -128,6 +128,13 @@ def test_following_the_next_gives_the_next_message_and_not_the_one_before(api, s
     second = follow(api, lambda: site1.reading(electrical={"voltage": 231.0})).json()
     assert second["seq"] > first["seq"]
     assert at(second, "decode")["fields_after"] == 2
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(api.get, "/api/pipeline/trace/site1", params={"next": True})
+        while not asked.done():
+            site1.reading()
+            time.sleep(0.05)
+        third = asked.result().json()
+    assert third["seq"] > second["seq"] and third["done"]
     later = api.get("/api/pipeline/trace/site1", params={"after": first["seq"]}).json()
     assert later["seq"] == second["seq"]
 
@@ -175,6 +182,30 @@ def test_a_nodes_text_is_that_of_its_file_and_its_lines_those_of_the_graph(api, 
     assert [port["port"] for port in validate["out"]] == ["ok", "dead"] and validate["state"] == "none"
 
 
+def test_while_the_store_is_away_its_wait_is_told_and_a_trace_says_how_far_its_reading_came(
+    api, site1, flow, monkeypatch
+):
+    monkeypatch.setattr("api.routes.pipeline.PATIENCE_S", 1.0)
+    with closing(sqlite3.connect(flow.store, isolation_level=None)) as locker:
+        locker.execute("BEGIN IMMEDIATE")
+        under_way = follow(api, site1.reading).json()
+        assert (under_way["done"], under_way["stored_ms"]) == (False, None)
+        assert [stop["step"] for stop in under_way["steps"]] == STEPS
+        site1.reading()
+        store = wait_for(lambda: api.get("/api/pipeline").json()["store"], lambda store: store["attempts"] > 1)
+        assert "locked" in store["waiting"] and store["open"] >= 1
+        assert store["waiting_since"] < store["next_try"]
+        behind = api.get("/api/pipeline/trace/site1", params={"next": True})
+        assert behind.status_code == 409 and "the store waits: " in behind.json()["detail"]
+        locker.execute("ROLLBACK")
+    before = {"after": under_way["seq"] - 1}
+    stored = wait_for(
+        lambda: api.get("/api/pipeline/trace/site1", params=before).json(), lambda told: told["done"]
+    )
+    assert stored["stored_ms"] > 1000 and stored["seq"] == under_way["seq"]
+    wait_for(lambda: api.get("/api/pipeline").json()["store"]["waiting_since"] is None)
+
+
 def test_answers_are_bounded_with_the_largest_messages_and_the_sum_closes_under_load(api, flow, broker, site1):
     now = time.time_ns() // 1_000_000
     huge = {"temperature": {"inlet": 30.5, "outlet": "x" * 20_000}, "electrical": {"voltage": 10**300}}
@@ -213,11 +244,11 @@ def test_answers_are_bounded_with_the_largest_messages_and_the_sum_closes_under_
 
 def test_taps_hold_nothing_once_nobody_asks_and_what_is_published_stays_small(api, flow, site1):
     follow(api, site1.reading)
-    assert json.loads(api.context.flow.pipeline())["taps"]["held"] > 0
-    wait_for(
-        lambda: json.loads(api.context.flow.pipeline())["taps"] == {"following": [], "watching": [], "held": 0}
-    )
+    assert taps(api)["held"] > 0
+    wait_for(lambda: taps(api) == {"following": [], "watching": [], "held": 0})
+    before = flow.readings()
     site1.reading()
-    told = json.loads(api.context.flow.pipeline())
-    assert told["taps"]["held"] == 0
-    assert len(msgspec.json.encode({**told, "received_10s": [], "windows": {}})) < 8_000
+    wait_for(lambda: flow.readings() > before)
+    assert taps(api)["held"] == 0
+    published = {**json.loads(api.context.flow.pipeline()), "received_10s": [], "windows": {}}
+    assert len(msgspec.json.encode(published)) < 8_000
