@@ -1,0 +1,147 @@
+"""The page's states: which answer causes each, what it says and what it offers."""
+
+import pytest
+
+from panel_app.components import states
+from panel_app.components.page_state import Answers, Failure, nearest, page_state
+from panel_app.components.walk import walk
+from panel_app.words import zone_of
+from tests.panel_app.answers import DAY, MINUTE, NOW, a_status
+
+BERLIN = zone_of("Europe/Berlin")
+HEALTHY = {"status": "healthy"}
+DEVICES = [{"device_id": f"site{number}"} for number in range(1, 301)]
+FAILURE = Failure("Alerts", 503, "the store is away", NOW)
+WALK = {
+    "links": [
+        {"link": "broker", "state": "ok", "detail": "answers"},
+        {"link": "connected", "state": "broken", "detail": "never seen"},
+        {"link": "message", "state": "unknown", "detail": ""},
+    ],
+    "broken": "connected",
+    "sentence": "It is not connected.",
+    "remedy": "Check its password.",
+}
+
+
+def known(**given):
+    return Answers(
+        NOW, **({"health": HEALTHY, "devices": DEVICES, "status": a_status(), "status_code": 200} | given)
+    )
+
+
+@pytest.mark.parametrize(
+    ("answers", "state"),
+    [
+        (Answers(NOW), "loading"),
+        (Answers(NOW, failures=[FAILURE]), "part-failed"),
+        (known(health={"status": "unhealthy"}), "store-down"),
+        (known(health={"status": "degraded"}), "well"),
+        (known(devices=[], status=None, status_code=404), "first-run"),
+        (known(status=None, status_code=404), "unknown-device"),
+        (known(behind_ms=14 * MINUTE, behind_before_ms=15 * MINUTE), "catching-up"),
+        (known(behind_ms=15 * MINUTE, behind_before_ms=14 * MINUTE), "well"),
+        (known(behind_ms=9_000, behind_before_ms=15_000), "well"),
+        (known(status=a_status(ago=23 * MINUTE)), "stale"),
+        (known(failures=[FAILURE]), "part-failed"),
+        (known(series={"readings": 0}), "no-data"),
+        (known(series={"readings": 8208}), "well"),
+    ],
+)
+def test_the_answers_decide_the_state(answers, state):
+    assert page_state(answers) == state
+
+
+def test_a_store_that_is_down_hides_that_its_devices_cannot_be_read():
+    assert (
+        page_state(known(health={"status": "unhealthy"}, failures=[FAILURE], series={"readings": 0}))
+        == "store-down"
+    )
+
+
+def test_the_nearest_names_of_an_unknown_device_are_offered():
+    assert nearest("site999", DEVICES)[0] == "site99"
+    html = states.unknown_device("sitee12", DEVICES)
+    assert "No device is called sitee12." in html
+    assert 'data-action="device" data-id="site12"' in html
+
+
+def test_an_unknown_device_without_others_offers_nothing_that_does_not_exist():
+    assert "data-action" not in states.unknown_device("site9", [])
+
+
+def test_the_first_run_offers_the_demo_and_a_line_to_copy():
+    html = states.first_run('python "x" --device-id site1', None)
+    assert "No device has sent anything yet." in html
+    assert 'data-action="demo"' in html
+    assert 'data-copy="python &#34;x&#34; --device-id site1"' in html
+
+
+def test_the_walk_stops_at_the_broken_link_and_says_the_remedy():
+    html = walk(WALK)
+    shapes = [html.index(mark) for mark in ("mark-well", "mark-critical", "mark-open")]
+    assert shapes == sorted(shapes)
+    assert "Check its password." in html
+    assert walk(None) == ""
+
+
+def test_a_silent_device_says_since_when_and_shows_its_last_values():
+    html = states.stale(a_status(ago=23 * MINUTE), NOW, WALK).replace("\u00a0", " ")
+    assert "site1 last spoke 23 min ago, at 13:45:07; the values are from then." in html
+    assert "32.8 <small>°C" in html
+    assert 'data-action="walk"' in html
+    assert "Check its password." in html
+
+
+def test_a_store_that_is_down_says_what_waits():
+    html = states.store_down(NOW, NOW - 14 * MINUTE, 25_032, BERLIN).replace("\u00a0", " ")
+    assert (
+        "The store has not answered for 14 min. Nothing is lost: 25\u2009032 messages wait in the journal." in html
+    )
+    assert "from 13:54:07" in html
+    assert "Nothing is lost" not in states.store_down(NOW, None, None, BERLIN)
+
+
+def test_catching_up_says_how_far_and_how_long():
+    html = states.catching_up(NOW, 14 * MINUTE, 27_300, 54_600, 455.0, NOW - 6 * MINUTE, BERLIN).replace(
+        "\u00a0", " "
+    )
+    assert "Replaying 14 min of backlog; live again in about 1 min." in html
+    assert 'max="54600" value="27300"' in html
+    assert "live again" not in states.catching_up(NOW, MINUTE, 10, 10, 0.0, None, BERLIN)
+
+
+def test_an_empty_span_offers_the_nearest_data():
+    html = states.no_data("site1", NOW - 3 * DAY, NOW, NOW - 4 * DAY, BERLIN)
+    assert "site1 sent nothing between Sat 7 Feb and Tue 10 Feb." in html
+    assert f'data-action="go" data-at="{NOW - 4 * DAY}"' in html
+    assert "data-action" not in states.no_data("site1", NOW - 3 * DAY, NOW, None, BERLIN)
+
+
+def test_a_part_that_failed_says_which_why_when_and_can_be_tried_again():
+    html = states.part_failed(FAILURE, NOW, NOW + 8_000, BERLIN).replace("\u00a0", " ")
+    assert "Alerts could not be loaded: the API answered 503 at 14:08:07." in html
+    assert "Next try in 8 s." in html
+    assert 'data-action="retry" data-part="Alerts"' in html
+
+
+def test_loading_says_what_for_and_can_be_cancelled():
+    html = states.loading("site1")
+    assert "Loading 24 hours of site1." in html and 'data-action="cancel"' in html
+
+
+def test_hostile_names_are_escaped_in_every_state():
+    evil = "<img src=x onerror=alert(1)>"
+    status = a_status(ago=23 * MINUTE)
+    status["device_id"] = evil
+    links = {"links": [{"link": evil, "state": evil, "detail": evil}], "remedy": evil}
+    failure = Failure(evil, 0, evil, NOW)
+    for html in (
+        states.loading(evil),
+        states.first_run(evil, links),
+        states.unknown_device(evil, [{"device_id": evil + "1"}]),
+        states.stale(status, NOW, links),
+        states.no_data(evil, NOW - DAY, NOW, NOW, BERLIN),
+        states.part_failed(failure, NOW, None, BERLIN),
+    ):
+        assert "<img" not in html
