@@ -8,19 +8,22 @@ import typer
 
 from flows.cli.api import api
 from flows.cli.dead_letters import LETTER_COMMANDS
+from flows.cli.devices import devices
 from flows.cli.doctor import doctor
 from flows.cli.flow import flow
 from flows.cli.graph import graph
 from flows.cli.import_ import import_
 from flows.cli.panel import panel
+from flows.cli.prove import prove
 from flows.cli.rebuild import rebuild
 from flows.cli.record import record
 from flows.cli.replay import replay
 from flows.cli.status import status
+from flows.cli.tail import tail
 from flows.cli.up import up
 from flows.errors import HeatPumpError, in_our_words
 
-COMMANDS = (up, status, flow, api, panel, record, replay, import_, graph, doctor, rebuild)
+COMMANDS = (up, status, devices, tail, flow, api, panel, record, replay, import_, graph, doctor, prove, rebuild)
 
 
 def group(commands: tuple[Callable[..., int | None], ...], about: str, epilog: str = "") -> typer.Typer:

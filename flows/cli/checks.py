@@ -72,25 +72,38 @@ def flow_health(data: Path) -> dict[str, Any]:
 
 def api_problem(settings: Settings) -> str:
     """Ask the API for its health."""
-    host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::") else settings.api_host
-    port = settings.api_port
-    token = settings.api_token.get_secret_value() or _first_line(settings.data / "secrets" / "api-token")
+    host, port = api_address(settings)
     try:
-        health = _get(host, port, "/api/health", token)
+        health = _get(host, port, "/api/health", api_token_of(settings))
     except OSError as error:
         return f"does not answer at {host}:{port}: {error.strerror or error}"
     return "" if health.get("status") == "healthy" else f"is {health.get('status')}"
 
 
-def own_broker_problem(settings: Settings) -> str:
-    """Log in to the broker that `up` started, with the login it asks for."""
-    user, password = "", ""
+def api_address(settings: Settings) -> tuple[str, int]:
+    """Say where the API is reached from this machine."""
+    host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::") else settings.api_host
+    return host, settings.api_port
+
+
+def api_token_of(settings: Settings) -> str:
+    """Give the token that the API may ask for, "" where there is none."""
+    return settings.api_token.get_secret_value() or _first_line(settings.data / "secrets" / "api-token")
+
+
+def own_broker_login(settings: Settings) -> tuple[str, str]:
+    """Read the login that the broker of `up` asks for: user and password, both empty where it asks for none."""
     try:
         tables = tomllib.loads(broker_config(settings).read_text())
         ((user, password),) = tables["v4"]["1"]["connections"].get("auth", {"": ""}).items()
     except FileNotFoundError:
-        pass
-    return broker_problem("127.0.0.1", settings.mqtt_port, user, password)
+        return "", ""
+    return user, password
+
+
+def own_broker_problem(settings: Settings) -> str:
+    """Log in to the broker that `up` started, with the login it asks for."""
+    return broker_problem("127.0.0.1", settings.mqtt_port, *own_broker_login(settings))
 
 
 def broker_config(settings: Settings) -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Data
-from flows.cli.words import counted
+from flows.cli.words import counted, printable
 
 if TYPE_CHECKING:
     from flows.model.dead_letter import LetterState
@@ -77,7 +77,7 @@ def list_(
         told = f"{counted(letter.size, 'byte')}, {letter.state}, {tries}: {newest}"
         where = letter.device_id or letter.topic[:30]
         for first, *rest in (str(letter.id), letter.arrived[:19], where, letter.reason), ("", told):
-            typer.echo(_printable("  ".join([f"{first:<10}", *rest]).replace("\n", " ")))
+            typer.echo(printable("  ".join([f"{first:<10}", *rest]).replace("\n", " ")))
     if not page:
         typer.echo(_none(_STATES[state]))
     if more is not None:
@@ -105,8 +105,8 @@ def show(
         letter = dead_letter(reader, _checked(letter_id))
     for name, value in msgspec.structs.asdict(letter).items():
         if name != "payload" and value not in (None, ""):
-            typer.echo(f"{name:<12} {_printable(str(value))}")
-    typer.echo(f"\n{_printable(letter.payload)}")
+            typer.echo(f"{name:<12} {printable(str(value))}")
+    typer.echo(f"\n{printable(letter.payload)}")
 
 
 def retry(
@@ -216,7 +216,7 @@ def _carry_out(settings: "Settings", reader: "StoreReader", name: str, ids: list
             time.sleep(0.02)
         told = f"{outcome.outcome}: {outcome.detail}" if outcome else "pending: journaled, but not decided yet"
         not_done += outcome is None or outcome.outcome != "done"
-        typer.echo(f"{letter_id} {_printable(told)}")
+        typer.echo(f"{letter_id} {printable(told)}")
     return int(not_done > 0)
 
 
@@ -262,8 +262,3 @@ def _reader(data: Data) -> "StoreReader":
     from flows.store import open_reader
 
     return open_reader(_settings(data).store_path)
-
-
-def _printable(text: str) -> str:
-    """Show what devices sent without obeying it: no control character reaches the terminal."""
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)

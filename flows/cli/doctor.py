@@ -1,206 +1,144 @@
-"""heatpump doctor: what keeps this machine from running well, each finding with its remedy."""
+"""heatpump doctor: what is wrong with this machine, or on the way of a device's readings, and what to do."""
 
-import time
+import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.options import Data
+from flows.cli.finding import Finding
+from flows.cli.options import Data, checked_device
 
 if TYPE_CHECKING:
-    from flows.journal.reader import JournalInfo
+    from flows.queries.walk import Walk
     from flows.settings import Settings
 
-MB = 1_000_000
-EARLIEST_S = 1_735_689_600
-"""2025-01-01: a clock before that was never set. [s since 1970]"""
 
-
-class Finding(NamedTuple):
-    """One thing looked at; remedy: what to do, empty where all is well."""
-
-    subject: str
-    found: str
-    remedy: str = ""
-
-
-def doctor(data: Data = None) -> int:
+def doctor(
+    device: Annotated[
+        str | None, typer.Option(help="Follow this device's readings from the broker to the page instead.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    data: Data = None,
+) -> int:
     """Look for what is wrong and say what to do.
 
-    Changes nothing; may run beside `heatpump up`. Reads the whole journal: some seconds a gigabyte. Exit code 1 if
-    something is wrong.
+    Changes nothing; may run beside `heatpump up`. Reads the whole journal: some seconds a gigabyte. With --device
+    it goes from link to link (broker, connected, message, decoded, stored, shown) to the first broken one. Exit
+    code 1 if something is wrong.
 
     Examples:
       heatpump doctor
 
-      heatpump doctor --data /var/lib/heatpump
+      heatpump doctor --device site1
     """
     from flows.settings import load_settings
 
     settings = load_settings(data=data)
-    wrong = False
+    if device is not None:
+        return _follow(settings, checked_device("--device", device), as_json)
+    findings = []
     for finding in examine(settings):
-        wrong |= bool(finding.remedy)
-        typer.echo(f"{'wrong' if finding.remedy else 'ok   '} {finding.subject}: {finding.found}")
-        if finding.remedy:
-            typer.echo(f"      {finding.remedy}")
-    return int(wrong)
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    well = all(finding.state != "wrong" for finding in findings)
+    if as_json:
+        found = [{**finding._asdict(), "state": finding.state} for finding in findings]
+        for line in found:
+            del line["mere"]
+        typer.echo(json.dumps({"well": well, "findings": found}, ensure_ascii=False))
+    return int(not well)
 
 
 def examine(settings: "Settings") -> Iterator[Finding]:
     """Look at everything, cheapest first."""
+    from flows.cli import findings_machine as machine
+    from flows.cli.findings_broker import broker
+    from flows.cli.findings_store import Stored, journal_of, open_store, store_of
     from flows.cli.status import read_report, running_settings
 
-    yield _python()
-    yield from _data(settings)
+    yield machine.python()
+    yield from machine.data_folder(settings)
     report = read_report(settings.data)
     if report is None:
-        yield from _ports(settings)
+        yield from machine.ports(settings)
     else:
         settings = running_settings(settings, report)
+    is_own = report is not None and any(process["name"] == "broker" for process in report["processes"])
+    if is_own or settings.mqtt_broker:
+        yield from broker(settings, is_own)
     yield from _processes(settings, report)
-    yield from _journal_and_store(settings)
-
-
-def _python() -> Finding:
-    import platform
-    import sys
-
-    found = platform.python_version()
-    if (3, 11) <= sys.version_info < (3, 13):
-        return Finding("Python", found)
-    return Finding("Python", found, "Install Python 3.11 or 3.12, delete .venv and run ./scripts/up.")
-
-
-def _data(settings: "Settings") -> Iterator[Finding]:
-    import os
-    import shutil
-
-    data = settings.data
-    if not data.exists():
-        yield Finding("data folder", f"{data} is not there yet; the first start makes it")
-        return
-    if not data.is_dir() or not os.access(data, os.R_OK | os.W_OK | os.X_OK):
-        yield Finding(
-            "data folder", f"{data} cannot be written", "Give this user the folder, or choose one: --data."
-        )
-        return
-    mode = data.stat().st_mode & 0o777
-    if mode & 0o007:
-        yield Finding("data folder", f"{data} is open to everyone ({mode:o})", f"chmod 700 {data}")
-    else:
-        yield Finding("data folder", f"{data}, mode {mode:o}")
-    free = shutil.disk_usage(data).free // MB
-    if free < 2 * settings.min_free_mb:
-        limit = f"Free some space: below {settings.min_free_mb} MB (HEATPUMP_MIN_FREE_MB) nothing is accepted."
-        yield Finding("disk", f"{free} MB free", limit)
-    else:
-        yield Finding("disk", f"{free} MB free")
-
-
-def _ports(settings: "Settings") -> Iterator[Finding]:
-    from flows.cli.ports import Wanted, bind_problem, wanted_ports
-
-    def look(port: Wanted) -> Finding:
-        problem = bind_problem(port.host, port.number)
-        remedy = f"Stop that, or choose another port with {port.option} or {port.variable}." if problem else ""
-        return Finding(f"port {port.number}", problem or "free", remedy)
-
-    yield from map(look, wanted_ports(settings))
+    ticking = _ticks(settings)
+    store = open_store(settings)
+    journal, findings = journal_of(settings)
+    yield from findings
+    yield from machine.clock(journal.last_arrived if journal else None, ticking)
+    yield store_of(store, journal) if isinstance(store, Stored) else store
 
 
 def _processes(settings: "Settings", report: dict[str, Any] | None) -> Iterator[Finding]:
-    from flows.cli.checks import broker_problem
     from flows.cli.status import problem_of
 
-    if settings.mqtt_broker:
-        password = settings.mqtt_password.get_secret_value()
-        problem = broker_problem(settings.mqtt_broker, settings.mqtt_port, settings.mqtt_user, password)
-        remedy = "Is it running? MQTT_BROKER, MQTT_PORT, MQTT_USER and MQTT_PASSWORD say where and as whom."
-        where = f"answers at {settings.mqtt_broker}:{settings.mqtt_port}"
-        yield Finding("broker", problem or where, remedy if problem else "")
     if report is None:
         yield Finding("processes", "nothing runs; `heatpump up` starts it")
         return
     for process in report["processes"]:
         name, problem = process["name"], problem_of(process, settings)
         remedy = f"See {settings.data / 'logs' / name}.log." if problem else ""
-        yield Finding(name, problem or "healthy", remedy)
+        if name != "broker" or problem:
+            yield Finding(name, problem or "healthy", remedy)
 
 
-def _journal_and_store(settings: "Settings") -> Iterator[Finding]:
-    from flows.errors import JournalError, StoreDamaged, StoreError
-    from flows.journal.reader import describe
+def _ticks(settings: "Settings") -> bool:
+    """Tell whether the flow journals seconds."""
+    from flows.cli.checks import flow_health
+    from flows.errors import FlowDown
 
-    folder = settings.data / "journal"
-    journal = None
-    if any(folder.glob("*.seg")):
-        try:
-            journal = describe(folder)
-            yield _journal(folder, journal)
-        except JournalError as error:
-            yield Finding("journal", str(error), "Restore the folder from a copy, or run `heatpump rebuild`.")
-    yield _clock(journal)
-    if not settings.store_path.exists():
-        yield Finding("store", "is not there yet; the first start makes it")
-        return
     try:
-        yield _store(settings, journal)
-    except StoreDamaged as error:
-        yield Finding("store", str(error), "`heatpump rebuild` keeps it aside and makes one from the journal.")
-    except StoreError as error:
-        yield Finding("store", str(error), "Until it is mended the journal keeps what arrives.")
+        return (flow_health(settings.data).get("subscribed_s") or 0) > 1
+    except FlowDown:
+        return False
 
 
-def _journal(folder: Path, journal: "JournalInfo") -> Finding:
-    """Read all of it, as the pipeline would."""
-    from flows.journal.reader import JournalReader
-
-    found = f"frames {journal.first_seq} to {journal.last_seq}"
-    with JournalReader(folder, 0) as reader:
-        while reader.read(10_000):
-            pass
-        damage = reader.damage
-    if not (damage.regions or damage.frames):
-        return Finding("journal", found)
-    found += f", but {damage.regions} places are damaged ({damage.size} bytes) and {damage.frames} frames missing"
-    return Finding(
-        "journal",
-        found,
-        "Check the disk. A copy of the folder may hold them; else they are lost, the rest is whole.",
-    )
+def _print(finding: Finding) -> None:
+    typer.echo(f"{finding.state:<5} {finding.subject}: {finding.found}")
+    if finding.remedy:
+        typer.echo(f"      {finding.remedy}")
 
 
-def _store(settings: "Settings", journal: "JournalInfo | None") -> Finding:
+def _follow(settings: "Settings", device_id: str, as_json: bool) -> int:
+    """Walk from the broker to the page."""
+    import msgspec
+
+    found = _walk(settings, device_id)
+    if as_json:
+        typer.echo(msgspec.json.encode(found))
+        return int(found.broken is not None)
+    typer.echo(found.sentence)
+    for link in found.links:
+        mark = {"ok": "ok", "broken": "broken", "unknown": "?"}[link.state]
+        typer.echo(f"  {mark:<7} {link.link:<10} {link.detail}".rstrip())
+    if found.remedy:
+        typer.echo(found.remedy)
+    return int(found.broken is not None)
+
+
+def _walk(settings: "Settings", device_id: str) -> "Walk":
+    from contextlib import closing
+
+    from flows.cli.checks import api_problem
+    from flows.cli.status import read_report, running_settings
+    from flows.flow_port import FlowPort
+    from flows.model.times import now_ms
+    from flows.queries.walk import walk
+    from flows.queries.walk_facts import look, system_of
     from flows.store import open_reader
 
-    reader = open_reader(settings.store_path)
-    try:
-        readings, fence = reader.stats().total_readings, reader.fence()
-    finally:
-        reader.close()
-    found = f"{readings} readings, fed up to frame {fence.seq if fence else 0}"
-    if fence is None:
-        return Finding("store", found)
-    if journal is None:
-        return Finding("store", f"{found}, but there is no journal", "Put it back, or run `heatpump rebuild`.")
-    if journal.journal_id != fence.journal_id or fence.seq > journal.last_seq:
-        return Finding(
-            "store", f"{found} of another or newer journal", "Put the right one back, or run `heatpump rebuild`."
-        )
-    return Finding("store", found)
-
-
-def _clock(journal: "JournalInfo | None") -> Finding:
-    from datetime import UTC, datetime
-
-    now = time.time()
-    shown = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    last = journal.last_arrived / 1000 if journal and journal.last_arrived else 0.0
-    if now < max(EARLIEST_S, last - 5):
-        return Finding(
-            "clock", f"{shown} is in the past", "Set the clock; let chrony or systemd-timesyncd keep it."
-        )
-    return Finding("clock", shown)
+    report = read_report(settings.data)
+    if report is not None:
+        settings = running_settings(settings, report)
+    problem = api_problem(settings)
+    system = system_of(FlowPort(settings.data), None, f"the API {problem}" if problem else "")
+    with closing(open_reader(settings.store_path)) as reader:
+        return walk(device_id, *look(reader, device_id, system, now_ms(), settings.online_timeout_s * 1000))

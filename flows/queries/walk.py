@@ -169,7 +169,7 @@ def _connected(system: System, facts: Facts) -> _Look:
         return ("ok", "its messages arrive") if fresh else ("unknown", "it sends no status/online")
     if facts.online:
         return "ok", "status/online is true"
-    if fresh:
+    if fresh and facts.offline_since is None:  # a reading clears the alert, whatever the status says
         return _Break(
             "status/online is false, though messages arrive",
             f"{facts.name} sends messages, but its status/online says that it is offline.",
@@ -203,7 +203,8 @@ def _message(system: System, facts: Facts) -> _Look:
         f"Publish a reading to heatpump/{device}/data: `python scripts/simulate_device.py --device-id {device}`."
     )
     if facts.nameless:
-        remedy = f"A message on {facts.nameless!r} was refused: the topic must be heatpump/{device}/data."
+        topic = f"heatpump/{device}/data"
+        remedy = f"A message on {facts.nameless!r} was refused; if that was it, its topic must be {topic}."
     elif facts.similar:
         remedy = f"Known are {', '.join(facts.similar)}: is it one of those? {remedy}"
     return _Break("none yet", sentence, remedy)

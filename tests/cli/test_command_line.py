@@ -13,7 +13,22 @@ from tests.recorded import RECORDING
 pytestmark = pytest.mark.slow
 
 HOME = ("--device", "home", "--map", "nowhere.toml")
-COMMANDS = ("up", "status", "flow", "api", "panel", "record", "replay", "import", "graph", "doctor", "rebuild")
+COMMANDS = (
+    "up",
+    "status",
+    "devices",
+    "tail",
+    "flow",
+    "api",
+    "panel",
+    "record",
+    "replay",
+    "import",
+    "graph",
+    "doctor",
+    "prove",
+    "rebuild",
+)
 
 
 def refusal(*arguments, **settings) -> str:

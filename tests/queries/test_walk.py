@@ -42,6 +42,7 @@ STALE = {"last_seen": NOW - 23 * MINUTE, "newest_at": NOW - 23 * MINUTE}
     ("link", "system", "known", "sentence", "remedy"),
     [
         ("broker", System("broken", "the flow is not running"), facts(), "the flow is not running", "heatpump up"),
+        ("connected", WELL, facts(online=False, offline_since=NOW - 1), "last spoke 4 s ago", "power"),
         ("connected", WELL, facts(online=False), "says that it is offline", "heatpump/site1/status/online"),
         ("connected", WELL, facts(online=False, **STALE), "last spoke 23 min ago, at 11:37:00 UTC", "power"),
         ("connected", WELL, silent(online=False), "is not connected, and has sent no reading", "power"),

@@ -1,0 +1,143 @@
+"""What a broker tells of itself over MQTT, and what it does with messages for a session that is away.
+
+Only what is tried is known: how a broker is configured, no client can see.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+VERSION_TOPIC = "$SYS/broker/version"
+TOPIC = "heatpump-doctor"
+TRIED = 1_100
+"""Messages sent to a session that is away: more than Mosquitto's default queue of 1 000."""
+ANSWER_S = 2.0
+SILENCE_S = 0.7
+LOGIN_REFUSED = "refuses the login"
+
+
+class Login(NamedTuple):
+    """Where and as whom. password "": none is sent."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+
+class Tried(NamedTuple):
+    """What came of it.
+
+    version : as the broker tells it, "" if it tells none.
+    kept    : of TRIED messages, how many came after the session was away; None: this login may not try it.
+    retains : whether a retained message was kept; None as above.
+    """
+
+    version: str
+    kept: int | None = None
+    retains: bool | None = None
+
+
+def probe(login: Login) -> Tried:
+    """Try it, on topics that nobody else hears, and leave nothing behind. Raises OSError."""
+    name = f"heatpump-doctor-{secrets.token_hex(4)}"
+    topic = f"{TOPIC}/{name}/queue"
+    with _Session(login, f"{name}-a", clean=True) as sender:
+        sender.subscribe(VERSION_TOPIC, 0)
+        _until(lambda: sender.heard, SILENCE_S)
+        version = sender.heard[0].decode(errors="replace") if sender.heard else ""
+        with _Session(login, f"{name}-b", clean=False) as away:
+            if not away.subscribe(topic, 1):
+                return Tried(version)
+            sender.publish(topic, 1)
+            if not _until(lambda: away.heard, ANSWER_S):
+                return Tried(version)
+        sender.publish(topic, TRIED)
+        with _Session(login, f"{name}-b", clean=False) as back:
+            kept, at = 0, time.monotonic()
+            while kept < TRIED and time.monotonic() - at < SILENCE_S:
+                if len(back.heard) > kept:
+                    kept, at = len(back.heard), time.monotonic()
+                time.sleep(0.01)
+        with _Session(login, f"{name}-b", clean=True):
+            pass  # the broker forgets the session
+        return Tried(version, min(kept, TRIED), _retains(sender, f"{TOPIC}/{name}/retained"))
+
+
+def _retains(sender: "_Session", topic: str) -> bool:
+    sender.heard.clear()
+    sender.publish(topic, 1, retain=True)
+    sender.subscribe(topic, 1)
+    came = _until(lambda: sender.heard, ANSWER_S)
+    sender.publish(topic, 1, retain=True, payload=b"")
+    return came
+
+
+class _Session:
+    """One connection. heard: payloads in order."""
+
+    def __init__(self, login: Login, client_id: str, clean: bool) -> None:
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean)
+        if login.password:
+            self._client.username_pw_set(login.user, login.password)
+        self._client.connect_timeout = ANSWER_S
+        self._client.max_inflight_messages_set(TRIED)
+        self._client.on_connect, self._client.on_subscribe = self._on_connect, self._on_subscribe
+        self._client.on_message, self._client.on_publish = self._on_message, self._on_publish
+        self._login = login
+        self._connected: bool | None = None
+        self._granted: bool | None = None
+        self._acknowledged = 0
+        self.heard: list[bytes] = []
+
+    def __enter__(self) -> "_Session":
+        self._client.connect(self._login.host, self._login.port, keepalive=30)
+        self._client.loop_start()
+        if not _until(lambda: self._connected is not None, ANSWER_S) or not self._connected:
+            self.__exit__()
+            raise ConnectionRefusedError(LOGIN_REFUSED)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def subscribe(self, topic: str, qos: int) -> bool:
+        """Subscribe; tell whether the broker grants it."""
+        self._granted = None
+        self._client.subscribe(topic, qos)
+        _until(lambda: self._granted is not None, ANSWER_S)
+        return bool(self._granted)
+
+    def publish(self, topic: str, count: int, retain: bool = False, payload: bytes = b"heatpump doctor") -> None:
+        """Publish so many messages and wait until the broker has them."""
+        wanted = self._acknowledged + count
+        for _ in range(count):
+            self._client.publish(topic, payload, qos=1, retain=retain)
+        _until(lambda: self._acknowledged >= wanted, 2 * ANSWER_S)
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._connected = not reason.is_failure
+
+    def _on_subscribe(self, client: Any, userdata: Any, mid: int, reasons: Any, properties: Any) -> None:
+        self._granted = not any(reason.is_failure for reason in reasons)
+
+    def _on_message(self, client: Any, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        if message.payload:
+            self.heard.append(bytes(message.payload))
+
+    def _on_publish(self, *_: Any) -> None:
+        self._acknowledged += 1
+
+
+def _until(holds: Callable[[], object], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
