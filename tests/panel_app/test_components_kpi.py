@@ -1,0 +1,251 @@
+"""Today so far beside the same hours of the week before."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from flows.model.times import iso
+from panel_app.components.kpi import Card, cards, kpi_cards
+from panel_app.components.kpi_requests import Comparison, Hours, comparison, cop_request, kpi_requests
+from panel_app.components.kpi_sums import Sums, cop_of, sums_of
+from panel_app.words import instant, zone_of
+from tests.panel_app.answers import DAY, HOUR, MINUTE, NOW, a_status
+
+BERLIN = zone_of("Europe/Berlin")
+HOURS = comparison(NOW, BERLIN)
+
+
+def utc(*parts: int) -> int:
+    return round(datetime(*parts, tzinfo=UTC).timestamp() * 1_000)  # type: ignore[misc, arg-type]
+
+
+def sums(**given: Any) -> Sums:
+    known: dict[str, Any] = {
+        "electric": {"space": 13.31, "dhw": 1.07, "defrost": 0.38, "standby": 0.21},
+        "heat": {"space": 46.72, "dhw": 3.09, "defrost": -1.31},
+        "heat_source": "measured",
+        "starts": 9,
+        "defrosts": 5,
+        "ambient": 0.3,
+        "coverage": 1.0,
+        "electric_coverage": 1.0,
+    } | given
+    return Sums(**({"with_heat": known["electric"]} | known))
+
+
+THEN = sums(electric={"space": 13.6, "standby": 0.2}, heat={"space": 46.0}, starts=9, ambient=1.2)
+
+
+def drawn(today: Sums, then: Sums = THEN, cycles: list[Any] | None = None) -> dict[str, Card]:
+    return {card.name: card for card in cards(today, then, "H4", cycles or [])}
+
+
+def parts_of(card: Card) -> list[float]:
+    return [float(part.split(" ")[-1].replace("\u2212", "-")) for part in card.below.split(" · ")]
+
+
+def test_today_is_compared_with_the_same_hours_seven_days_before():
+    assert HOURS == Comparison(
+        Hours(utc(2026, 2, 9, 23), utc(2026, 2, 10, 13, 8)),
+        Hours(utc(2026, 2, 2, 23), utc(2026, 2, 3, 13, 8)),
+        BERLIN,
+    )
+
+
+def test_where_clocks_changed_between_the_hours_of_the_clock_are_the_same():
+    hours = comparison(utc(2026, 3, 31, 10), BERLIN)
+    assert hours.today == Hours(utc(2026, 3, 30, 22), utc(2026, 3, 31, 10))
+    assert hours.then == Hours(utc(2026, 3, 23, 23), utc(2026, 3, 24, 11))
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns", "UTC"])
+def test_the_questions_cover_each_span_once_in_buckets_that_fit(zone):
+    hours = comparison(NOW, zone_of(zone))
+    for which, span in (("today", hours.today), ("then", hours.then)):
+        asked = [request.params for request in kpi_requests(hours) if request.key.startswith(which)]
+        edges = [(instant(params["start"]), instant(params["end"])) for params in asked]
+        assert edges[0][0] == span.start and edges[-1][1] == span.end
+        assert all(left[1] == right[0] for left, right in pairwise(edges))
+        for params, edge in zip(asked, edges, strict=True):
+            step = HOUR if params["resolution"] == "1h" else MINUTE
+            assert edge[0] % step == edge[1] % step == 0
+            assert (edge[1] - edge[0]) // step < 60
+
+
+def test_in_the_days_first_minute_nothing_is_asked_and_nothing_claimed():
+    hours = comparison(utc(2026, 2, 9, 23), BERLIN)
+    assert kpi_requests(hours) == []
+    html = kpi_cards(a_status(), hours, {})
+    assert html.count("too little data") == 4
+    assert "no readings yet" in html
+
+
+def test_the_cop_is_heat_over_electricity_with_defrosts_and_standby():
+    card = drawn(sums())["cop"]
+    assert (card.figure, card.then, card.origin, card.boundary) == ("3.24", "3.33", "measured", "H4")
+    assert card.difference == "\u22120.09"
+    assert card.below == "space with defrost 3.32 · DHW 2.89"
+
+
+def test_cooling_is_not_in_the_headline():
+    card = drawn(sums(electric={"space": 10.0, "cooling": 5.0}, heat={"space": 40.0, "cooling": -20.0}))
+    assert card["cop"].figure == "4.00"
+    assert card["heat"].figure == "40.0"
+    assert "without cooling" in card["cop"].below
+    assert card["heat"].below == "space 40.0 · cooling \u221220.0 apart"
+
+
+@pytest.mark.parametrize("name", ["electricity", "heat"])
+def test_parts_add_up_to_the_figure_as_they_are_shown(name):
+    awkward = {"space": 10.26, "dhw": 1.26, "defrost": 1.26, "standby": 1.26}
+    card = drawn(sums(electric=awkward, heat=awkward))[name]
+    assert card.figure == "14.0"
+    assert sum(parts_of(card)) == pytest.approx(14.0)
+
+
+def test_small_energies_have_two_decimals():
+    card = drawn(sums(electric={"space": 0.314}))["electricity"]
+    assert (card.figure, card.below) == ("0.31", "space 0.31")
+
+
+def test_a_difference_is_that_of_the_figures_shown():
+    card = drawn(sums())["electricity"]
+    assert (card.figure, card.then, card.difference) == ("15.0", "13.8", "+9\u00a0%")
+
+
+def test_totals_of_unlike_coverage_are_not_compared():
+    card = drawn(sums(), sums(coverage=0.8, electric_coverage=0.8))["electricity"]
+    assert (card.then, card.difference) == ("15.0", "")
+
+
+def test_a_week_without_enough_data_is_not_shown_as_a_figure():
+    shown = drawn(sums(), sums(coverage=0.2, electric_coverage=0.2))
+    assert [card.then for card in shown.values()] == [""] * 4
+
+
+def test_too_little_data_says_how_much_there_is():
+    shown = drawn(sums(coverage=0.41, electric_coverage=0.41))
+    assert {card.state for card in shown.values()} == {"little"}
+    assert shown["cop"].below.replace("\u00a0", " ") == "41.0 % of the span covered"
+
+
+def test_an_estimate_is_shown_as_one_with_one_decimal_and_its_rule():
+    estimated = sums(heat_source="estimated")
+    card = drawn(estimated, estimated)["cop"]
+    assert (card.figure, card.then, card.origin) == ("≈\u00a03.2", "≈\u00a03.2", "estimated")
+    assert drawn(estimated)["heat"].difference == ""
+    html = kpi_cards(a_status(metadata={"carnot_fraction": 0.45}), HOURS, answered(source="estimated"))
+    assert "badge-dashed" in html
+    assert "η 0.45" in html
+
+
+def test_without_heat_the_cop_says_why():
+    unknown = sums(heat={}, with_heat={}, heat_source=None)
+    assert drawn(unknown)["cop"].below == "heat not known: no flow rate, no counter"
+    resting = sums(electric={"standby": 0.2}, heat={}, heat_source=None)
+    assert drawn(resting)["cop"].below == "no heat given yet"
+
+
+def test_heat_known_for_less_than_half_of_the_electricity_gives_no_cop():
+    card = drawn(sums(with_heat={"space": 2.0}))["cop"]
+    assert card.state == "little"
+    assert card.below.startswith("heat known for 13.5")
+
+
+def test_starts_say_the_median_run_of_those_seen_whole():
+    runs = [60, 80, 76]
+    cycles = [{"seconds": run * 60.0, "begun_by": "edge", "ended_by": "edge"} for run in runs]
+    cut = {"seconds": 5.0, "begun_by": "gap", "ended_by": "edge"}
+    card = drawn(sums(), cycles=[*cycles, cut])["starts"]
+    assert (card.figure, card.then, card.difference) == ("9", "9", "±0")
+    assert card.below.replace("\u00a0", " ") == "median run 1 h 16 min · 5 defrosts"
+
+
+def test_a_device_that_does_not_tell_its_compressor_has_no_starts():
+    assert drawn(sums(starts=None))["starts"].below == "the device does not send its compressor's state"
+
+
+def bucket(**columns: float | None) -> dict[str, list[float | None]]:
+    names = next(request for request in kpi_requests(HOURS)).params["fields"].split(",")
+    return {name: [columns.get(name)] for name in names}
+
+
+def an_answer(source: str | None = "measured", resolution: str = "1h", **columns: float | None) -> dict[str, Any]:
+    return {"resolution": resolution, "values": bucket(**columns), "heat_source": source}
+
+
+def answered(source: str | None = "measured") -> dict[str, Any]:
+    """A day of one bucket a question."""
+    found: dict[str, Any] = {"cycles": []}
+    for request in kpi_requests(HOURS):
+        if request.route != "series":
+            continue
+        seconds = (instant(request.params["end"]) - instant(request.params["start"])) / 1_000
+        step = 3_600 if request.params["resolution"] == "1h" else 60
+        share = seconds / step
+        found[request.key] = an_answer(
+            source,
+            request.params["resolution"],
+            seconds_space=seconds,
+            electric_kwh_space=1.0,
+            heat_kwh_space=4.0,
+            power_coverage=share,
+            compressor_running_coverage=share,
+            compressor_running_starts=2.0,
+            temp_ambient_mean=5.0,
+            temp_ambient_coverage=share,
+        )
+    return found
+
+
+def test_the_cards_name_the_hours_and_both_coverages():
+    html = kpi_cards(a_status(), HOURS, answered()).replace("\u00a0", " ")
+    for words in (
+        "14:08",
+        "Tue 3 Feb until 14:08",
+        "mean outdoor 5.0 °C, then 5.0 °C",
+        "coverage 100 %, then 100 %",
+    ):
+        assert words in html
+
+
+def test_cards_load_while_answers_are_awaited():
+    assert kpi_cards(a_status(), HOURS, None).count('aria-busy="true"') == 4
+
+
+def test_answers_that_failed_are_too_little_data():
+    html = kpi_cards(a_status(), HOURS, dict.fromkeys(answered()))
+    assert html.count("too little data") == 4
+
+
+def test_a_simulated_device_has_simulated_figures():
+    assert "simulated" in kpi_cards(a_status(attributes={"simulated": "true"}), HOURS, answered())
+
+
+def test_the_mean_outdoors_weighs_by_the_time_it_is_known():
+    hour = an_answer(temp_ambient_mean=10.0, temp_ambient_coverage=1.0)
+    minute = an_answer(resolution="1m", temp_ambient_mean=-51.0, temp_ambient_coverage=1.0)
+    assert sums_of([hour, minute], Hours(0, 61 * MINUTE)).ambient == pytest.approx(9.0)
+
+
+def test_of_several_sources_of_heat_the_least_certain_is_named():
+    found = [an_answer(source, heat_kwh_space=1.0) for source in ("counter", "estimated", "measured", None)]
+    assert sums_of(found, Hours(0, DAY)).heat_source == "estimated"
+    assert sums_of(found[:1], Hours(0, DAY)).heat_source == "counter"
+
+
+def test_the_minute_that_is_still_open_is_not_called_missing():
+    answer = an_answer(seconds_standby=3_590.0)
+    assert sums_of([answer], Hours(0, HOUR)).coverage == 1.0
+    assert sums_of([answer], Hours(0, 2 * HOUR)).coverage < 0.5
+
+
+def test_the_cop_of_the_last_half_hour_is_not_said_at_rest():
+    run = an_answer(resolution="1m", electric_kwh_space=0.5, heat_kwh_space=2.0, power_coverage=30.0)
+    cop = cop_of(run, NOW)
+    assert cop is not None and (cop.value, cop.origin) == (4.0, "measured")
+    rest = an_answer(None, resolution="1m", electric_kwh_standby=0.005, power_coverage=30.0)
+    assert cop_of(rest, NOW) is None
+    assert cop_request(NOW).params["start"] == iso(HOURS.today.end - 30 * MINUTE)
