@@ -4,7 +4,7 @@ A figure is bare: it draws lines, bands, bars and spans from edge to edge. All w
 alerts) are HTML beside and above it (charts/stack.py), so that they share the page's type and can be read aloud.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -33,6 +33,10 @@ from panel_app.tokens import TOKENS, Theme
 SPACE = 14
 """Room above and below the drawing, through which spans go on to the next chart. [px]"""
 
+ESTIMATED_DASH = (8, 4)
+_MOST_PATCHED = 4
+"""Changed points that are sent one by one."""
+
 LANE, ALERT_LANE = 19, 30
 PHONE_LANE = 34
 """Heights of lanes; on a phone the words stand above each bar. [px]"""
@@ -47,13 +51,14 @@ class Paint(msgspec.Struct, frozen=True):
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """One figure of a pane. lines, held: sources by quantity."""
+    """One figure of a pane.
+
+    drawn : renderers by what they draw: a quantity's line by its name, with `:held`, `:band` and `:area`; `ratio`.
+    """
 
     pane: Pane
     figure: Any
-    lines: dict[str, Any]
-    held: dict[str, Any]
-    ratio: Any | None
+    drawn: dict[str, Any]
     y_ticker: Any
 
 
@@ -79,6 +84,7 @@ def build(panes: Sequence[Pane], rows: Sequence[Lane], theme: Theme, phone: bool
     """Build empty figures. On a phone a drag reads values instead of moving the span, so that the page scrolls."""
     x_range, x_ticker = Range1d(start=0, end=1), FixedTicker(ticks=[])
     spans = {name: ColumnDataSource({"left": [], "right": []}) for name in ("missing", "warning", "critical")}
+    spans["missing"].data = {"left": [], "right": [], "bottom": []}
     spans |= {name: ColumnDataSource({"left": []}) for name in ("midnights", "seams")}
     paints: list[Paint] = []
     charts = []
@@ -86,15 +92,15 @@ def build(panes: Sequence[Pane], rows: Sequence[Lane], theme: Theme, phone: bool
         figure = _figure(x_range, Range1d(start=pane.usual[0], end=pane.usual[1]), pane.height + 2 * SPACE, phone)
         y_ticker = FixedTicker(ticks=[])
         _under(figure, x_ticker, y_ticker, spans, paints)
-        lines, held = {}, {}
-        for trace in pane.traces:
-            lines[trace.name], held[trace.name] = _trace(figure, trace)
-        ratio = _ratio(figure) if pane.ratio else None
+        renderers = [renderer for trace in pane.traces for renderer in _trace(figure, trace)]
+        if pane.ratio:
+            # A COP is for the read-out alone.
+            renderers.append(_draw(figure, "ratio", Line(x="at", y="value")))
         _over(figure, spans, paints)
-        charts.append(Chart(pane, figure, lines, held, ratio, y_ticker))
+        charts.append(Chart(pane, figure, {renderer.name: renderer for renderer in renderers}, y_ticker))
     height = lane_height(len(rows), phone)
     lane_figure = _figure(x_range, Range1d(start=height, end=0), height, phone)
-    _under(lane_figure, x_ticker, FixedTicker(ticks=[]), spans, paints)
+    _under(lane_figure, x_ticker, FixedTicker(ticks=[]), spans, paints, of_lanes=True)
     bars = {row.key: _bars(lane_figure, row) for row in rows}
     bars |= {level: _alert_bars(lane_figure, level, paints) for level in ("warning", "critical")}
     _over(lane_figure, spans, paints)
@@ -123,26 +129,16 @@ def put_lines(chart: Chart, read: frame.Frame, hidden: Sequence[str]) -> list[fl
     """Put a frame's values into a pane; fit its axis to what is not hidden. Gives its ticks, in its unit."""
     pane, drawn = chart.pane, []
     for trace in pane.traces:
-        line = read.lines[trace.name]
-        shown = trace.name not in hidden
-        band = line.low.size > 0
-        value = line.value * pane.scale
-        low, high = (line.low * pane.scale, line.high * pane.scale) if band else (value, value)
-        chart.lines[trace.name].data = {
-            "at": line.at,
-            "value": value,
-            "low": low,
-            "high": high,
-            "top": np.nan_to_num(value),
-        }
-        chart.held[trace.name].data = {"at": line.held_at, "value": line.held * pane.scale}
-        estimated = trace.name in read.estimated
-        for renderer in chart.figure.renderers:
-            if renderer.name == trace.name:
-                renderer.glyph.line_dash = [8, 4] if estimated else list(trace.dash)
-            if renderer.name and renderer.name.partition(":")[0] == trace.name:
-                filled = renderer.name.endswith((":area", ":band"))
-                renderer.visible = shown and not (filled and estimated) and (band or ":band" not in renderer.name)
+        line, name = read.lines[trace.name], trace.name
+        shown, measured = name not in hidden, name not in read.estimated
+        value, low, high = (part * pane.scale for part in (line.value, line.low, line.high))
+        banded = line.at if low.size else line.low
+        put(chart.drawn[name], {"at": line.at, "value": value}, shown)
+        put(chart.drawn[f"{name}:held"], {"at": line.held_at, "value": line.held * pane.scale}, shown)
+        put(chart.drawn[f"{name}:band"], {"at": banded, "low": low, "high": high}, shown and measured)
+        if trace.mark == "area":
+            put(chart.drawn[f"{name}:area"], {"at": line.at, "top": np.nan_to_num(value)}, shown and measured)
+        chart.drawn[name].glyph.line_dash = list(trace.dash) if measured else list(ESTIMATED_DASH)
         if shown:
             drawn += [value, low, high]
     low_y, high_y = axes.y_range(drawn, pane.floor, pane.usual, pane.with_zero)
@@ -155,8 +151,32 @@ def put_lines(chart: Chart, read: frame.Frame, hidden: Sequence[str]) -> list[fl
 
 def put_ratio(chart: Chart, at: frame.Floats, value: frame.Floats) -> None:
     """Put a COP into a pane's read-out."""
-    if chart.ratio is not None:
-        chart.ratio.data = {"at": at, "value": value}
+    put(chart.drawn["ratio"], {"at": at, "value": value}, False)
+
+
+def put(renderer: Any, columns: dict[str, frame.Floats], visible: bool) -> None:
+    """Show or hide columns, sending only what is new: of a live chart the last points, not the day."""
+    renderer.visible = visible
+    source = renderer.data_source
+    old, at = source.data, columns["at"]
+    first = int(np.searchsorted(old["at"], at[0])) if at.size else 0
+    kept = min(len(old["at"]) - first, at.size)
+    changed = max((_first_change(old[name][first:], columns[name][:kept]) for name in columns), key=lambda n: -n)
+    if kept == at.size == len(old["at"]) == changed:
+        return
+    if kept <= 0 or kept - changed > _MOST_PATCHED:
+        source.data = columns
+        return
+    if changed < kept:
+        places = range(first + changed, first + kept)
+        source.patch({name: [(i, float(columns[name][i - first])) for i in places] for name in columns})
+    source.stream({name: column[kept:] for name, column in columns.items()}, rollover=at.size)
+
+
+def _first_change(old: frame.Floats, new: frame.Floats) -> int:
+    """Tell from which place on two columns differ; NaN is like NaN."""
+    differs = np.flatnonzero(~((old[: new.size] == new) | (np.isnan(old[: new.size]) & np.isnan(new))))
+    return int(differs[0]) if differs.size else int(new.size)
 
 
 def put_lane(built: Charts, row: int, key: str, bars: Sequence[lanes.Bar]) -> None:
@@ -180,15 +200,16 @@ def put_spans(
     rows : how many lanes are shown; the alerts' own lane is below them.
     """
     height = lane_height(rows, built.phone)
+    top = lane_tops(rows, built.phone)[-1]
     built.lane_figure.height = height
     built.lane_figure.y_range.update(start=height, end=0)
     built.spans["missing"].data = {
         "left": [left for left, _ in read.missing],
         "right": [right for _, right in read.missing],
+        "bottom": [top] * len(read.missing),
     }
     built.spans["seams"].data = {"left": list(seams)}
     beyond = 2 * read.end - read.start
-    top = lane_tops(rows, built.phone)[-1]
     inset, height = (20, 10) if built.phone else (8, 15)
     for level in ("warning", "critical"):
         ours = [span for span in alerts if span.level == level]
@@ -227,7 +248,9 @@ def _figure(x_range: Any, y_range: Any, height: int, phone: bool) -> Any:
     return plot
 
 
-def _under(plot: Any, x_ticker: Any, y_ticker: Any, spans: dict[str, Any], paints: list[Paint]) -> None:
+def _under(
+    plot: Any, x_ticker: Any, y_ticker: Any, spans: dict[str, Any], paints: list[Paint], of_lanes: bool = False
+) -> None:
     for grid in (Grid(dimension=0, ticker=x_ticker), Grid(dimension=1, ticker=y_ticker)):
         grid.level = "underlay"
         plot.add_layout(grid)
@@ -238,8 +261,17 @@ def _under(plot: Any, x_ticker: Any, y_ticker: Any, spans: dict[str, Any], paint
     midnight = VSpan(x="left", line_width=1)
     plot.add_glyph(spans["midnights"], midnight)
     paints.append(Paint(midnight, "line_color", "control"))
-    hatch = VStrip(
-        x0="left", x1="right", line_color=None, hatch_pattern="right_diagonal_line", hatch_scale=10, hatch_weight=1
+    drawn: dict[str, Any] = {
+        "line_color": None,
+        "hatch_pattern": "right_diagonal_line",
+        "hatch_scale": 10,
+        "hatch_weight": 1,
+    }
+    # Alerts are known without readings: their lane is not hatched.
+    hatch = (
+        Quad(left="left", right="right", top=constant(0), bottom="bottom", **drawn)
+        if of_lanes
+        else VStrip(x0="left", x1="right", **drawn)
     )
     plot.add_glyph(spans["missing"], hatch)
     paints += [Paint(hatch, "fill_color", "card"), Paint(hatch, "hatch_color", "hatch")]
@@ -259,30 +291,24 @@ def _over(plot: Any, spans: dict[str, Any], paints: list[Paint]) -> None:
     paints.append(Paint(seam, "line_color", "text"))
 
 
-def _trace(plot: Any, trace: Trace) -> tuple[Any, Any]:
-    empty = ColumnDataSource({"at": [], "value": [], "low": [], "high": [], "top": []})
-    held = ColumnDataSource({"at": [], "value": []})
-    colour = trace.quantity.colour
+def _trace(plot: Any, trace: Trace) -> Iterator[Any]:
+    colour, name = trace.quantity.colour, trace.name
     if trace.mark == "area":
-        area = VArea(x="at", y1=constant(0), y2="top", fill_color=colour, fill_alpha=0.16)
-        plot.add_glyph(empty, area, name=f"{trace.name}:area")
-    band = VArea(x="at", y1="low", y2="high", fill_color=colour, fill_alpha=0.2)
-    plot.add_glyph(empty, band, name=f"{trace.name}:band")
-    dashed = Line(x="at", y="value", line_color=colour, line_width=1, line_dash=[3, 3])
-    plot.add_glyph(held, dashed, name=f"{trace.name}:held")
-    is_plan = trace.name.startswith("setpoint_")
-    solid = Line(
-        x="at", y="value", line_color=colour, line_width=1 if is_plan else 1.5, line_dash=list(trace.dash)
+        yield _draw(
+            plot, f"{name}:area", VArea(x="at", y1=constant(0), y2="top", fill_color=colour, fill_alpha=0.16)
+        )
+    yield _draw(plot, f"{name}:band", VArea(x="at", y1="low", y2="high", fill_color=colour, fill_alpha=0.2))
+    yield _draw(plot, f"{name}:held", Line(x="at", y="value", line_color=colour, line_width=1, line_dash=[3, 3]))
+    width = 1 if name.startswith("setpoint_") else 1.5
+    yield _draw(
+        plot, name, Line(x="at", y="value", line_color=colour, line_width=width, line_dash=list(trace.dash))
     )
-    plot.add_glyph(empty, solid, name=trace.name)
-    return empty, held
 
 
-def _ratio(plot: Any) -> Any:
-    """Keep a COP for the read-out; it is not drawn."""
-    source = ColumnDataSource({"at": [], "value": []})
-    plot.add_glyph(source, Line(x="at", y="value"), name="ratio", visible=False)
-    return source
+def _draw(plot: Any, name: str, glyph: Any) -> Any:
+    columns = ("top",) if name.endswith(":area") else ("low", "high") if name.endswith(":band") else ("value",)
+    source = ColumnDataSource({column: np.empty(0) for column in ("at", *columns)})
+    return plot.add_glyph(source, glyph, name=name, visible=False)
 
 
 def _bars(plot: Any, row: Lane) -> Any:

@@ -1,6 +1,6 @@
-// Words and marks around the Bokeh figures of a ChartStack: ticks, read-out, cursor, keyboard, table.
-// The figures fill their cells from edge to edge, so a time's place is its share of the cell's width.
-// Values come from the figures' own data sources; everything else from `content` (charts/stack.py).
+// What goes on around the Bokeh figures of a ChartStack: read-out, cursor, keyboard, zoom. Joined behind
+// chart_words.js and chart_rows.js (charts/stack.py), since a component is one module.
+// Values come from the figures' own data sources; everything else from `content`.
 
 const HOLD = 900_000;
 const LEAST_SPAN = 60_000;
@@ -17,8 +17,9 @@ export function render({ model }) {
   return stack.root;
 }
 
-class Stack {
+class Stack extends Rows {
   constructor(model) {
+    super();
     this.model = model;
     this.figures = model.figures;
     this.x = this.figures[0].x_range;
@@ -48,6 +49,8 @@ class Stack {
     this.x.change.connect(this.moved);
     this.sized = new ResizeObserver(() => this.place());
     this.sized.observe(this.root);
+    this.left = (event) => this.cells.some(({ plot }) => event.composedPath().includes(plot)) || this.set(null);
+    document.addEventListener("pointerdown", this.left);
     this.charts.addEventListener("keydown", (event) => this.key(event));
     for (const { plot } of this.cells) {
       plot.addEventListener("pointermove", (event) => this.point(event, plot));
@@ -62,13 +65,15 @@ class Stack {
     clearTimeout(this.settling);
     this.x.change.disconnect(this.moved);
     this.sized.disconnect();
+    document.removeEventListener("pointerdown", this.left);
   }
 
-  // The stack is one tab stop, so its canvases are none.
+  // The stack is one tab stop, so its canvases are none; a finger that moves up or down scrolls the page.
   untab() {
     for (const { plot } of this.cells) {
       for (const host of plot.firstChild ? [plot.firstChild, ...deep(plot.firstChild)] : []) {
         if (host.tabIndex === 0) host.tabIndex = -1;
+        if (host.classList.contains("bk-events")) host.style.touchAction = "pan-y";
       }
     }
   }
@@ -78,217 +83,6 @@ class Stack {
     const { content } = this.model;
     const same = Math.abs(start - content.start) < 1 && Math.abs(end - content.end) < 1;
     if (!same) this.model.chosen = [start, end];
-  }
-
-  // ---- drawing: rows are made anew with new content; places follow every move
-
-  draw() {
-    const content = this.model.content;
-    if (!content.panes) return;
-    const focused = this.root.getRootNode().activeElement?.dataset?.name;
-    this.root.classList.toggle("phone", content.phone);
-    this.charts.setAttribute("aria-label", `Charts. Left and right read values, up and down choose a series, plus and minus zoom, T shows a table.`);
-    this.axes = [];
-    content.panes.forEach((pane, i) => this.drawPane(pane, this.cells[i], content));
-    this.drawLanes(content, this.cells.at(-1));
-    if (!this.charts.childElementCount) this.charts.append(...this.cells.map((cell) => cell.row));
-    this.drawFooter(content);
-    this.place();
-    this.drawTable();
-    this.untab();
-    if (focused) this.root.querySelector(`[data-name="${focused}"]`)?.focus();
-  }
-
-  drawPane(pane, cell, content) {
-    cell.row.hidden = !pane.rows.length;
-    cell.row.setAttribute("aria-label", pane.summary);
-    cell.plot.style.height = `${pane.height}px`;
-    const labels = make("div", "labels");
-    pane.ticks.forEach(([value, label], i) => {
-      const last = i === pane.ticks.length - 1;
-      const text = make("span", "", {}, content.phone && last ? `${label} ${pane.unit}` : label);
-      text.style.top = `${(100 * (pane.high - value)) / (pane.high - pane.low)}%`;
-      labels.append(text);
-    });
-    cell.over.replaceChildren();
-    const legend = make("div", pane.rows.length === 1 && !pane.ratio ? "legend single" : "legend");
-    cell.time = make("span", "time");
-    legend.append(make("div", "head"));
-    legend.firstChild.append(make("h3", "", {}, pane.title), cell.time);
-    cell.values = pane.rows.map((row) => this.legendRow(legend, row, pane));
-    if (pane.ratio) cell.values.push(this.ratioRow(legend, pane.ratio));
-    this.fill(cell, [labels, legend], content.phone && pane.key !== "outdoor" ? this.axis() : null);
-  }
-
-  legendRow(legend, row, pane) {
-    const shown = !this.model.hidden.includes(row.name);
-    const button = make("button", "series", { tabindex: "-1", "aria-pressed": String(shown), "data-name": row.name, title: shown ? "Hide" : "Show" });
-    const value = make("b");
-    button.append(swatch(row), make("span", "", {}, row.label), value);
-    button.addEventListener("click", () => this.toggle(row.name));
-    legend.append(button);
-    return { ...row, value, digits: pane.digits, shown };
-  }
-
-  ratioRow(legend, ratio) {
-    const line = make("div", "series");
-    const value = make("b");
-    line.append(make("i"), make("span", "", {}, ratio.label), value);
-    legend.append(line);
-    return { name: "ratio", label: ratio.label, about: ratio.about, value, digits: 1, shown: true, undrawn: true };
-  }
-
-  drawLanes(content, cell) {
-    cell.plot.style.height = `${content.lanesHeight}px`;
-    cell.row.classList.add("lanes");
-    cell.row.setAttribute("aria-label", `Status: ${content.lanes.map((lane) => `${lane.label} ${lane.said}`).join("; ")}.`);
-    const labels = make("div", "labels");
-    const legend = make("div", "legend");
-    cell.said = content.lanes.map((lane) => {
-      const [label, said] = [make("span", "", {}, lane.label), make("span", "", {}, lane.said)];
-      for (const text of [label, said]) text.style.top = `${lane.top}px`;
-      labels.append(label);
-      legend.append(said);
-      return said;
-    });
-    cell.over.replaceChildren();
-    this.fill(cell, [labels, legend], this.axis());
-  }
-
-  fill(cell, words, axis) {
-    // The plot stays where it is: taking it out and in again would draw every figure anew.
-    const { plot, row } = cell;
-    const [labels, legend] = words;
-    if (plot.parentElement !== row) row.append(plot);
-    for (const child of [...row.children]) if (child !== plot) child.remove();
-    cell.inside?.remove();
-    if (this.model.content.phone) {
-      cell.inside = make("div", "inside");
-      cell.inside.append(labels);
-      plot.append(cell.inside);
-      if (row.classList.contains("lanes")) {
-        cell.inside.append(legend);
-        plot.before(make("h3", "", {}, "Status"));
-      } else plot.before(legend);
-    } else {
-      plot.before(labels);
-      plot.after(legend);
-    }
-    if (axis) row.append(axis);
-  }
-
-  axis() {
-    const axis = make("div", "axis");
-    this.axes.push(axis);
-    return axis;
-  }
-
-  drawFooter({ footer, phone }) {
-    const line = make("p");
-    footer.forEach((part, i) => {
-      const found = part.match(/^(coverage )([\d.]+\s%)(.*)$/u);
-      const text = make("span");
-      if (found) text.append(found[1], make("b", "", {}, found[2]), found[3]);
-      else text.append(part);
-      line.append(text, i < footer.length - 1 ? " · " : "");
-    });
-    const open = this.model.table_open;
-    const button = make("button", "link", { "aria-expanded": String(open) }, open ? "Hide table" : "Show as table");
-    button.addEventListener("click", () => this.toggleTable());
-    this.footer.replaceChildren(line, button);
-  }
-
-  drawTable() {
-    const { table_open: open, table } = this.model;
-    this.tableBox.hidden = !open;
-    const button = this.footer.querySelector("button");
-    if (button) {
-      button.textContent = open ? "Hide table" : "Show as table";
-      button.setAttribute("aria-expanded", String(open));
-    }
-    if (!open || !table?.rows) return this.tableBox.replaceChildren();
-    const made = make("table");
-    made.append(make("caption", "", {}, table.caption), make("thead"), make("tbody"));
-    const row = (cells, tag) => {
-      const line = make("tr");
-      line.append(...cells.map((text, i) => make(i ? tag : "th", "", tag === "th" ? { scope: "col" } : i ? {} : { scope: "row" }, text)));
-      return line;
-    };
-    made.children[1].append(row(table.header, "th"));
-    made.children[2].append(...table.rows.map((cells) => row(cells, "td")));
-    this.tableBox.replaceChildren(made);
-  }
-
-  // ---- places
-
-  share(at) {
-    return (at - this.x.start) / (this.x.end - this.x.start);
-  }
-
-  place() {
-    const content = this.model.content;
-    if (!content.panes) return;
-    for (const axis of this.axes) this.placeTicks(axis, content);
-    this.placeLabels(content);
-    this.read();
-  }
-
-  placeTicks(axis, { ticks }) {
-    const width = axis.clientWidth;
-    const shown = ticks.map(([at, label, midnight]) => [this.share(at) * width, label, midnight]).filter(([left]) => left >= 0 && left <= width);
-    // A midnight's date pushes its neighbours aside.
-    const days = shown.filter(([, , midnight]) => midnight).map(([left]) => left);
-    const labels = shown
-      .filter(([left, , midnight]) => midnight || !days.some((day) => Math.abs(day - left) < 56))
-      .filter(([left, label]) => left >= label.length * 3 && left <= width - label.length * 3)
-      .map(([left, label, midnight]) => {
-        const text = make("span", midnight ? "tick midnight" : "tick", {}, label);
-        text.style.left = `${left}px`;
-        return text;
-      });
-    axis.replaceChildren(...labels);
-  }
-
-  placeLabels({ missing, seams, alerts, lanes, phone }) {
-    const first = this.cells.find((cell) => !cell.row.hidden);
-    const width = first.plot.clientWidth;
-    const middle = ([start, end, text], kind) => {
-      const [left, right] = [Math.max(this.share(start), 0), Math.min(this.share(end), 1)];
-      if (right < left) return [];
-      const label = make("span", kind, {}, text);
-      const half = text.length * 3;
-      label.style.left = `${Math.min(Math.max(((left + right) / 2) * width, half), width - half)}px`;
-      return [label];
-    };
-    const names = seams.flatMap(([start, , text]) => {
-      const at = this.share(start);
-      if (at < 0 || at > 1) return [];
-      const label = make("span", at > 0.8 ? "seam before" : "seam", {}, text);
-      label.style.left = `${at * width}px`;
-      return [label];
-    });
-    first.over.replaceChildren(...apart(missing.flatMap((hole) => middle(hole, "missing")), width), ...names);
-    const cell = this.cells.at(-1);
-    const told = alerts.flatMap(([start, end, text, level]) => {
-      const [left, right] = [this.share(start), this.share(end)];
-      if (right < 0 || left > 1) return [];
-      const before = right > 0.6;
-      const label = make("span", `alert ${before ? "before" : "after"}`);
-      label.append(shape(level), make("span", "", {}, text));
-      if (before) label.append(label.firstChild);
-      label.style.top = `${lanes.at(-1).top + (phone ? 17 : 7)}px`;
-      label.style.left = `${(before ? Math.max(left, 0) * width - 6 : Math.min(right, 1) * width + 6)}px`;
-      return [{ label, level }];
-    });
-    told.sort((a, b) => (a.level === "critical" ? 0 : 1) - (b.level === "critical" ? 0 : 1));
-    cell.over.replaceChildren();
-    const taken = [];
-    for (const { label } of told) {
-      cell.over.append(label);
-      const box = label.getBoundingClientRect();
-      if (taken.some((other) => box.left < other.right + 8 && box.right + 8 > other.left)) label.remove();
-      else taken.push(box);
-    }
   }
 
   // ---- cursor and read-out
@@ -489,82 +283,4 @@ class Stack {
   clock(ms) {
     return format(ms, this.model.content.zone, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }, (p) => `${p.hour}:${p.minute}`);
   }
-}
-
-function day(ms, zone) {
-  return format(ms, zone, { weekday: "short", day: "numeric", month: "short" }, (p) => `${p.weekday} ${p.day} ${p.month}`);
-}
-
-const formats = new Map();
-
-function format(ms, timeZone, options, join) {
-  const key = `${timeZone} ${Object.keys(options)}`;
-  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat("en-US", { timeZone, ...options }));
-  return join(Object.fromEntries(formats.get(key).formatToParts(ms).map(({ type, value }) => [type, value])));
-}
-
-function number(value, digits) {
-  const [whole, rest] = Math.abs(value).toFixed(digits).split(".");
-  const text = whole.replace(/\B(?=(\d{3})+$)/g, "\u2009") + (rest ? `.${rest}` : "");
-  return value < 0 && /[1-9]/.test(text) ? `\u2212${text}` : text;
-}
-
-// Index of the last time not after `at`; -1 where all are.
-function upTo(times, at) {
-  let [low, high] = [0, times.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (times[middle] <= at) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
-}
-
-// Leaves out labels that would lie on the one before.
-function apart(labels, width) {
-  let end = -1;
-  return labels.filter((label) => {
-    const half = label.textContent.length * 3;
-    const left = parseFloat(label.style.left);
-    if (left - half < end) return false;
-    end = left + half + 4;
-    return true;
-  });
-}
-
-function deep(element) {
-  const inner = [...(element.shadowRoot ?? element).querySelectorAll("*")];
-  return inner.flatMap((child) => [child, ...(child.shadowRoot ? deep(child) : [])]);
-}
-
-function make(tag, name = "", attributes = {}, text = "") {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  if (text) element.textContent = text;
-  return element;
-}
-
-function svg(inner, width, height) {
-  const box = make("i");
-  box.innerHTML = `<svg width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" aria-hidden="true">${inner}</svg>`;
-  return box;
-}
-
-function swatch({ colour, dash, area }) {
-  const line = `<path d="M0 ${area ? 2 : 6}H16" stroke="${colour}" stroke-width="2" stroke-dasharray="${dash.join(" ")}"/>`;
-  return svg((area ? `<rect y="2" width="16" height="10" fill="${colour}" opacity="0.16"/>` : "") + line, 16, 12);
-}
-
-// A level is a shape, a colour and (beside it) a word.
-function shape(level) {
-  const outline = level === "critical" ? "M7 0 14 7 7 14 0 7Z" : "M7 1 14 13.5H0Z";
-  return svg(`<path d="${outline}" fill="var(--${level === "critical" ? "critical" : "warning-fill"})"/><path d="M7 ${level === "critical" ? "3.5v4M7 9v1.5" : "5.5v4M7 10.8v1.4"}" stroke="var(--card)" stroke-width="1.5"/>`, 14, 14);
-}
-
-function dot(colour, share) {
-  const mark = make("i", "dot");
-  mark.style.background = colour;
-  mark.style.top = `${100 * share}%`;
-  return mark;
 }

@@ -12,7 +12,7 @@ from panel_app import words
 from panel_app.charts.frame import Floats
 
 HEAD_ROOM = 0.05
-_MANTISSAS = (1.0, 2.0, 5.0, 4.0, 2.5, 3.0, 1.5, 8.0, 6.0, 1.2)
+_MANTISSAS = (1.0, 2.0, 5.0, 4.0, 3.0, 2.5, 1.5, 8.0, 6.0, 1.2)
 """Steps of an axis, the plainest first; close enough to each other that 3 or 4 ticks are always found."""
 
 _MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
@@ -41,10 +41,10 @@ def y_range(
     if with_zero:
         low, high = min(low, 0.0), max(high, 0.0)
     room = (high - low) * HEAD_ROOM
+    if with_zero and low == 0:
+        return 0.0, max(high + room, floor)
     low, high = low - room, high + room
     lacking = max(0.0, floor - (high - low)) / 2
-    if with_zero and low >= 0:
-        return low, high + 2 * lacking
     return low - lacking, high + lacking
 
 

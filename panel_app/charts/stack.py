@@ -34,11 +34,13 @@ class StackFace(JSComponent):
     figures = Children()
     content = param.Dict()
     hidden = param.List(item_type=str)
-    chosen = param.List(item_type=float)
+    chosen = param.List(item_type=(int, float))
     table_open = param.Boolean()
     table = param.Dict()
 
-    _esm = _ASSETS / "chart_stack.js"
+    _esm = "\n".join(
+        (_ASSETS / name).read_text() for name in ("chart_words.js", "chart_rows.js", "chart_stack.js")
+    )
     _stylesheets: ClassVar[list[str]] = [(_ASSETS / "chart_stack.css").read_text()]
 
 
@@ -188,7 +190,7 @@ class ChartStack(Viewer):
                 "name": trace.name,
                 "label": trace.quantity.label,
                 "colour": trace.quantity.colour,
-                "dash": [8, 4] if trace.name in read.estimated else list(trace.dash),
+                "dash": list(plots.ESTIMATED_DASH) if trace.name in read.estimated else list(trace.dash),
                 "area": trace.mark == "area" and trace.name not in read.estimated,
                 "about": "≈ " if trace.name in read.estimated else "",
             }
@@ -237,8 +239,11 @@ class ChartStack(Viewer):
             self._face.table = {"caption": made.caption, "header": made.header, "rows": made.rows}
 
     def _span_chosen(self, event: Any) -> None:
-        if self._on_span and event.new:
-            start, end = event.new
+        start, end = event.new
+        with hold():
+            # The ticks fit the new span at once; its values come with the next update.
+            self._draw()
+        if self._on_span:
             self._on_span(round(start), round(end))
 
     def _hidden_chosen(self, event: Any) -> None:

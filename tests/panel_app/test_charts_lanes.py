@@ -1,0 +1,131 @@
+"""Lanes, alert spans and words."""
+
+from itertools import pairwise
+from typing import Any
+
+from panel_app.charts import lanes, marks, text
+from panel_app.charts.frame import Frame, read_frame
+from panel_app.charts.panes import LANES, PANES
+from tests.panel_app import sample_day as sample
+
+COMPRESSOR, DEFROST, DHW, BACKUP = LANES
+NAMES = [trace.name for pane in PANES for trace in pane.traces]
+FLAGS = [lane.flag for lane in LANES]
+
+
+def frame(answer: dict[str, Any] | None = None, now: float = sample.END) -> Frame:
+    return read_frame(answer or sample.series(), NAMES, FLAGS, now)
+
+
+def minutes(bar: lanes.Bar | marks.AlertSpan) -> tuple[int, int]:
+    return (round((bar.start - sample.START) / sample.MINUTE), round((bar.end - sample.START) / sample.MINUTE))
+
+
+def test_bars_are_the_episodes_and_the_run_that_goes_on() -> None:
+    bars = lanes.bars_of(COMPRESSOR, frame(), sample.episodes())
+    assert minutes(bars[0]) == (0, 58)
+    assert minutes(bars[-1]) == (1380, 1438)
+    assert all(a.end <= b.start for a, b in pairwise(bars))
+
+
+def test_a_run_that_goes_on_is_open_until_now() -> None:
+    read = frame(sample.series(minutes=range(1380, 1430)), now=sample.START + 1430 * sample.MINUTE)
+    assert sample.reading(1429)["compressor_running"]
+    (bar,) = [bar for bar in lanes.bars_of(COMPRESSOR, read, []) if bar.is_open]
+    assert minutes(bar) == (1380, 1430)
+
+
+def test_a_machine_that_stopped_has_no_open_run() -> None:
+    read = frame(sample.series(minutes=range(1380, 1440)))
+    assert not sample.reading(1439)["compressor_running"]
+    assert not any(bar.is_open for bar in lanes.bars_of(COMPRESSOR, read, []))
+
+
+def test_a_run_is_not_open_where_the_last_word_of_it_is_old() -> None:
+    read = frame(
+        sample.series(minutes=range(1380, 1430)) | {"end": sample.iso(sample.END)}, now=sample.END + 3_600_000
+    )
+    late = lanes.bars_of(COMPRESSOR, read, [])
+    assert sample.reading(1429)["compressor_running"]
+    assert all(minutes(bar)[1] <= 1445 for bar in late)
+
+
+def test_lanes_say_their_sums() -> None:
+    read, episodes = frame(), sample.episodes()
+    said = {lane.key: lanes.said_of(lane, read, lanes.bars_of(lane, read, episodes)) for lane in LANES}
+    assert said["compressor"].startswith("15 starts · ")
+    assert said["defrost"].startswith("7 × · ")
+    assert said["dhw"].startswith("3 runs · ")
+    assert said["backup"] == "not used"
+
+
+def test_time_that_was_not_seen_counts_neither_as_on_nor_as_off() -> None:
+    read = frame()
+    whole = [lanes.Bar(read.start, read.missing[0][0]), lanes.Bar(read.missing[0][1], read.end)]
+    assert lanes.said_of(COMPRESSOR, read, whole).endswith("100 % on")
+
+
+def test_a_lane_without_episodes_follows_its_flag() -> None:
+    answer = sample.series(with_hole=False)
+    answer["values"]["backup_active"][100:130] = [1.0] * 30
+    (bar,) = lanes.bars_of(BACKUP, frame(answer), [])
+    assert minutes(bar) == (100, 130)
+    assert lanes.said_of(BACKUP, frame(answer), [bar]) == "1 × · 30\u00a0min"
+
+
+def test_an_alert_that_ended_has_its_span_and_length() -> None:
+    (span,) = marks.alert_spans([sample.alert("voltage_low", "warning", 213, 230)], frame(), sample.END)
+    assert minutes(span) == (213, 230)
+    assert span.text == "voltage_low · warning · 17\u00a0min"
+    assert not span.is_open
+
+
+def test_an_open_alert_runs_to_the_right_edge() -> None:
+    (span,) = marks.alert_spans([sample.alert("compressor_temp", "critical", 1427, None)], frame(), sample.END)
+    assert span.end == sample.END
+    assert span.text == "compressor_temp · critical · 13\u00a0min, open"
+
+
+def test_alerts_of_other_times_are_left_out() -> None:
+    others = [sample.alert("current", "warning", -90, -60), sample.alert("current", "warning", 1500, None)]
+    assert marks.alert_spans(others, frame(), sample.END) == []
+
+
+def test_a_change_is_a_seam_with_its_words() -> None:
+    change = sample.episode("change", 600, 600, detail="firmware 1.3.0 to 1.4.0")
+    (seam,) = marks.seams([change, *sample.episodes()], frame())
+    assert seam.text == "firmware 1.3.0 to 1.4.0"
+
+
+def test_a_hole_is_named_with_its_length() -> None:
+    assert [label.text for label in marks.missing_labels(frame())] == ["no data 57\u00a0min"]
+
+
+def test_the_line_below_says_what_is_shown() -> None:
+    said = " · ".join(text.footer(frame(), PANES)).replace("\u00a0", " ")
+    assert said == (
+        "1-minute means, shaded band min–max · °C and kW · 24 h, site time · 8\u2009208 readings"
+        " · coverage 96.0 %, 57 min missing 21:50–22:47"
+    )
+
+
+def test_the_line_below_an_empty_chart_says_that_nothing_is_there() -> None:
+    said = text.footer(frame(sample.empty()), PANES)
+    assert said[3] == "0 readings"
+    assert said[4].replace("\u00a0", " ").startswith("coverage 0.0 %, 1 d missing")
+
+
+def test_each_chart_is_told_in_a_sentence() -> None:
+    water, outdoor, _ = PANES
+    said = text.summary(outdoor, frame())
+    assert said == "Outdoor in °C, Mon 9 Feb 14:08 to Tue 10 Feb 14:08: Outdoor −1.5 to 4.5, newest 4.5."
+    assert text.summary(water, frame(sample.empty())).endswith(": no data.")
+
+
+def test_the_table_has_the_newest_rows_and_says_what_is_left_out() -> None:
+    made = text.table(frame(), PANES)
+    assert made.header[:3] == ["Time", "Flow water, °C", "Return water, °C"]
+    assert len(made.rows) == text.MOST_ROWS
+    assert made.rows[0][0] == "Tue 10 Feb 14:07"
+    assert made.caption == "1-minute means, newest 200 of 1\u2009368 rows; the CSV file has all"
+    assert all(len(row) == len(made.header) for row in made.rows)

@@ -1,0 +1,244 @@
+"""Figures and the stack that holds them, without a browser."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from flows.model.quantities import BY_NAME, QUANTITIES
+from panel_app import plots
+from panel_app.charts.frame import read_frame
+from panel_app.charts.panes import LANES, PANES, Pane, Trace, fields_of
+from panel_app.charts.stack import ChartStack
+from panel_app.tokens import TOKENS
+from tests.panel_app import sample_day as sample
+
+NAMES = [trace.name for pane in PANES for trace in pane.traces]
+
+
+def filled(**params: Any) -> ChartStack:
+    stack = ChartStack("light", **params)
+    stack.update(sample.series(), sample.episodes(), sample.ALERTS, now=sample.END)
+    return stack
+
+
+def drawn(stack: ChartStack, name: str) -> Any:
+    """The renderer of that name."""
+    return next(r for figure in stack.figures for r in figure.renderers if r.name == name)
+
+
+def columns(stack: ChartStack) -> dict[str, Any]:
+    """Everything in the figures' sources, by renderer."""
+    return {
+        f"{i} {n} {column}": np.asarray(values).tolist()
+        for i, figure in enumerate(stack.figures)
+        for n, renderer in enumerate(figure.renderers)
+        for column, values in renderer.data_source.data.items()
+    }
+
+
+def test_colours_dashes_and_labels_are_those_of_the_design() -> None:
+    stack = filled()
+    for name in NAMES:
+        assert drawn(stack, name).glyph.line_color == BY_NAME[name].colour
+    assert drawn(stack, "temp_dhw").glyph.line_dash == [5, 3]
+    assert drawn(stack, "setpoint_flow").glyph.line_dash == [1, 3]
+    assert drawn(stack, "heat_power:area").glyph.fill_alpha == 0.16
+    assert drawn(stack, "power:band").glyph.fill_alpha == 0.2
+    assert len({figure.x_range.id for figure in stack.figures}) == 1
+    assert all(figure.outline_line_color is None and figure.min_border == 0 for figure in stack.figures)
+    assert all(figure.output_backend == "canvas" for figure in stack.figures)
+
+
+def test_electricity_is_drawn_over_heat_and_power_is_in_kilowatts() -> None:
+    stack = filled()
+    power = stack.figures[2]
+    names = [renderer.name for renderer in power.renderers]
+    assert names.index("power") > names.index("heat_power") > names.index("heat_power:area")
+    assert np.nanmin(drawn(stack, "heat_power").data_source.data["value"]) == pytest.approx(-3.2)
+    assert power.y_range.start < -3.2
+
+
+def test_without_data_every_figure_is_empty_with_its_usual_range() -> None:
+    stack = ChartStack("light")
+    stack.update(sample.empty(), now=sample.END)
+    for name, values in columns(stack).items():
+        assert values == [] or "left" in name or "right" in name or "bottom" in name
+    for pane, figure in zip(PANES, stack.figures, strict=False):
+        low, high = pane.usual
+        assert figure.y_range.start < low < high < figure.y_range.end
+    assert stack.span == (sample.START, sample.END)
+    assert not any(drawn(stack, name).data_source.data["at"].size for name in NAMES)
+    assert [pane["key"] for pane in stack._face.content["panes"] if pane["rows"]] == ["water", "outdoor", "power"]
+
+
+def test_a_chart_of_quantities_the_device_never_sent_is_left_out() -> None:
+    answer = sample.series()
+    for name in ("temp_ambient", "defrost_active"):
+        del answer["values"][name]
+    stack = ChartStack("light")
+    stack.update(answer, [], [], now=sample.END)
+    content = stack._face.content
+    assert [pane["key"] for pane in content["panes"] if pane["rows"]] == ["water", "power"]
+    assert [lane["label"] for lane in content["lanes"]] == ["Compressor", "Hot water", "Backup heater", "Alerts"]
+    assert stack.figures[-1].height == plots.lane_height(3, False)
+
+
+def test_an_update_keeps_figures_and_zoom_and_a_named_span_sets_it() -> None:
+    stack = filled()
+    figures = [figure.id for figure in stack.figures]
+    stack.figures[0].x_range.update(start=sample.START + 1000, end=sample.END - 1000)
+    stack.update(sample.series(), now=sample.END)
+    assert stack.span == (sample.START + 1000, sample.END - 1000)
+    stack.update(sample.series(), start=sample.START, end=sample.END, now=sample.END)
+    assert stack.span == (sample.START, sample.END)
+    assert [figure.id for figure in stack.figures] == figures
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (range(0, 1400), range(0, 1400)),
+        (range(0, 1400), range(0, 1401)),
+        (range(0, 1400), range(20, 1420)),
+        (range(0, 1400), range(600, 700)),
+        (range(600, 700), range(0, 1400)),
+        (range(0, 100), range(1200, 1300)),
+    ],
+)
+@pytest.mark.parametrize("resolution", ["raw", "1m"])
+def test_what_is_sent_in_parts_shows_the_same_as_what_is_sent_whole(
+    before: range, after: range, resolution: str
+) -> None:
+    sent, whole = ChartStack("light"), ChartStack("light")
+    for stack, spans in ((sent, (before, after)), (whole, (after,))):
+        for span in spans:
+            stack.update(sample.series(resolution, span), start=sample.START, end=sample.END, now=sample.END)
+    found, wanted = columns(sent), columns(whole)
+    assert found.keys() == wanted.keys()
+    for name in wanted:
+        np.testing.assert_array_equal(found[name], wanted[name], err_msg=name)
+
+
+def test_a_live_chart_sends_its_last_points_and_not_the_day() -> None:
+    stack = filled()
+    source = drawn(stack, "temp_outlet").data_source
+    answer = sample.series()
+    for part in ("mean", "min", "max"):
+        answer["values"]["temp_outlet"][part][-1] += 0.3
+    before = source.data
+    stack.update(answer, now=sample.END)
+    assert source.data is before
+    assert source.data["value"][-1] == answer["values"]["temp_outlet"]["mean"][-1]
+
+
+def test_a_hidden_series_is_not_drawn_and_does_not_stretch_its_axis() -> None:
+    stack = filled()
+    high = stack.figures[0].y_range.end
+    stack.hidden = ["temp_dhw", "temp_outlet", "temp_inlet"]
+    assert not drawn(stack, "temp_dhw").visible
+    assert not drawn(stack, "temp_outlet:band").visible
+    assert drawn(stack, "setpoint_flow").visible
+    assert stack.figures[0].y_range.end < high - 5
+
+
+def test_estimated_heat_is_a_long_dashed_line_without_area() -> None:
+    stack = ChartStack("light")
+    stack.update(sample.series() | {"heat_source": "estimated"}, now=sample.END)
+    assert drawn(stack, "heat_power").glyph.line_dash == [8, 4]
+    assert not drawn(stack, "heat_power:area").visible
+    assert not drawn(stack, "heat_power:band").visible
+    row = stack._face.content["panes"][2]["rows"][0]
+    assert (row["about"], row["area"], row["dash"]) == ("≈ ", False, [8, 4])
+    assert stack._face.content["panes"][2]["ratio"]["about"] == "≈ "
+
+
+def test_open_alerts_run_beyond_the_edge_and_others_end() -> None:
+    stack = filled()
+    figure = stack.figures[0]
+    rights = [r.data_source.data["right"] for r in figure.renderers if "right" in r.data_source.data]
+    assert [sample.START + 230 * sample.MINUTE] in rights
+    assert any(len(right) == 1 and right[0] > sample.END for right in rights)
+
+
+def test_a_new_theme_changes_what_bokeh_draws_and_leaves_quantities_alone() -> None:
+    stack = filled()
+    grids = [grid for figure in stack.figures for grid in figure.center if hasattr(grid, "grid_line_color")]
+    assert {grid.grid_line_color for grid in grids} == {TOKENS["light"].grid}
+    stack.retheme("dark")
+    assert {grid.grid_line_color for grid in grids} == {TOKENS["dark"].grid}
+    assert drawn(stack, "critical").glyph.fill_color == TOKENS["dark"].critical
+    assert drawn(stack, "power").glyph.line_color == BY_NAME["power"].colour
+
+
+def test_another_quantity_is_one_row_of_the_table() -> None:
+    pressure = Pane(
+        "gas", "Refrigerant", "psi", (Trace("pressure_high"), Trace("pressure_low")), 50.0, (0.0, 400.0), 80
+    )
+    panes = (*PANES, pressure)
+    assert {"pressure_high", "pressure_low", "backup_active"} < set(fields_of(panes))
+    answer = sample.series()
+    answer["values"]["pressure_high"] = answer["values"]["temp_outlet"]
+    stack = ChartStack("light", panes=panes)
+    stack.update(answer, now=sample.END)
+    shown = stack._face.content["panes"][3]
+    assert [row["label"] for row in shown["rows"]] == ["High pressure"]
+    assert len(drawn(stack, "pressure_high").data_source.data["at"]) > 1000
+
+
+def test_every_pane_and_lane_names_quantities_there_are() -> None:
+    assert {name for name in fields_of()} <= BY_NAME.keys()
+    assert all(trace.quantity.kind != "flag" for pane in PANES for trace in pane.traces)
+    assert all(BY_NAME[lane.flag].kind == "flag" for lane in LANES)
+
+
+def test_figures_without_data_are_a_pure_function_of_the_table() -> None:
+    built = plots.build(PANES, LANES, "light")
+    read = read_frame(sample.empty(), NAMES, [])
+    assert plots.put_lines(built.charts[0], read, []) == [20.0, 30.0, 40.0, 50.0]
+
+
+@pytest.mark.slow
+def test_opening_takes_300_ms_and_an_update_of_eight_series_50_ms_of_a_processor() -> None:
+    from time import process_time
+
+    answer = sample.series(with_hole=False)
+    answer["values"] |= {name: answer["values"]["temp_outlet"] for name in ("temp_indoor", "temp_compressor")}
+    more = Pane("more", "More", "°C", (Trace("temp_indoor"), Trace("temp_compressor")), 5.0, (0.0, 50.0), 80)
+    began = process_time()
+    stack = ChartStack("light", panes=(*PANES, more))
+    assert process_time() - began < 0.3
+    stack.update(answer, sample.episodes(), sample.ALERTS, now=sample.END)
+    took = []
+    for _ in range(5):
+        began = process_time()
+        stack.update(answer, sample.episodes(), sample.ALERTS, now=sample.END)
+        took.append(process_time() - began)
+    assert min(took) < 0.05
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2.2 relative luminance."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_have_a_contrast_of_4_5_and_marks_of_3(theme: Any) -> None:
+    tokens = TOKENS[theme]
+    for surface in (tokens.card, tokens.page, tokens.sunken):
+        for name in ("text", "secondary", "faint", "ink", "critical", "warning"):
+            assert contrast(getattr(tokens, name), surface) >= 4.5, (name, surface)
+        assert contrast(tokens.warning_fill, surface) >= 3.0, surface
+        for quantity in QUANTITIES:
+            assert contrast(quantity.colour, surface) >= 3.0, (quantity.name, surface)
+    for name in ("critical", "warning"):
+        assert contrast(getattr(tokens, name), getattr(tokens, f"{name}_tint")) >= 4.5, name
+    assert set(msgspec.structs.asdict(tokens)) == set(TOKENS["light"].__struct_fields__)
