@@ -30,6 +30,7 @@ class JournalState(BaseModel):
     """Ingest and journal; more numbers are told than are listed here."""
 
     connected: bool = Field(description="Subscribed at the broker.")
+    protocol: str = Field(examples=["MQTT 3.1.1"])
     problem: str = Field(description="Why not, or why nothing is taken.")
     subscribed_s: float | None = Field(description="For how long. [s]")
     last_message_s: float | None = Field(description="How long ago a message came. [s]")

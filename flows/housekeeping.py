@@ -90,11 +90,12 @@ class Housekeeping:
 
     def _journal_pace(self, now: int, health: dict[str, Any]) -> dict[str, Any]:
         """How fast the journal grows, how far back it reaches, how long there is room for it."""
-        rates, settings = self._past.written_rate(self._journal.written), self._settings
+        rates, settings = self._past.written_rates(), self._settings
         room = min(
             health["free_bytes"] - settings.min_free_mb * MB, settings.journal_max_mb * MB - health["bytes"]
         )
         return {
+            "protocol": "MQTT 3.1.1",
             "written_per_s": round(rates[0], 1) if rates else None,
             "kept_s": max(0, now - self._oldest) // 1000 if self._oldest else None,
             "kept_at_most_s": settings.journal_retention_ms // 1000,

@@ -2,9 +2,11 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
+
+import msgspec
 
 STEP_S = 10.0
 HOUR_STEPS = 360
@@ -12,46 +14,52 @@ WINDOWS = {"60s": 6, "1h": HOUR_STEPS}
 """In steps."""
 
 
-class Past:
-    """Sums as they were; asked once a second to `note` them."""
+class Mark(msgspec.Struct, frozen=True):
+    """How things were. at: monotonic [s]; sums: of readings; written: by the journal. [bytes]"""
 
-    def __init__(self) -> None:
-        self._sums: deque[dict[str, int]] = deque(maxlen=HOUR_STEPS + 1)
-        self._written: deque[int] = deque(maxlen=HOUR_STEPS + 1)
-        self._next = time.monotonic()
+    at: float
+    sums: dict[str, int]
+    written: int
+
+
+class Past:
+    """Marks of the last hour; asked once a second to `note` one. clock: monotonic. [s]"""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._next = clock, clock()
+        self._marks: deque[Mark] = deque(maxlen=HOUR_STEPS + 1)
 
     def note(self, sums: Mapping[str, int], written: int) -> None:
-        """Keep the sums if ten seconds have passed. written: by the journal. [bytes]"""
-        now = time.monotonic()
+        """Keep how things are, if ten seconds have passed; see Mark."""
+        now = self._clock()
         if now >= self._next:
-            self._sums.append(dict(sums))
-            self._written.append(written)
-            self._next = max(self._next + STEP_S, now)
+            self._marks.append(Mark(now, dict(sums), written))
+            self._next = max(self._next, now - STEP_S / 2) + STEP_S
 
     def received(self) -> list[int]:
         """Readings received in each ten seconds of the last hour, oldest first."""
-        counts = [sums["received"] for sums in list(self._sums)]
-        return [after - before for before, after in pairwise(counts)]
+        return [after.sums["received"] - before.sums["received"] for before, after in pairwise(list(self._marks))]
 
     def windows(self, sums: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-        """Say what was added to each sum in the last minute and hour, or since the start.
+        """Say what was added to each sum in the last minute and hour, or since the start if that is less.
 
-        seconds : how long that is, to ten seconds. in_flight may be negative: fewer are than were.
+        seconds : how long that is, up to ten more. in_flight may be negative: fewer are than were.
         """
-        kept = list(self._sums)
-        return {name: _added(kept[-1 - steps :], sums) for name, steps in WINDOWS.items()} if kept else {}
+        now, kept = self._clock(), list(self._marks)
+        return {name: _added(kept[-1 - steps :][0], sums, now) for name, steps in WINDOWS.items()} if kept else {}
 
-    def written_rate(self, written: int) -> tuple[float, float] | None:
-        """Bytes a second of the journal in the last minute and hour; None in the first ten seconds."""
-        kept = list(self._written)
+    def written_rates(self) -> tuple[float, float] | None:
+        """How fast the journal grew in the last minute and hour; None at first. [bytes/s]"""
+        kept = list(self._marks)
         if len(kept) < 2:
             return None
-        minute, hour = kept[-7:], kept
-        return tuple((written - part[0]) / (STEP_S * (len(part) - 1)) for part in (minute, hour))  # type: ignore[return-value]
+        return _rate(kept[-1 - WINDOWS["60s"] :]), _rate(kept)
 
 
-def _added(kept: list[dict[str, int]], sums: Mapping[str, int]) -> dict[str, Any]:
-    return {
-        "seconds": round(STEP_S * max(0, len(kept) - 1)),
-        **{name: count - kept[0].get(name, 0) for name, count in sums.items()},
-    }
+def _rate(marks: list[Mark]) -> float:
+    return (marks[-1].written - marks[0].written) / (marks[-1].at - marks[0].at)
+
+
+def _added(mark: Mark, sums: Mapping[str, int], now: float) -> dict[str, Any]:
+    added = {name: count - mark.sums.get(name, 0) for name, count in sums.items()}
+    return {"seconds": round(now - mark.at), **added}

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import msgspec
 
@@ -205,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _report(self) -> tuple[int, dict[str, Any]]:
         report = self.server.reports.get(self.path)
         if report is None:
-            return 200, self._looked_up(self.path.split("/")[1:])
+            return 200, self._looked_up([unquote(part) for part in self.path.split("/")[1:]])
         return 200, report()
 
     def _looked_up(self, parts: list[str]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Watched:
                 self.traces += taps.follow(device, None) is not None
             for step in list(taps.steps):
                 self.items += len(taps.watch(step))
-            self._done.wait(0.002)
+            self._done.wait(0.01)
 
     def __enter__(self):
         for device in self._devices:
