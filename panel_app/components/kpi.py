@@ -18,7 +18,7 @@ ALIKE = 0.05
 
 _PARTS = {
     "space": "space",
-    "dhw": "DHW",
+    "dhw": "hot water",
     "defrost": "defrost",
     "cooling": "cooling",
     "standby": "standby",
@@ -95,7 +95,7 @@ def _cop(today: Sums, then: Sums, boundary: str) -> Card:
     space, dhw = today.cop("space", "defrost"), today.cop("dhw")
     parts = [
         f"space with defrost {_about(space, estimated, decimals)}" if space is not None else "",
-        f"DHW {_about(dhw, estimated, decimals)}" if dhw is not None else "",
+        f"hot water {_about(dhw, estimated, decimals)}" if dhw is not None else "",
         "without cooling" if today.electric.get("cooling") else "",
     ]
     return Card(

@@ -48,7 +48,7 @@ GROUPS: tuple[tuple[str, dict[str, str]], ...] = (
     (
         "Derived",
         {
-            "delta_t": "Flow − return",
+            "delta_t": "ΔT",
             "heat_power": "Heat",
             "carnot_cop": "Carnot COP",
             "t_sat_low": "Evaporating",

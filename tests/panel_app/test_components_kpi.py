@@ -86,7 +86,7 @@ def test_the_cop_is_heat_over_electricity_with_defrosts_and_standby():
     card = drawn(sums())["cop"]
     assert (card.figure, card.then, card.origin, card.boundary) == ("3.24", "3.33", "measured", "H4")
     assert card.difference == "\u22120.09"
-    assert card.below == "space with defrost 3.32 · DHW 2.89"
+    assert card.below == "space with defrost 3.32 · hot water 2.89"
 
 
 def test_cooling_is_not_in_the_headline():
