@@ -69,7 +69,7 @@ def _events(settings: "Settings", device: str | None) -> Iterator[dict[str, Any]
     host, port = api_address(settings)
     token = api_token_of(settings)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    told = ""
+    known, told = False, ""
     with httpx.Client(base_url=f"http://{host}:{port}", headers=headers, timeout=5.0, trust_env=False) as client:
         letters = Letters(client, device)
         while True:
@@ -78,8 +78,8 @@ def _events(settings: "Settings", device: str | None) -> Iterator[dict[str, Any]
                 with connect(
                     f"ws://{host}:{port}/ws", additional_headers=headers, open_timeout=5, proxy=None
                 ) as socket:
-                    _say("connected" if not told else "connected again")
-                    told = "connected"
+                    _say("connected again" if known else "connected")
+                    known, told = True, ""
                     yield from _session(socket, letters, device)
             except httpx.HTTPStatusError as error:
                 if error.response.status_code in (401, 403, 421):
@@ -88,11 +88,10 @@ def _events(settings: "Settings", device: str | None) -> Iterator[dict[str, Any]
                 reason = f"answers {error.response.status_code}"
             except (OSError, httpx.HTTPError, WebSocketException):
                 reason = "does not answer"
-            lost = "connection lost: the API" if told == "connected" else "the API"
-            now = f"{lost} {reason} at {host}:{port}; trying again"
-            if now != told:
-                _say(now)
-            told = now
+            if reason != told:
+                lost = "connection lost: " if known and not told else ""
+                _say(f"{lost}the API {reason} at {host}:{port}; trying again")
+            told = reason
             time.sleep(RETRY_S)
 
 

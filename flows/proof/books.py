@@ -49,13 +49,13 @@ class Books:
 
     def __init__(self, devices: int) -> None:
         self.distinct = self.twice = 0
-        self._published: dict[str, dict[int, float]] = {f"proof{n}": {} for n in range(1, devices + 1)}
-        self._seen: dict[str, int] = dict.fromkeys(self._published, 0)
+        self.published: dict[str, dict[int, float]] = {f"proof{n}": {} for n in range(1, devices + 1)}
+        self._seen: dict[str, int] = dict.fromkeys(self.published, 0)
         self._lost = self._strange = 0
 
     def messages(self, count: int) -> Iterator[Message]:
         """Make so many messages, device by device, each dated when it is taken; of some the same twice."""
-        devices = list(self._published.items())
+        devices = list(self.published.items())
         sent: Message | None = None
         for number in range(count):
             if sent is not None and number % TWICE_EVERY == TWICE_EVERY - 1:
@@ -72,7 +72,7 @@ class Books:
 
     def newest_is_stored(self, reader: StoreReader) -> bool:
         """Tell whether of every device the last reading is there: then, in order, all before it should be."""
-        newest = {name: next(reversed(published), 0) for name, published in self._published.items()}
+        newest = {name: next(reversed(published), 0) for name, published in self.published.items()}
         return all(_newest(reader, name) >= at for name, at in newest.items() if at)
 
     def look(self, reader: StoreReader) -> Found:
@@ -80,7 +80,7 @@ class Books:
 
         Order is promised per device, so what is missing before it is lost.
         """
-        for name, published in self._published.items():
+        for name, published in self.published.items():
             device, since = reader.device(name), self._seen[name]
             newest = _newest(reader, name)
             if device is None or newest < since:
@@ -95,7 +95,7 @@ class Books:
     def audit(self, reader: StoreReader) -> Found:
         """Compare everything, and how often the minutes counted each reading, with what was published."""
         stored = lost = doubled = 0
-        for name, published in self._published.items():
+        for name, published in self.published.items():
             device = reader.device(name)
             if device is None:
                 lost += len(published)
@@ -104,7 +104,7 @@ class Books:
             stored += len(rows)
             lost += sum(rows.get(at) != value for at, value in published.items())
             counted = _counted(reader, device, min(published, default=0), max(published, default=0))
-            doubled += len(rows.keys() - published.keys()) + max(0, counted - len(published))
+            doubled += len(rows.keys() - published.keys()) + max(0, counted - max(len(rows), len(published)))
         return Found(stored, lost, doubled)
 
 
@@ -134,5 +134,5 @@ def _rows(reader: StoreReader, device: StoredDevice, start: int, end: int) -> di
 def _counted(reader: StoreReader, device: StoredDevice, first: int, last: int) -> int:
     """How many readings the minutes have counted."""
     start, end = first - first % MINUTE_MS, last + 1
-    found = pages(reader, device, "1m", start, end, ["temp_outlet_mean"], _UTC)
+    found = pages(reader, device, "1m", start, end, ["count"], _UTC)
     return round(sum(count or 0 for page in found for count in page.values["count"]))

@@ -1,0 +1,82 @@
+"""heatpump devices: whole in any terminal, JSON for programs, and what to do where there are none."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.app import app
+from flows.model.alert import Transition
+from flows.model.device import DeviceMetadata
+from flows.model.rows import DeviceRow
+from flows.model.times import iso, now_ms
+from flows.store import open_writer
+from tests.filled import fill
+
+LONG = "a-long-name-of-a-site-in-the-mountains-whose-id-is-all-that-is-64"
+SECOND, HOUR = 1_000, 3_600_000
+
+
+@pytest.fixture
+def now(tmp_path: Path) -> int:
+    """A store of three devices: site1 is well, one with a long id is old and has alerts, site3 never spoke."""
+    now, store = now_ms(), tmp_path / "store.sqlite"
+    fill(store, [now - 4 * SECOND], metadata=[DeviceMetadata(name="Cabin above Lillehammer")])
+    fill(store, [now - 30 * HOUR], device_id=LONG[:64], first_order=100)
+    with closing(open_writer(store)) as writer:
+        writer.apply(
+            [
+                DeviceRow("site3", 200, online=False),
+                *(
+                    raised(kind, level, now)
+                    for kind, level in (("compressor_temp", "critical"), ("voltage_low", "warning"))
+                ),
+            ]
+        )
+    return now
+
+
+def raised(kind: str, level, at: int) -> Transition:
+    return Transition(f"{LONG[:64]}/{kind}/1", 300, LONG[:64], kind, at, at, level, "raised", 1.0, "said", at)
+
+
+def listed(tmp_path: Path, *arguments: str, columns: int = 80) -> str:
+    environment = {"HEATPUMP_DATA": str(tmp_path), "COLUMNS": str(columns), "MQTT_PORT": "1893"}
+    done = CliRunner().invoke(app, ["devices", *arguments], env=environment, standalone_mode=False)
+    assert done.exception is None and not done.return_value
+    return done.output
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_is_whole_however_narrow_the_terminal(tmp_path, now, columns):
+    shown = listed(tmp_path, columns=columns)
+    assert max(map(len, shown.splitlines())) <= columns
+    assert "…" not in shown
+    ids = "".join(line[1:19].strip() for line in shown.splitlines()) if columns == 80 else ""
+    assert columns != 80 or LONG[:64] in ids
+    for word in ("compressor_temp", "critical", "voltage_low", "4 s ago", "30 h ago", "never", "1000"):
+        assert word in shown
+
+
+def test_the_list_is_json_for_programs(tmp_path, now):
+    lines = {line["device_id"]: line for line in json.loads(listed(tmp_path, "--json"))}
+    assert list(lines) == sorted(lines) and len(lines) == 3
+    site1 = lines["site1"]
+    assert (site1["name"], site1["is_online"], site1["alerts"]) == ("Cabin above Lillehammer", True, {})
+    assert site1["last_seen"] == iso(now - 4 * SECOND)
+    assert set(site1["values"]) == set(site1["measured_at"]) == {"temp_outlet", "temp_inlet", "power"}
+    assert lines[LONG[:64]]["alerts"] == {"compressor_temp": "critical", "voltage_low": "warning"}
+    assert (lines["site3"]["last_seen"], lines["site3"]["is_online"], lines["site3"]["values"]) == (
+        None,
+        False,
+        {},
+    )
+
+
+def test_without_any_device_it_says_what_to_do(tmp_path):
+    said = listed(tmp_path)
+    assert said.startswith(f"No device has sent anything yet into {tmp_path}.\n")
+    assert "python scripts/simulate_device.py --device-id site1 --port 1893\n" in said
+    assert json.loads(listed(tmp_path, "--json")) == []
