@@ -82,7 +82,7 @@ class Climate(NamedTuple):
 
 
 COAST = Climate(10.8, 5.2, 1.7, 3.6)
-INLAND = Climate(9.6, 7.6, 3.0, 5.2)
+INLAND = Climate(9.4, 8.0, 3.0, 5.6)
 
 
 class Weather:
@@ -997,6 +997,28 @@ def backfill(device: Device, start_ms: int, end_ms: int, interval_s: float, heat
         return subprocess.call(command) == 0
 
 
+def bring_history(devices: Sequence[Device], start_ms: int, end_ms: int, interval_s: float) -> str:
+    """Import the history of all devices; why it failed, or ""."""
+    heatpump = heatpump_command()
+    if heatpump is None:
+        return (
+            "--backfill needs the heatpump command, beside this Python or on the PATH: start this with the"
+            " project's .venv/bin/python"
+        )
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        for device in devices:
+            if not backfill(device, start_ms, end_ms, interval_s, heatpump):
+                return f"the history of {device.device_id} could not be imported; does the flow run (scripts/up)?"
+    except KeyboardInterrupt:
+        return "stopped; the history is imported in part, another start imports it anew"
+    return ""
+
+
 # ---- Publishing ------------------------------------------------------------------------------------------------
 
 
@@ -1024,7 +1046,7 @@ class Connection:
         self.client.will_set(f"heatpump/{first}/status/online", "false", qos=1, retain=True)
         self.client.reconnect_delay_set(1, 30)
         self.client.max_queued_messages_set(0)
-        self.client.max_inflight_messages_set(200)
+        self.client.max_inflight_messages_set(100)
         self.client.on_connect = self._connected
         self.client.on_disconnect = self._disconnected
         self.client.on_publish = self._published
@@ -1057,14 +1079,16 @@ class Connection:
         return self.sent + self.said - self.acknowledged >= self.MOST_WAITING + 5 * len(self.devices)
 
     def close(self) -> None:
-        """Say goodbye: offline, so that the last will is not needed."""
+        """Send what waits and say goodbye; give up after 2 s in which the broker takes nothing."""
         if self.client.is_connected():
             for device in self.devices:
                 self.client.publish(f"heatpump/{device.device_id}/status/online", "false", qos=1, retain=True)
                 self.sent += 1
-            deadline = time.monotonic() + 2.0 + len(self.devices) / 1000.0
-            while self.acknowledged < self.sent + self.said and time.monotonic() < deadline:
+            progress, since_s = self.acknowledged, time.monotonic()
+            while self.acknowledged < self.sent + self.said and time.monotonic() < since_s + 2.0:
                 time.sleep(0.02)
+                if self.acknowledged > progress:
+                    progress, since_s = self.acknowledged, time.monotonic()
         self.client.disconnect()
         self.client.loop_stop()
 
@@ -1172,6 +1196,7 @@ def publish(
         elif time.monotonic() - told_s >= 5.0:
             told_s = time.monotonic()
             say(f"{iso(due)}  {count} devices, {number} readings")
+    stop.set()
     for link in links:
         link.close()
     return next((link.refused for link in links if link.refused), "")
@@ -1333,19 +1358,10 @@ def main() -> int:
             return 1
         return 0
     if args.backfill:
-        heatpump = heatpump_command()
-        if heatpump is None:
-            complain(
-                "--backfill needs the heatpump command, beside this Python or on the PATH:"
-                " start this with .venv/bin/python"
-            )
+        failed = bring_history(devices, begin_ms - args.backfill_ms, begin_ms, args.interval)
+        if failed:
+            complain(failed)
             return 1
-        for device in devices:
-            if not backfill(device, begin_ms - args.backfill_ms, begin_ms, args.interval, heatpump):
-                complain(
-                    f"the history of {device.device_id} could not be imported; does the flow run (scripts/up)?"
-                )
-                return 1
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

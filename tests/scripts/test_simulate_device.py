@@ -6,19 +6,27 @@ import getpass
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
 
+from flows.model.frame import Frame, FrameKind
+from flows.nodes.decode import parse_reading
+from flows.nodes.validate import Params, all_spans, check
 from tests.brokers import Rumqttd, free_port
+from tests.cli.heatpump import heatpump
+from tests.flows import Flow, wait_for
 from tests.scripts import simulated
 from tests.scripts.simulated import SCRIPT, device, rows
 
@@ -85,8 +93,8 @@ class Listener:
         self._client.loop_start()
         assert self._subscribed.wait(DEADLINE_S)
 
-    def payloads(self, topic: str) -> list[bytes]:
-        return [payload for name, payload, _ in list(self.heard) if name == f"heatpump/site1/{topic}"]
+    def payloads(self, topic: str, device_id: str = "site1") -> list[bytes]:
+        return [payload for name, payload, _ in list(self.heard) if name == f"heatpump/{device_id}/{topic}"]
 
     def close(self) -> None:
         self._client.disconnect()
@@ -239,6 +247,150 @@ def test_a_broker_that_closes_without_a_word_has_it_ask_for_the_password_and_go_
 
 
 @pytest.mark.slow
+def test_several_devices_have_names_profiles_and_last_wills_of_their_own(mosquitto, listen, simulate) -> None:
+    listener = listen(mosquitto.port)
+    process = simulate("--port", str(mosquitto.port), "--interval", "0.2", "--devices", "3")
+    names = ["site1", "site2", "site3"]
+    until(lambda: all(len(listener.payloads("data", name)) >= 2 for name in names))
+    first = [json.loads(listener.payloads("data", name)[0]) for name in names]
+    assert [reading["device"] for reading in first] == names
+    assert ["dhw" in reading["temperature"] for reading in first] == [True, True, False]
+    process.kill()
+    for name in names:
+        until(lambda name=name: listener.payloads("status/online", name) == [b"true", b"false"])
+        assert listener.payloads("status/simulated", name) == [b"true"]
+
+
+@pytest.mark.slow
+def test_many_devices_share_a_connection_and_all_say_goodbye(any_broker, listen, simulate) -> None:
+    listener = listen(any_broker.port)
+    process = simulate(
+        "--port", str(any_broker.port), "--interval", "1", "--devices", "60", "--device-id", "house08"
+    )
+    names = [f"house{number}" for number in range(8, 68)]
+    until(lambda: all(len(listener.payloads("data", name)) >= 2 for name in names))
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=5)
+    assert (process.returncode, errors) == (0, "")
+    assert output.count("connected to") == 1
+    for name in names:
+        until(lambda name=name: listener.payloads("status/online", name) == [b"true", b"false"])
+        times = [json.loads(payload)["timestamp"] for payload in listener.payloads("data", name)]
+        assert {b - a for a, b in pairwise(times)} == {1000}
+
+
+@pytest.mark.slow
+def test_hundreds_of_devices_are_played_over_one_connection(mosquitto, listen, simulate) -> None:
+    listener = listen(mosquitto.port)
+    options = ("--devices", "400", "--interval", "60", "--start", "2026-01-10", "--end", "2026-01-10T00:02")
+    process = simulate("--port", str(mosquitto.port), *options, "--speed", "1000000", "--seed", "1")
+    _, errors = process.communicate(timeout=40)
+    assert (process.returncode, errors) == (0, "")
+    until(lambda: sum(topic.endswith("/online") for topic, _, _ in list(listener.heard)) == 800)
+    times: dict[str, list[int]] = {}
+    for topic, payload, _ in listener.heard:
+        if topic.endswith("/data"):
+            times.setdefault(topic.split("/")[1], []).append(json.loads(payload)["timestamp"])
+    assert set(times) == {f"site{number}" for number in range(1, 401)}
+    assert {b - a for a, b in times.values()} == {60_000}
+
+
+@pytest.mark.slow
+def test_ten_thousand_devices_of_one_process_all_send_valid_readings(simulator) -> None:
+    args = simulator.parse(["--devices", "10000", "--seed", "1", "--start", "2026-01-10"])
+    devices = simulator.make_devices(args, args.start_ms)
+    assert len({each.device_id for each in devices}) == 10_000
+    spans, removed, fields = all_spans(Params()), Counter(), Counter()
+    for each in devices:
+        message = json.dumps(each.reading(args.start_ms + 90_000)).encode()
+        parsed = parse_reading(message, each.device_id, 1, Frame(1, FrameKind.MESSAGE, args.start_ms), plain=True)
+        fields[len(check(parsed, spans, removed).values)] += 1
+    assert not removed
+    assert set(fields) == {16, 22, 24}  # cottage, terrace with tank and heater, villa with counters too
+
+
+@pytest.mark.slow
+def test_with_speed_it_hurries_from_its_start_to_now_and_goes_on_in_real_time(mosquitto, listen, simulate) -> None:
+    listener = listen(mosquitto.port)
+    simulate("--port", str(mosquitto.port), "--start=-10min", "--speed", "600", "--interval", "1")
+    until(lambda: len(listener.payloads("data")) >= 603)
+    heard_ms = time.time() * 1000
+    times = [json.loads(payload)["timestamp"] for payload in listener.payloads("data")]
+    assert {b - a for a, b in pairwise(times)} == {1000}
+    assert -100 < heard_ms - times[602] < 2000
+
+
+@pytest.mark.slow
+def test_with_speed_and_no_start_it_starts_a_day_ago(mosquitto, listen, simulate) -> None:
+    listener = listen(mosquitto.port)
+    process = simulate("--port", str(mosquitto.port), "--speed", "1e5", "--interval", "900", "--end=-1h")
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    until(lambda: len(listener.payloads("data")) == 92)
+    assert abs(json.loads(listener.payloads("data")[0])["timestamp"] - (time.time() - 86400) * 1000) < 20_000
+
+
+@pytest.mark.slow
+def test_the_import_takes_every_row_of_its_csv_with_its_mapping(tmp_path: Path, simulate) -> None:
+    words = ("--csv", "--profile", "villa", "--start", "2026-01-01", "--end", "2026-01-03", "--interval", "300")
+    for name, more in (("readings.csv", ()), ("mapping.toml", ("--mapping",))):
+        output, errors = simulate(*words, "--seed", "1", *more).communicate(timeout=10)
+        assert errors == ""
+        (tmp_path / name).write_text(output)
+    report = heatpump(
+        *("import", "csv", str(tmp_path / "readings.csv"), "--device", "site1", "--dry-run"),
+        *("--map", str(tmp_path / "mapping.toml"), "--data", str(tmp_path)),
+    )
+    assert report.returncode == 0, report.stderr
+    assert re.search(r"to take +576 readings\nrefused +0\nmonth", report.stdout)
+
+
+@pytest.mark.slow
+def test_backfill_imports_its_history_and_goes_on_live_with_the_same_house(
+    tmp_path: Path, mosquitto, simulate
+) -> None:
+    flow = Flow(tmp_path / "data", mosquitto.port).start()
+    try:
+        words = ("--port", str(mosquitto.port), "--backfill", "2d", "--interval", "60", "--seed", "4")
+        process = simulate(*words, HEATPUMP_DATA=str(flow.data))
+        before = wait_for(flow.readings, lambda stored: stored >= 2881)
+        assert before - 2880 <= 5
+
+        def stored(reader: Any) -> list[Any]:
+            return reader.rollups("site1", "1h", 0, 1 << 43, 1000)
+
+        hours = flow.read(stored)
+        assert sum(row.count for row in hours) >= 2880 - 60  # the last hour is open
+        raw = flow.read(lambda reader: reader.readings("site1", 0, 1 << 43, 5000))
+        times = sorted(row.at for row in raw)
+        assert {b - a for a, b in pairwise(times)} == {60_000}
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=5)
+        assert process.returncode == 0 and "Traceback" not in errors
+    finally:
+        flow.kill()
+
+
+@pytest.mark.slow
+def test_backfill_without_a_flow_ends_with_a_sentence(tmp_path: Path, simulate) -> None:
+    process = simulate("--backfill", "1h", HEATPUMP_DATA=str(tmp_path))
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "the history of site1 could not be imported; does the flow run (scripts/up)?" in errors
+
+
+@pytest.mark.slow
+def test_backfill_without_the_heatpump_command_says_what_to_do(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.symlink_to(Path(sys.executable).resolve())
+    done = subprocess.run(
+        [python, str(SCRIPT), "--backfill", "1h"], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}
+    )
+    assert done.returncode == 1
+    assert "--backfill needs the heatpump command, beside this Python or on the PATH" in done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
@@ -247,6 +399,15 @@ def test_a_broker_that_closes_without_a_word_has_it_ask_for_the_password_and_go_
         (["--port", "99999"], "--port: 99999 is not from 1 to 65535"),
         (["--device-id", "a/b"], "--device-id: 'a/b' must be 1 to 64 letters, digits, _ . or -"),
         (["--broker", ""], "--broker: must name a host"),
+        (["--devices", "0"], "--devices: 0 is not from 1 to 100000"),
+        (["--speed", "0"], "--speed: 0 is not from 0.01 to 1000000"),
+        (["--start", "soon"], "--start: 'soon' is no time such as 2026-01-31T12:00 (UTC) or -3d"),
+        (["--start", "2026-01-02", "--end", "2026-01-01"], "--end: is not after the start"),
+        (["--backfill", "all"], "--backfill: 'all' is no length such as 14d, 36h or 10min"),
+        (["--backfill", "1d", "--speed", "2"], "--backfill: goes on live from now"),
+        (["--csv", "--devices", "2"], "--csv: writes one device, not --devices"),
+        (["--fault", "rust"], "--fault: 'rust' is not NAME[:size][@start[..end]] with one of low_charge"),
+        (["--event", "curve_raised:30"], "--event: 30 K of curve_raised is not from -10 to 15"),
     ],
 )
 def test_wrong_arguments_end_it_with_code_2_and_one_sentence(args: list[str], sentence: str, simulate) -> None:
