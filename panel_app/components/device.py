@@ -12,11 +12,8 @@ Answer = Mapping[str, Any]
 
 Activity = Literal["heating", "hot water", "cooling", "defrost", "standby", "off", "unknown"]
 
-STALE_MS = 120_000
-"""DEVICE_ONLINE_TIMEOUT_SECONDS as shipped; `is_online` of the API counts as well."""
-
 HOLD_MS = 900_000
-"""A value older than this says nothing of now."""
+"""A value older than this says nothing of now, whatever timeout the API judges `is_online` by."""
 
 _RUNNING_W = 150.0
 _COOLING_BELOW_K, _COOLING_FROM_C = -0.5, 15.0
@@ -62,9 +59,9 @@ def silent_ms(status: Answer, now_ms: int) -> int | None:
 
 
 def is_stale(status: Answer, now_ms: int) -> bool:
-    """Tell whether its values say nothing of now: it is offline, or silent for two minutes."""
+    """Tell whether its values say nothing of now: it is offline by the API's timeout, or silent for 900 s."""
     silent = silent_ms(status, now_ms)
-    return not status.get("is_online") or silent is None or silent > STALE_MS
+    return not status.get("is_online") or silent is None or silent > HOLD_MS
 
 
 def measured_ms(status: Answer, field: str) -> int | None:

@@ -66,6 +66,9 @@ _FLAG_OF: dict[Activity, str] = {
     "hot water": "dhw_active",
 }
 _PLAINEST = ("temp_outlet", "temp_inlet", "temp_ambient", "temp_indoor", "power", "voltage")
+_LAST_WILL_MS = 120_000
+"""Offline with a reading younger than this: the device said goodbye, or its broker did."""
+
 _IN_WORDS = {"temp_compressor": "discharge temperature", "power": "power", "temp_inlet": "return water"}
 
 
@@ -118,7 +121,7 @@ def _cannot_tell(facts: Facts) -> Judgement:
         )
     quiet = (
         f"no reading for {lasting(silent)}"
-        if facts.status.get("is_online") or silent > 120_000
+        if facts.status.get("is_online") or silent > _LAST_WILL_MS
         else f"the device went offline, its last reading was {age(silent)} ago"
     )
     doing = activity(facts.status)

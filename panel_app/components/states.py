@@ -22,7 +22,7 @@ def first_run(simulator: str, answer: Answer | None) -> Markup:
 
     simulator : a command line that makes a device speak; answer: of GET /api/walk.
     """
-    return render("state_first_run", simulator=simulator, walk=walk(answer))
+    return render("state_first_run", simulator=simulator, walk=walk(answer, waits=True))
 
 
 def unknown_device(device_id: str, devices: Sequence[Answer]) -> Markup:

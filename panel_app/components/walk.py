@@ -11,22 +11,26 @@ _SHAPES = {"ok": "well", "broken": "critical", "waiting": "cannot-tell", "unknow
 _WORDS = {"ok": "well", "broken": "broken", "waiting": "waited for", "unknown": "not known"}
 
 
-def walk(answer: Answer | None) -> Markup:
+def walk(answer: Answer | None, waits: bool = False) -> Markup:
     """Draw the links, and what to do about the broken one.
 
+    waits  : a message that has not come yet is no trouble: nobody has sent one.
     answer : of GET /api/walk: {"links": [{"link", "state": ok | broken | unknown, "detail"}], "broken",
              "sentence", "remedy"}; None while it is not known, which draws nothing.
     """
     if not answer:
         return Markup("")
-    return render("walk", links=_links(answer), remedy=str(answer.get("remedy") or ""))
+    said = [str(answer.get(part) or "") for part in ("sentence", "remedy")]
+    return render("walk", links=_links(answer, waits), said=" ".join(part for part in said if part))
 
 
-def _links(answer: Answer) -> list[dict[str, Any]]:
+def _links(answer: Answer, waits: bool) -> list[dict[str, Any]]:
     links = []
     for link in answer.get("links", []):
         state = str(link.get("state"))
         state = state if state in _SHAPES else "unknown"
+        if waits and state == "broken" and link.get("link") == "message":
+            state = "waiting"
         links.append(
             {
                 "name": str(link.get("link")),

@@ -96,6 +96,11 @@ def test_a_silent_device_cannot_be_told_whatever_alerts_are_open():
     assert said(a_status(ago=2 * HOUR), [*alerts, an_alert("voltage_low")]).endswith("with 1 open alert.")
 
 
+def test_a_site_with_a_longer_timeout_is_online_as_long_as_the_api_says_so():
+    assert said(a_status(ago=10 * MINUTE, online=True)).startswith("All well: heating")
+    assert said(a_status(ago=16 * MINUTE, online=True)).startswith("Cannot tell: no reading for 16 min")
+
+
 def test_a_last_will_counts_though_the_last_reading_is_fresh():
     assert said(a_status(online=False)).startswith(
         "Cannot tell: the device went offline, its last reading was 4 s ago; it was heating"

@@ -81,8 +81,16 @@ def test_the_walk_stops_at_the_broken_link_and_says_the_remedy():
     html = walk(WALK)
     shapes = [html.index(mark) for mark in ("mark-well", "mark-critical", "mark-open")]
     assert shapes == sorted(shapes)
-    assert "Check its password." in html
+    assert "It is not connected. Check its password." in html
     assert walk(None) == ""
+
+
+def test_a_first_message_that_has_not_come_is_waited_for_but_a_broker_that_is_away_is_trouble():
+    def drawn(broken):
+        return states.first_run("", {"links": [{"link": broken, "state": "broken", "detail": ""}]})
+
+    assert "mark-cannot-tell" in drawn("message") and "mark-critical" not in drawn("message")
+    assert "mark-critical" in drawn("broker")
 
 
 def test_a_silent_device_says_since_when_and_shows_its_last_values():
