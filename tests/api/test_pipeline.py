@@ -196,6 +196,7 @@ def test_while_the_store_is_away_its_wait_is_told_and_a_trace_says_how_far_its_r
         store = wait_for(lambda: api.get("/api/pipeline").json()["store"], lambda store: store["attempts"] > 1)
         assert "locked" in store["waiting"] and store["open"] >= 1
         assert store["waiting_since"] < store["next_try"]
+        wait_for(lambda: api.get("/api/pipeline").json()["unread"], lambda unread: unread == 1)  # ticks are none
         behind = api.get("/api/pipeline/trace/site1", params={"next": True})
         assert behind.status_code == 409 and "the store waits: " in behind.json()["detail"]
         locker.execute("ROLLBACK")

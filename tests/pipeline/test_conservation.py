@@ -12,6 +12,7 @@ from flows.main import run_journal
 from flows.meter import Meter
 from flows.model.frame import FrameKind, Start, start_payload, tick_payload
 from flows.model.reading import FIRST_ROW
+from flows.registry import all_nodes
 from flows.store import open_reader
 from tests.ledger.test_determinism import Interleaver
 
@@ -53,6 +54,7 @@ def run(tmp_path):
     def go(batch_frames=4):
         meter, paths = Meter(), [tmp_path / name for name in ("journal", "store.sqlite", "recovery")]
         assert run_journal(*paths, batch_frames, meter=meter) == 0
+        assert meter.read()["astray"] == ""
         return meter.conservation.read()
 
     return go
@@ -100,6 +102,26 @@ def test_every_fate_of_a_reading_is_counted_once_and_what_waits_is_found_again(t
     shutil.rmtree(tmp_path / "recovery")
     shutil.copytree(tmp_path / "before", tmp_path / "recovery")  # as after a crash: the store is ahead
     assert run() == {"received": 3, "stored": 0, **nothing, "duplicate": 3}
+
+
+@pytest.mark.parametrize(("step", "kept"), [("clock", "dated"), ("rollup", "items")])
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_node_that_loses_or_doubles_a_reading_is_named(tmp_path, monkeypatch, step, kept, lost):
+    node = all_nodes()[step]
+    rightly = (logic := type(node.recover(node.Params(), None))).on_items
+
+    def wrongly(self, items, out):
+        rightly(self, items, out)
+        for item in [item for item in out[kept] if getattr(item, "at", 0) == NOW - 1000]:
+            out[kept].remove(item) if lost else out[kept].append(item)
+
+    monkeypatch.setattr(logic, "on_items", wrongly)
+    Writer(tmp_path / "journal").write(
+        (FrameKind.START, start_payload(Start(0, 0)), {}), *(data(reading(NOW - n * 1000)) for n in range(3))
+    )
+    meter = Meter()
+    assert run_journal(tmp_path / "journal", tmp_path / "store.sqlite", meter=meter) == 0
+    assert meter.read()["astray"] == step
 
 
 @pytest.mark.slow
