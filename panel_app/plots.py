@@ -164,7 +164,8 @@ def put(renderer: Any, columns: dict[str, frame.Floats], visible: bool) -> None:
     changed = max((_first_change(old[name][first:], columns[name][:kept]) for name in columns), key=lambda n: -n)
     if kept == at.size == len(old["at"]) == changed:
         return
-    if kept <= 0 or kept - changed > _MOST_PATCHED:
+    ends_earlier = len(old["at"]) - first > kept
+    if kept <= 0 or ends_earlier or kept - changed > _MOST_PATCHED:
         source.data = columns
         return
     if changed < kept:

@@ -1,0 +1,264 @@
+"""A ChartStack in a real browser: what is drawn, read, moved, hidden, and said."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+
+from panel_app.charts.stack import ChartStack
+from panel_app.tokens import Theme
+from tests.panel_app import sample_day as sample
+from tests.panel_app.stack_page import served
+
+pytestmark = pytest.mark.slow
+
+_OURS = ("http://127.0.0.1:", "blob:", "data:")
+DESKTOP, PHONE = {"width": 1216, "height": 640}, {"width": 390, "height": 844}
+
+
+class Visit:
+    """A stack, the page it is on, and what the stack told its page."""
+
+    def __init__(self, page: Page, stack: ChartStack, told: list[Any]) -> None:
+        self.page, self.stack, self.told = page, stack, told
+
+    def value(self, label: str) -> Any:
+        """The read-out's value of a series."""
+        return self.page.locator(".series", has_text=label).locator("b").first
+
+    def hover(self, share: float) -> None:
+        """Put the mouse on the first chart, at a share of its width."""
+        box = self.page.locator(".plot").first.bounding_box()
+        assert box is not None
+        self.page.mouse.move(box["x"] + box["width"] * share, box["y"] + 60)
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds in the server."""
+        for _ in range(200):
+            if holds():
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"it never held; told: {self.told}")
+
+    def ink(self, chart: int) -> int:
+        """How many of a chart's pixels are drawn."""
+        script = """(plot) => {
+          const canvases = [];
+          const walk = (node) => { for (const child of (node.shadowRoot ?? node).querySelectorAll('*')) {
+            if (child.tagName === 'CANVAS' && child.width > 1) canvases.push(child);
+            if (child.shadowRoot) walk(child); } };
+          walk(plot.firstChild);
+          return canvases.reduce((sum, canvas) => sum + canvas.getContext('2d')
+            .getImageData(0, 0, canvas.width, canvas.height).data.filter((v, i) => i % 4 === 3 && v > 0).length, 0);
+        }"""
+        return int(self.page.locator(".plot").nth(chart).evaluate(script))
+
+
+class Site:
+    """One server and one browser for all visits: what a stack is made of changes from visit to visit."""
+
+    def __init__(self) -> None:
+        self.wanted: dict[str, Any] = {}
+        self.made: list[ChartStack] = []
+        self.told: list[Any] = []
+
+    def make(self) -> tuple[ChartStack, Theme]:
+        theme: Theme = self.wanted["theme"]
+        answer = self.wanted["answer"]
+        stack = ChartStack(
+            theme,
+            phone=self.wanted["phone"],
+            on_span=lambda start, end: self.told.append((start, end)),
+            on_hidden=lambda hidden: self.told.append(hidden),
+        )
+        full = answer["readings"] > 0
+        stack.update(answer, sample.episodes() if full else [], sample.ALERTS if full else [], now=sample.END)
+        self.made.append(stack)
+        return stack, theme
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[tuple[Site, str, BrowserContext]]:
+    site = Site()
+    with sync_playwright() as playwright, served(site.make) as url:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        # Far from the site's zone: its clock must be shown all the same.
+        yield site, url, browser.new_context(timezone_id="Asia/Tokyo")
+        browser.close()
+
+
+@pytest.fixture
+def visit(opened: tuple[Site, str, BrowserContext], request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """A visit; by `indirect`: theme, phone, answer. Ends with a clean console and no request to elsewhere."""
+    site, url, context = opened
+    site.wanted = {"theme": "light", "phone": False, "answer": sample.series()} | getattr(request, "param", {})
+    site.told.clear()
+    page = context.new_page()
+    page.set_viewport_size(PHONE if site.wanted["phone"] else DESKTOP)
+    complaints: list[str] = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.on("request", lambda r: None if r.url.startswith(_OURS) else complaints.append(r.url))
+    page.goto(url)
+    expect(page.locator(".charts .legend").first).to_be_visible(timeout=20_000)
+    page.wait_for_function("Bokeh.documents.length && Bokeh.documents.every((d) => d.is_idle)")
+    yield Visit(page, site.made[-1], site.told)
+    page.close()
+    # Counting pixels (`ink`) is what this warning is about.
+    assert [said for said in complaints if "willReadFrequently" not in said] == []
+
+
+def test_lines_are_drawn_and_the_read_out_has_the_newest_values(visit: Visit) -> None:
+    expect(visit.value("Flow water")).to_have_text(f"{sample.reading(1439)['temp_outlet']:.1f}")
+    expect(visit.value("Electrical power")).to_have_text("0.01")
+    expect(visit.page.locator(".time").first).to_have_text("14:07")
+    assert all(visit.ink(chart) > 500 for chart in range(4))
+    expect(visit.page.locator(".axis .midnight")).to_have_text("Tue 10 Feb")
+    expect(visit.page.locator(".over .missing")).to_have_text("no data 57\u00a0min")
+    expect(visit.page.locator(".over .alert").first).to_contain_text("critical")
+    expect(visit.page.locator(".footer")).to_contain_text("coverage 96.0\u00a0%, 57\u00a0min missing 21:50–22:47")
+
+
+def test_the_cursor_shows_its_time_and_the_values_there_and_goes_with_the_mouse(visit: Visit) -> None:
+    visit.hover(0.5)
+    pill = visit.page.locator(".pill")
+    expect(pill).to_have_text("Tue 10 Feb 02:07")
+    expect(visit.value("Flow water")).to_have_text(f"{sample.reading(719)['temp_outlet']:.1f}")
+    expect(visit.page.locator(".lanes .legend span").first).to_have_text("off since 01:50")
+    assert visit.page.locator(".cursor:visible").count() == 4
+    visit.hover(0.47)
+    expect(visit.page.locator(".lanes .legend span").first).to_have_text("on since 00:52")
+    visit.hover(0.34)
+    expect(visit.value("Flow water")).to_have_text("–")
+    expect(visit.page.locator(".lanes .legend span").first).to_have_text("not known")
+    visit.page.mouse.move(5, 5)
+    expect(pill).to_have_count(0)
+    expect(visit.page.locator(".time").first).to_have_text("14:07")
+
+
+def test_the_keyboard_reads_zooms_and_lets_go(visit: Visit) -> None:
+    page = visit.page
+    page.locator(".charts").focus()
+    page.keyboard.press("End")
+    expect(page.locator(".pill")).to_have_text("Tue 10 Feb 14:07")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".pill")).to_have_text("Tue 10 Feb 14:06")
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(page.locator(".pill")).to_have_text("Tue 10 Feb 13:56")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".pill")).to_have_text("Tue 10 Feb 13:57")
+    expect(page.locator("[aria-live]")).to_contain_text("Tue 10 Feb 13:57: Flow water")
+    page.keyboard.press("Home")
+    expect(page.locator(".pill")).to_have_text("Mon 9 Feb 14:08")
+    page.keyboard.press("Escape")
+    expect(page.locator(".pill")).to_have_count(0)
+    page.keyboard.press("+")
+    page.wait_for_function("() => true")
+    expect(
+        page.locator(".axis .tick", has_text="20:30").or_(page.locator(".axis .tick", has_text="21:00"))
+    ).to_be_visible()
+    assert visit.told == [(sample.START + 6 * 3_600_000, sample.END - 6 * 3_600_000)]
+    page.keyboard.press("t")
+    expect(page.locator("table")).to_be_visible()
+
+
+def test_a_drag_moves_the_span_and_the_page_is_told(visit: Visit) -> None:
+    visit.hover(0.5)
+    visit.page.mouse.down()
+    for share in (0.55, 0.6, 0.65, 0.75):
+        visit.hover(share)
+    visit.page.mouse.up()
+    moved = pytest.approx(sample.START - 6 * 3_600_000, abs=600_000)
+    visit.until(lambda: bool(visit.told) and visit.told[-1][0] == moved)
+    start, end = visit.told[-1]
+    assert end - start == pytest.approx(24 * 3_600_000, rel=1e-6)
+
+
+def test_a_plain_wheel_scrolls_the_page_and_with_ctrl_it_zooms(visit: Visit) -> None:
+    visit.hover(0.5)
+    visit.page.set_viewport_size({"width": 1216, "height": 400})
+    visit.page.mouse.wheel(0, 100)
+    visit.page.wait_for_function("() => scrollY > 0")
+    visit.page.keyboard.down("Control")
+    visit.page.mouse.wheel(0, -100)
+    visit.page.keyboard.up("Control")
+    visit.until(lambda: bool(visit.told))
+    start, end = visit.told[-1]
+    assert sample.START < start < end < sample.END
+
+
+def test_a_click_on_its_name_hides_a_series_and_another_shows_it(visit: Visit) -> None:
+    button = visit.page.get_by_role("button", name="Hot water tank")
+    before = visit.ink(0)
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+    expect(visit.value("Hot water tank")).to_have_text("–")
+    visit.until(lambda: visit.told == [["temp_dhw"]] and visit.stack.hidden == ["temp_dhw"])
+    visit.until(lambda: visit.ink(0) != before)
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(visit.value("Hot water tank")).not_to_have_text("–")
+
+
+def test_the_stack_is_one_tab_stop_and_its_series_are_reached_by_arrows(visit: Visit) -> None:
+    page = visit.page
+    page.keyboard.press("Tab")
+    expect(page.locator(".charts")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("button", name="Return water")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Return water")).to_have_attribute("aria-pressed", "false")
+    expect(page.get_by_role("button", name="Return water")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator(".charts")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Show as table")).to_be_focused()
+
+
+def test_the_table_has_the_charts_values(visit: Visit) -> None:
+    visit.page.get_by_role("button", name="Show as table").click()
+    table = visit.page.get_by_role("table")
+    expect(table.get_by_role("columnheader").nth(1)).to_have_text("Flow water, °C")
+    first = table.locator("tbody tr").first
+    expect(first.get_by_role("rowheader")).to_have_text("Tue 10 Feb 14:07")
+    expect(first.locator("td").first).to_have_text(f"{sample.reading(1439)['temp_outlet']:.1f}")
+    expect(table.locator("tbody tr")).to_have_count(200)
+    visit.page.get_by_role("button", name="Hide table").click()
+    expect(table).to_have_count(0)
+
+
+@pytest.mark.parametrize("visit", [{"answer": sample.empty()}], indirect=True)
+def test_without_data_every_chart_is_empty_hatched_and_named(visit: Visit) -> None:
+    expect(visit.page.locator(".pane:visible")).to_have_count(4)
+    expect(visit.page.locator(".over .missing")).to_contain_text("no data")
+    expect(visit.value("Flow water")).to_have_text("–")
+    expect(visit.page.locator(".footer")).to_contain_text("0 readings")
+
+
+@pytest.mark.parametrize(
+    "visit", [{"phone": True, "answer": sample.series(minutes=range(1080, 1440))}], indirect=True
+)
+def test_on_a_phone_the_read_out_is_above_and_nothing_scrolls_sideways(visit: Visit) -> None:
+    page = visit.page
+    legend, plot = (page.locator(part).first.bounding_box() for part in (".legend", ".plot"))
+    assert legend is not None and plot is not None
+    assert legend["y"] + legend["height"] <= plot["y"] + 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    heights = page.locator("button").evaluate_all("(all) => all.map((b) => b.getBoundingClientRect().height)")
+    assert min(heights) >= 44
+    plots = page.locator(".plot").evaluate_all("(all) => all.map((p) => p.getBoundingClientRect().height)")
+    assert max(plots) <= 260
+    page.mouse.click(plot["x"] + plot["width"] / 2, plot["y"] + 80)
+    expect(page.locator(".pill").first).to_have_text("Tue 10 Feb 11:07")
+    expect(page.locator(".labels span").first).to_be_visible()
+
+
+@pytest.mark.parametrize("visit", [{"theme": "light"}, {"theme": "dark"}, {"phone": True}], indirect=True)
+def test_nothing_stands_in_the_way_of_a_reader_with_aids(visit: Visit) -> None:
+    visit.page.get_by_role("button", name="Show as table").click()
+    expect(visit.page.get_by_role("table")).to_be_visible()
+    found = Axe().run(visit.page)
+    assert found.violations_count == 0, found.generate_report()
