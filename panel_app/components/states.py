@@ -17,12 +17,13 @@ def loading(device_id: str, what: str = "24 hours") -> Markup:
     return render("state_loading", sentence=f"Loading {what} of {device_id}." if device_id else "Loading.")
 
 
-def first_run(simulator: str, answer: Answer | None) -> Markup:
+def first_run(simulator: str, answer: Answer | None, demo: bool = True) -> Markup:
     """No device yet. Says back: action "demo".
 
     simulator : a command line that makes a device speak; answer: of GET /api/walk.
+    demo      : whether it can be loaded from here; else it is not offered.
     """
-    return render("state_first_run", simulator=simulator, walk=walk(answer, waits=True))
+    return render("state_first_run", simulator=simulator, demo=demo, walk=walk(answer, waits=True))
 
 
 def unknown_device(device_id: str, devices: Sequence[Answer]) -> Markup:

@@ -74,6 +74,7 @@ def test_the_first_run_offers_the_demo_and_a_line_to_copy():
     html = states.first_run('python "x" --device-id site1', None)
     assert "No device has sent anything yet." in html
     assert 'data-action="demo"' in html
+    assert 'data-action="demo"' not in states.first_run("x", None, demo=False)
     assert 'data-copy="python &#34;x&#34; --device-id site1"' in html
 
 
@@ -136,6 +137,11 @@ def test_a_part_that_failed_says_which_why_when_and_can_be_tried_again():
 def test_loading_says_what_for_and_can_be_cancelled():
     html = states.loading("site1")
     assert "Loading 24 hours of site1." in html and 'data-action="cancel"' in html
+
+
+def test_a_state_that_stands_for_the_whole_page_is_its_heading():
+    for html in (states.loading("site1"), states.first_run("", None), states.unknown_device("site9", DEVICES)):
+        assert html.count("<h1>") == 1
 
 
 def test_hostile_names_are_escaped_in_every_state():
