@@ -8,11 +8,14 @@ PATIENCE_S = 15.0
 
 
 class ApiProblem(Exception):
-    """The API did not answer as hoped. status: HTTP's, 0 where there was no answer; detail: in words."""
+    """The API did not answer as hoped.
 
-    def __init__(self, path: str, status: int, detail: str) -> None:
+    status : HTTP's, 0 where there was no answer. detail: in words. body: what was answered all the same.
+    """
+
+    def __init__(self, path: str, status: int, detail: str, body: Any = None) -> None:
         super().__init__(f"{path}: {detail}")
-        self.path, self.status, self.detail = path, status, detail
+        self.path, self.status, self.detail, self.body = path, status, detail, body
 
 
 class ApiClient:
@@ -24,15 +27,17 @@ class ApiClient:
 
     async def get(self, path: str, **query: Any) -> Any:
         """Ask; the decoded answer. Raises ApiProblem."""
-        return await self._ask(
-            "GET", path, params={name: value for name, value in query.items() if value is not None}
-        )
+        return (await self._answer("GET", path, params=_given(query))).json()
+
+    async def text(self, path: str, **query: Any) -> str:
+        """Ask for what is no JSON. Raises ApiProblem."""
+        return (await self._answer("GET", path, params=_given(query))).text
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
         """Send a command; its outcome. Raises ApiProblem."""
-        return await self._ask("POST", path, json=body)
+        return (await self._answer("POST", path, json=body)).json()
 
-    async def _ask(self, method: str, path: str, **given: Any) -> Any:
+    async def _answer(self, method: str, path: str, **given: Any) -> httpx.Response:
         try:
             answer = await self._client.request(method, path, **given)
         except httpx.TimeoutException:
@@ -40,13 +45,18 @@ class ApiClient:
         except httpx.HTTPError as error:
             raise ApiProblem(path, 0, f"the API cannot be reached ({error or type(error).__name__})") from None
         if answer.is_success:
-            return answer.json()
-        raise ApiProblem(path, answer.status_code, _detail(answer))
+            return answer
+        body = _body(answer)
+        detail = body.get("detail") if isinstance(body, dict) else None
+        raise ApiProblem(path, answer.status_code, str(detail or f"the API answered {answer.status_code}"), body)
 
 
-def _detail(answer: httpx.Response) -> str:
+def _given(query: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def _body(answer: httpx.Response) -> Any:
     try:
-        detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        return f"the API answered {answer.status_code}"
-    return detail if isinstance(detail, str) else f"the API answered {answer.status_code}"
+        return answer.json()
+    except ValueError:
+        return None

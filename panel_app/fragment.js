@@ -1,6 +1,7 @@
 // Puts HTML made by the server into the page, changing only what differs, and tells the server what was done.
 //
-//   data-action="ack" data-id="7"   a click, or a choice in a select, is sent as {action, id, value}
+//   data-action="ack" data-id="7"   a click, or a choice in a select, is sent as {action, id, value};
+//                                   of a form what was filled in, when it is sent
 //   data-copy="text"                a click copies the text; "link" copies the page's address
 //   data-navigate="device"          a choice in a select opens this page with that parameter
 //   data-find                       what is chosen from its list opens: a page, else this page of that device
@@ -21,7 +22,13 @@ export function render({ model }) {
     const copied = event.target.closest("[data-copy]");
     if (copied) copy(copied);
     const element = event.target.closest("[data-action]");
-    if (element && element.tagName !== "SELECT") tell(element);
+    if (element && !["SELECT", "FORM"].includes(element.tagName)) tell(element);
+  });
+  root.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const { action, ...given } = event.target.dataset;
+    if (action) model.send_msg({ action, ...given, ...Object.fromEntries(new FormData(event.target)) });
+    event.target.closest("details")?.removeAttribute("open");
   });
   root.addEventListener("change", (event) => {
     const { navigate, action, find } = event.target.dataset;

@@ -12,6 +12,7 @@ import panel as pn
 from panel.io.server import get_server
 
 from panel_app.api_client import ApiClient
+from panel_app.csv_file import PATH, CsvFile
 from panel_app.feed import Feed
 from panel_app.pages import Page, all_pages
 from panel_app.session import Site
@@ -52,6 +53,7 @@ async def serve(
         port=port,
         address=host,
         websocket_origin=[f"{name}:{port}" for name in {host, "127.0.0.1", "localhost"}],
+        extra_patterns=[(PATH, CsvFile, {"api": api})],
         static_dirs={"assets": str(Path(__file__).parent / "assets")},
         check_unused_sessions=CHECK_UNUSED_MS,
         unused_session_lifetime=UNUSED_MS,

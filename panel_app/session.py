@@ -55,7 +55,8 @@ class Session:
         self._endings: list[Callable[[], Any]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._due: set[Callable[[], Any]] = set()
-        self.ended = False
+        self.ended = self._loaded = False
+        pn.state.onload(self._load)
         if pn.state.location is not None:
             pn.state.location.sync(self.selection, ["device", "span", "start", "end", "hide", "node"])
         pn.state.on_session_destroyed(self._end)
@@ -72,16 +73,27 @@ class Session:
         return task
 
     def soon(self, draw: Callable[[], Any]) -> None:
-        """Call `draw` where the page may be changed; asked twice before, it is called once."""
+        """Call `draw` where the page may be changed; asked twice before, it is called once.
+
+        Until the browser has drawn the page once it waits: what changes before can get lost there.
+        """
         if self.ended or draw in self._due:
             return
         self._due.add(draw)
+        if self._loaded:
+            self._schedule(draw)
 
+    def _schedule(self, draw: Callable[[], Any]) -> None:
         def do() -> Any:
             self._due.discard(draw)
             return None if self.ended else draw()
 
         self._document.add_next_tick_callback(do)
+
+    def _load(self) -> None:
+        self._loaded = True
+        for draw in list(self._due):
+            self._schedule(draw)
 
     def every(self, seconds: float, draw: Callable[[], Any]) -> None:
         """Call `draw` again and again where the page may be changed."""

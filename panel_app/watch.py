@@ -2,34 +2,39 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from flows.model.times import HOUR_MS, iso, now_ms
 from panel_app.api_client import ApiClient, ApiProblem
 from panel_app.feed import Feed
+from panel_app.words import instant
 
 ASK_EVERY_S = 5.0
-"""How often it is asked where nothing is heard; readings heard are asked for at once, alerts too. [s]"""
+"""How often it is asked where nothing is heard; after a reading or an alert it is asked at once. [s]"""
 
 AT_MOST_EVERY_S = 0.5
-BEHIND_S = 0.15
-"""The store may be this far behind what is heard. [s]"""
+BEHIND_S = (0.05, 0.1, 0.2, 0.4)
+"""After what was heard the store may lack it still: then it is asked again after these pauses. [s]"""
+
+EVER = iso(0)
+MOST_ALERTS = 500
 
 
 class Seen(msgspec.Struct, frozen=True):
     """A device as last seen; None: not known yet.
 
-    status, alerts, health, pipeline : as the API answers; alerts: the open ones of the device.
+    status, health, pipeline : as the API answers.
+    alerts   : its open ones, and those that changed within the last hour.
     problems : by part, why its newest answer is missing; the part then holds the one before.
     at       : when it was asked. [ms since 1970, UTC]
     """
 
     status: dict[str, Any] | None = None
-    alerts: list[dict[str, Any]] | None = None
+    alerts: list[Mapping[str, Any]] | None = None
     health: dict[str, Any] | None = None
     pipeline: dict[str, Any] | None = None
     problems: dict[str, ApiProblem] = {}
@@ -43,15 +48,22 @@ class Watch:
     """Follows the devices that somebody looks at. For the event loop's thread only."""
 
     def __init__(self, api: ApiClient, feed: Feed) -> None:
-        self._api, self._feed = api, feed
+        self._api = api
         self._followed: dict[str, _Followed] = {}
+        self._plant = _Shared(lambda: [api.get("/api/health"), api.get("/api/pipeline")])
+        self._fleet = _Shared(
+            lambda: [
+                api.get("/api/devices"),
+                api.get("/api/alerts", open_only=True, start=EVER, limit=MOST_ALERTS),
+            ]
+        )
         feed.listen(self._heard)
 
     def follow(self, device_id: str, listener: Listener) -> Callable[[], None]:
         """Tell `listener` of a device whenever it is seen anew; the answer ends that."""
         followed = self._followed.get(device_id)
         if followed is None:
-            followed = self._followed[device_id] = _Followed(device_id, self._api)
+            followed = self._followed[device_id] = _Followed(device_id, self._api, self._plant)
         followed.listeners.append(listener)
         if followed.seen.at:
             listener(followed.seen)
@@ -65,28 +77,58 @@ class Watch:
 
         return stop
 
+    async def fleet(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Give all devices and all open alerts, at most some seconds old. Raises ApiProblem."""
+        devices, alerts = await self._fleet.answers()
+        for answer in (devices, alerts):
+            if isinstance(answer, ApiProblem):
+                raise answer
+        return devices, alerts
+
     def refresh(self, device_id: str) -> None:
         """Ask at once: something was done."""
         if device_id in self._followed:
             self._followed[device_id].news.set()
 
     def _heard(self, message: dict[str, Any]) -> None:
+        if message["type"] == "alert":
+            self._fleet.forget()
         followed = self._followed.get(str(message.get("device_id")))
         if followed is not None:
             if message["type"] == "sensor_data":
-                followed.heard = max(followed.heard, _ms(message["timestamp"]))
+                followed.heard = max(followed.heard, instant(message["timestamp"]))
             followed.news.set()
+
+
+class _Shared:
+    """Answers that are the same for all who look, so asked at most every few seconds. ask: gives the questions."""
+
+    def __init__(self, ask: Callable[[], list[Any]]) -> None:
+        self._ask = ask
+        self._asked = -ASK_EVERY_S
+        self._answers: asyncio.Future[list[Any]] | None = None
+
+    async def answers(self) -> list[Any]:
+        """Give the newest answers; in place of one there may be its ApiProblem."""
+        if self._answers is None or time.monotonic() - self._asked >= ASK_EVERY_S:
+            self._asked = time.monotonic()
+            self._answers = asyncio.ensure_future(_asked(*self._ask()))
+        return await asyncio.shield(self._answers)
+
+    def forget(self) -> None:
+        """Ask anew next time: something happened."""
+        self._answers = None
 
 
 class _Followed:
     """One device: asks, and tells."""
 
-    def __init__(self, device_id: str, api: ApiClient) -> None:
+    def __init__(self, device_id: str, api: ApiClient, plant: _Shared) -> None:
         self.listeners: list[Listener] = []
         self.seen = Seen()
         self.heard = 0
         self.news = asyncio.Event()
-        self._device_id, self._api = device_id, api
+        self._device_id, self._api, self._plant = device_id, api, plant
         self.task = asyncio.create_task(self._follow())
 
     async def _follow(self) -> None:
@@ -94,8 +136,10 @@ class _Followed:
             began = time.monotonic()
             self.news.clear()
             await self._ask()
-            if self._is_behind():
-                await asyncio.sleep(BEHIND_S)
+            for pause_s in BEHIND_S:
+                if not self._is_behind():
+                    break
+                await asyncio.sleep(pause_s)
                 await self._ask()
             for listener in list(self.listeners):
                 listener(self.seen)
@@ -105,25 +149,41 @@ class _Followed:
 
     def _is_behind(self) -> bool:
         """Tell whether a reading was heard that the store did not have yet."""
-        newest = (self.seen.status or {}).get("last_seen")
-        return bool(self.heard) and newest is not None and _ms(newest) < self.heard
+        measured = (self.seen.status or {}).get("measured_at", {}).values()
+        return bool(self.heard) and max(map(instant, measured), default=0) < self.heard
 
     async def _ask(self) -> None:
-        device = self._device_id
-        parts = {
-            "status": self._api.get(f"/api/devices/{device}/status"),
-            "alerts": self._api.get("/api/alerts", device_id=device, open_only=True, hours=168, limit=100),
-            "health": self._api.get("/api/health"),
-            "pipeline": self._api.get("/api/pipeline"),
+        get, device, at = self._api.get, self._device_id, now_ms()
+        status, still_open, changed = await _asked(
+            get(f"/api/devices/{device}/status"),
+            get("/api/alerts", device_id=device, open_only=True, start=EVER, limit=100),
+            get("/api/alerts", device_id=device, start=iso(at - HOUR_MS), limit=100),
+        )
+        health, pipeline = await self._plant.answers()
+        if isinstance(health, ApiProblem) and isinstance(health.body, dict) and "status" in health.body:
+            health = health.body  # unhealthy is said with 503
+        answers = {
+            "status": status,
+            "alerts": _merged(still_open, changed),
+            "health": health,
+            "pipeline": pipeline,
         }
-        answers = dict(zip(parts, await asyncio.gather(*parts.values(), return_exceptions=True), strict=True))
         problems = {part: answer for part, answer in answers.items() if isinstance(answer, ApiProblem)}
-        for answer in answers.values():
-            if isinstance(answer, BaseException) and not isinstance(answer, ApiProblem):
-                raise answer
         fresh = {part: answer for part, answer in answers.items() if part not in problems}
-        self.seen = msgspec.structs.replace(self.seen, **fresh, problems=problems, at=time.time_ns() // 1_000_000)
+        self.seen = msgspec.structs.replace(self.seen, **fresh, problems=problems, at=at)
 
 
-def _ms(instant: str) -> int:
-    return int(datetime.fromisoformat(instant).timestamp() * 1000)
+async def _asked(*questions: Any) -> list[Any]:
+    """Ask side by side; in place of an answer there may be its ApiProblem."""
+    answers = await asyncio.gather(*questions, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, ApiProblem):
+            raise answer
+    return list(answers)
+
+
+def _merged(still_open: Any, changed: Any) -> Any:
+    for answer in (still_open, changed):
+        if isinstance(answer, ApiProblem):
+            return answer
+    return list({alert["id"]: alert for alert in (*still_open, *changed)}.values())

@@ -1,0 +1,71 @@
+"""The span of time a page shows: chosen by a name, or by its ends."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from flows.model.times import DAY_MS, HOUR_MS, iso
+
+if TYPE_CHECKING:
+    from panel_app.session import Selection
+
+LENGTHS: dict[str, tuple[str, str, int]] = {
+    "6h": ("6 h", "Last 6 hours", 6 * HOUR_MS),
+    "24h": ("24 h", "Last 24 hours", DAY_MS),
+    "7d": ("7 d", "Last 7 days", 7 * DAY_MS),
+    "30d": ("30 d", "Last 30 days", 30 * DAY_MS),
+    "13mo": ("13 mo", "Last 13 months", 396 * DAY_MS),
+}
+"""By name in the URL: on its button, as a title, how long. [ms]"""
+
+SHORTEST_MS = 60_000
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What is shown. live: it ends now, and goes on. [ms since 1970, UTC]"""
+
+    start: int
+    end: int
+    live: bool
+    name: str
+
+    @property
+    def length(self) -> int:
+        """How long it is. [ms]"""
+        return self.end - self.start
+
+    @property
+    def title(self) -> str:
+        """In words, of a named one."""
+        return LENGTHS[self.name][1] if self.name in LENGTHS else "Chosen span"
+
+
+def shown(selection: "Selection", now_ms: int, phone: bool) -> Shown:
+    """Read what was chosen; what cannot be read is the usual span: 24 hours, 6 on a phone."""
+    if selection.span == "custom":
+        start, end = _ms(selection.start), _ms(selection.end)
+        if start is not None and end is not None and end - start >= SHORTEST_MS:
+            return Shown(start, end, False, "custom")
+    name = selection.span if selection.span in LENGTHS else "6h" if phone else "24h"
+    return Shown(now_ms - LENGTHS[name][2], now_ms, True, name)
+
+
+def choose(selection: "Selection", start: int, end: int) -> None:
+    """Choose a span by its ends. [ms since 1970, UTC]"""
+    end = max(end, start + SHORTEST_MS)
+    selection.param.update(span="custom", start=iso(start), end=iso(end))
+
+
+def moved(span: Shown, steps: int, now_ms: int) -> tuple[int, int] | None:
+    """Move by whole lengths; None where that reaches now: then it follows again. [ms since 1970, UTC]"""
+    start, end = span.start + steps * span.length, span.end + steps * span.length
+    return None if end >= now_ms else (start, end)
+
+
+def _ms(text: str) -> int | None:
+    try:
+        when = datetime.fromisoformat(text)
+        return round(when.timestamp() * 1000) if when.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
