@@ -1046,7 +1046,7 @@ class Connection:
         self.client.will_set(f"heatpump/{first}/status/online", "false", qos=1, retain=True)
         self.client.reconnect_delay_set(1, 30)
         self.client.max_queued_messages_set(0)
-        self.client.max_inflight_messages_set(100)
+        self.client.max_inflight_messages_set(200)
         self.client.on_connect = self._connected
         self.client.on_disconnect = self._disconnected
         self.client.on_publish = self._published
@@ -1253,6 +1253,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--speed", type=float, default=None, metavar="X", help="so many times as fast, until it reaches now")
     add("--start", metavar="T", help="simulated time it starts at: ISO 8601, UTC, or -3d (with --speed: -24h)")
     add("--end", metavar="T", help="simulated time it ends at")
+    add("--since", metavar="T", help="the house's own start, before --start: goes on from a history made earlier")
     add("--backfill", metavar="SPAN", help="import so much history first (14d, 36h), then go on live")
     add("--csv", action="store_true", help="write the readings from --start to --end as CSV; needs no broker")
     add("--mapping", action="store_true", help="write the mapping with which `heatpump import csv` reads it")
@@ -1274,7 +1275,7 @@ def make_parser() -> argparse.ArgumentParser:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; wrong arguments end with code 2.
 
-    Adds what they come to: now_ms, start_ms (None: now), end_ms, backfill_ms, changes.
+    Adds what they come to: now_ms, start_ms (None: now), end_ms, since_ms (None: the start), backfill_ms, changes.
     """
     parser = make_parser()
     args = parser.parse_args(arguments)
@@ -1298,6 +1299,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         args.start_ms = parse_time(start, now_ms) if start else None
         option = "--end"
         args.end_ms = parse_time(args.end, now_ms) if args.end else now_ms if args.csv else NEVER_MS
+        option = "--since"
+        args.since_ms = parse_time(args.since, now_ms) if args.since else None
         option = "--backfill"
         args.backfill_ms = parse_span(args.backfill) if args.backfill else 0
         option = "--fault"
@@ -1308,6 +1311,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"{option}: {error}")
     if args.end_ms <= (now_ms if args.start_ms is None else args.start_ms):
         parser.error("--end: is not after the start")
+    begin_ms = (now_ms if args.start_ms is None else args.start_ms) - args.backfill_ms
+    if args.since_ms is not None and not 0 <= begin_ms - args.since_ms <= 10 * 366 * DAY_S * 1000:
+        parser.error("--since: must be before the start, at most ten years")
     if args.csv and args.devices > 1:
         parser.error("--csv: writes one device, not --devices")
     if args.backfill and (args.start or args.speed or args.csv):
@@ -1345,7 +1351,7 @@ def make_devices(args: argparse.Namespace, start_ms: int) -> list[Device]:
 def main() -> int:
     args = parse()
     begin_ms = args.now_ms if args.start_ms is None else args.start_ms
-    devices = make_devices(args, begin_ms - args.backfill_ms)
+    devices = make_devices(args, begin_ms - args.backfill_ms if args.since_ms is None else args.since_ms)
     if args.mapping:
         sys.stdout.write(mapping(devices[0]))
         return 0

@@ -81,11 +81,11 @@ def test_alert_levels_are_those_of_the_firmware(simulator, name: str, value: flo
 class Listener:
     """What a broker passes on, in order."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, qos: int = 1) -> None:
         self.heard: list[tuple[str, bytes, bool]] = []
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="listener", clean_session=False)
         self._subscribed = threading.Event()
-        self._client.on_connect = lambda client, *_: client.subscribe("heatpump/#", qos=1)
+        self._client.on_connect = lambda client, *_: client.subscribe("heatpump/#", qos=qos)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = lambda _c, _u, m: self.heard.append((m.topic, m.payload, m.retain))
         self._client.reconnect_delay_set(1, 1)
@@ -102,11 +102,11 @@ class Listener:
 
 
 @pytest.fixture
-def listen() -> Iterator[Callable[[int], Listener]]:
+def listen() -> Iterator[Callable[..., Listener]]:
     listeners: list[Listener] = []
 
-    def make(port: int) -> Listener:
-        listeners.append(Listener(port))
+    def make(port: int, qos: int = 1) -> Listener:
+        listeners.append(Listener(port, qos))
         return listeners[-1]
 
     yield make
@@ -281,7 +281,7 @@ def test_many_devices_share_a_connection_and_all_say_goodbye(any_broker, listen,
 
 @pytest.mark.slow
 def test_hundreds_of_devices_are_played_over_one_connection(mosquitto, listen, simulate) -> None:
-    listener = listen(mosquitto.port)
+    listener = listen(mosquitto.port, qos=0)
     options = ("--devices", "400", "--interval", "60", "--start", "2026-01-10", "--end", "2026-01-10T00:02")
     process = simulate("--port", str(mosquitto.port), *options, "--speed", "1000000", "--seed", "1")
     _, errors = process.communicate(timeout=40)
@@ -328,6 +328,14 @@ def test_with_speed_and_no_start_it_starts_a_day_ago(mosquitto, listen, simulate
     assert process.returncode == 0
     until(lambda: len(listener.payloads("data")) == 92)
     assert abs(json.loads(listener.payloads("data")[0])["timestamp"] - (time.time() - 86400) * 1000) < 20_000
+
+
+@pytest.mark.slow
+def test_with_since_it_goes_on_where_an_earlier_history_of_the_seed_ended(simulate) -> None:
+    words = ("--csv", "--seed", "1", "--interval", "300", "--end", "2026-01-11")
+    whole, _ = simulate(*words, "--start", "2026-01-01").communicate(timeout=10)
+    rest, _ = simulate(*words, "--since", "2026-01-01", "--start", "2026-01-10").communicate(timeout=10)
+    assert rest.splitlines()[1:] == whole.splitlines()[-288:]
 
 
 @pytest.mark.slow
@@ -403,6 +411,10 @@ def test_backfill_without_the_heatpump_command_says_what_to_do(tmp_path: Path) -
         (["--speed", "0"], "--speed: 0 is not from 0.01 to 1000000"),
         (["--start", "soon"], "--start: 'soon' is no time such as 2026-01-31T12:00 (UTC) or -3d"),
         (["--start", "2026-01-02", "--end", "2026-01-01"], "--end: is not after the start"),
+        (
+            ["--since", "2026-01-02", "--start", "2026-01-01"],
+            "--since: must be before the start, at most ten years",
+        ),
         (["--backfill", "all"], "--backfill: 'all' is no length such as 14d, 36h or 10min"),
         (["--backfill", "1d", "--speed", "2"], "--backfill: goes on live from now"),
         (["--csv", "--devices", "2"], "--csv: writes one device, not --devices"),
