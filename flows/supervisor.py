@@ -40,7 +40,10 @@ class Process(msgspec.Struct, frozen=True):
     env     : added to our own environment.
     problem : says what keeps it from being ready, "" once it is; may block for a second or two.
     port    : where it listens, for people; None: nowhere public.
+    aside   : others do without it: it starts last, nothing waits for it, and where it refuses nothing stops.
+    parked  : it starts only when SIGUSR1 asks for it.
     grace_s : how long it may take to end by itself. [s]
+    leaf    : none of the others needs it; leaves end first, all at once.
     """
 
     name: str
@@ -49,10 +52,13 @@ class Process(msgspec.Struct, frozen=True):
     problem: Callable[[], str]
     port: int | None = None
     grace_s: float = 1.0
+    leaf: bool = False
+    aside: bool = False
+    parked: bool = False
 
 
 class Supervisor:
-    """Starts processes, each once the one before is ready, and stops them in the opposite order.
+    """Starts processes, each once the one before is ready, and stops them in the opposite order, leaves first.
 
     A process that dies is started again after 0.5 s, then ever more slowly, at most every 30 s; a minute of
     running forgets that. One that ends with code 2 refuses its configuration: then everything stops.
@@ -64,7 +70,8 @@ class Supervisor:
         (data / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
         self._status = data / "run" / "status.json"
         self._say, self._ready = say, ready
-        self._keepers = [_Keeper(process, data / "logs", say, self._write_status) for process in processes]
+        ordered = sorted(processes, key=lambda process: process.aside)
+        self._keepers = [_Keeper(process, data / "logs", say, self._write_status) for process in ordered]
         self._since = _now_ms()
 
     def run(self) -> int:
@@ -75,6 +82,7 @@ class Supervisor:
         over = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, over.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._unpark)
         keeping = [asyncio.create_task(keeper.keep()) for keeper in self._keepers]
         signalled = asyncio.create_task(over.wait())
         running: set[asyncio.Task[Any]] = {*keeping, signalled, asyncio.create_task(self._start_all())}
@@ -83,10 +91,11 @@ class Supervisor:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
-                if any(keeper.refused for keeper in self._keepers):
+                if any(keeper.refused and not keeper.process.aside for keeper in self._keepers):
                     return REFUSED
             return 0
         finally:
+            await asyncio.gather(*(keeper.stop() for keeper in self._keepers if keeper.process.leaf))
             for keeper in reversed(self._keepers):
                 await keeper.stop()
             await asyncio.wait(keeping, timeout=LAST_WORDS_S)
@@ -97,16 +106,25 @@ class Supervisor:
 
     async def _start_all(self) -> None:
         for keeper in self._keepers:
-            keeper.may_start.set()
-            await keeper.ready.wait()
+            if not keeper.process.aside:
+                keeper.may_start.set()
+                await keeper.ready.wait()
         self._ready()
+        for keeper in self._keepers:
+            if not keeper.process.parked:
+                keeper.may_start.set()
+
+    def _unpark(self) -> None:
+        for keeper in self._keepers:
+            if keeper.process.parked:
+                keeper.may_start.set()
 
     def _write_status(self) -> None:
         """Tell `heatpump status`. A full disk stops no supervision: the flow says that one."""
         report = {
             "pid": os.getpid(),
             "since": self._since,
-            "processes": [keeper.report() for keeper in self._keepers],
+            "processes": [keeper.report() for keeper in self._keepers if not keeper.is_parked],
         }
         with suppress(OSError):
             new = self._status.with_suffix(".new")
@@ -120,19 +138,25 @@ class _Keeper:
     def __init__(self, process: Process, logs: Path, say: Say, changed: Callable[[], None]) -> None:
         self.may_start, self.ready = asyncio.Event(), asyncio.Event()
         self.refused = False
-        self._process, self._say, self._changed = process, say, changed
+        self.process = process
+        self._say, self._changed = say, changed
         self._log = _Log(logs / f"{process.name}.log", maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
         self._child: asyncio.subprocess.Process | None = None
         self._since, self._restarts = _now_ms(), 0
         self._stopping = False
 
+    @property
+    def is_parked(self) -> bool:
+        """Tell one that nobody has asked for."""
+        return self.process.parked and not self.may_start.is_set()
+
     def report(self) -> dict[str, Any]:
         """Say how it is, for status.json. since: [ms since 1970, UTC]."""
         child = self._child
         return {
-            "name": self._process.name,
+            "name": self.process.name,
             "pid": child.pid if child and child.returncode is None else None,
-            "port": self._process.port,
+            "port": self.process.port,
             "since": self._since,
             "restarts": self._restarts,
             "healthy": self.ready.is_set(),
@@ -140,7 +164,7 @@ class _Keeper:
 
     async def keep(self) -> None:
         """Run it, and again whenever it dies, until it refuses or is stopped."""
-        name, delay = self._process.name, FIRST_DELAY_S
+        name, delay = self.process.name, FIRST_DELAY_S
         await self.may_start.wait()
         while not self._stopping:
             began = time.monotonic()
@@ -149,7 +173,7 @@ class _Keeper:
                 return
             if code == REFUSED:
                 self.refused = True
-                self._say(f"{name} cannot start like this: everything stops")
+                self._say(f"{name} cannot start like this" + ("" if self.process.aside else ": everything stops"))
                 return
             if time.monotonic() - began >= WELL_S:
                 delay = FIRST_DELAY_S
@@ -161,8 +185,8 @@ class _Keeper:
     async def _run_once(self) -> int:
         """Start it, watch it, return the code it ended with."""
         self._child = child = await asyncio.create_subprocess_exec(
-            *self._process.argv,
-            env={**os.environ, **self._process.env, PARENT: str(os.getpid())},
+            *self.process.argv,
+            env={**os.environ, **self.process.env, PARENT: str(os.getpid())},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -185,14 +209,14 @@ class _Keeper:
 
     async def _until_ready(self) -> None:
         began, told = time.monotonic(), False
-        while problem := await asyncio.to_thread(self._process.problem):
+        while problem := await asyncio.to_thread(self.process.problem):
             if not told and time.monotonic() - began > PATIENCE_S:
                 told = True
-                self._say(f"{self._process.name} {problem}; still waiting")
+                self._say(f"{self.process.name} {problem}; still waiting")
             await asyncio.sleep(CHECK_EVERY_S)
         self.ready.set()
         self._changed()
-        self._say(f"{self._process.name} is ready" + (" again" if self._restarts else ""))
+        self._say(f"{self.process.name} is ready" + (" again" if self._restarts else ""))
 
     async def _read(self, output: asyncio.StreamReader) -> None:
         """Keep every line, show those that are no mere information."""
@@ -210,7 +234,7 @@ class _Keeper:
         text = line.decode(errors="replace").rstrip()
         self._log.emit(logging.makeLogRecord({"msg": text}))
         if text and not _QUIET.match(text):
-            self._say(f"{self._process.name}: {text}")
+            self._say(f"{self.process.name}: {text}")
 
     async def stop(self) -> None:
         """End it: SIGTERM, and SIGKILL when its time is over."""
@@ -221,12 +245,12 @@ class _Keeper:
         with suppress(ProcessLookupError):
             child.terminate()
         try:
-            await asyncio.wait_for(child.wait(), self._process.grace_s)
+            await asyncio.wait_for(child.wait(), self.process.grace_s)
         except TimeoutError:
             with suppress(ProcessLookupError):
                 child.kill()
             await child.wait()
-            self._say(f"{self._process.name} did not stop in {self._process.grace_s:g} s and was killed")
+            self._say(f"{self.process.name} did not stop in {self.process.grace_s:g} s and was killed")
 
 
 class _Log(RotatingFileHandler):

@@ -8,6 +8,7 @@ import typer
 
 from flows.cli.api import api
 from flows.cli.dead_letters import LETTER_COMMANDS
+from flows.cli.demo import demo
 from flows.cli.devices import devices
 from flows.cli.doctor import doctor
 from flows.cli.flow import flow
@@ -23,7 +24,23 @@ from flows.cli.tail import tail
 from flows.cli.up import up
 from flows.errors import HeatPumpError, in_our_words
 
-COMMANDS = (up, status, devices, tail, flow, api, panel, record, replay, import_, graph, doctor, prove, rebuild)
+COMMANDS = (
+    up,
+    status,
+    devices,
+    tail,
+    demo,
+    flow,
+    api,
+    panel,
+    record,
+    replay,
+    import_,
+    graph,
+    doctor,
+    prove,
+    rebuild,
+)
 
 
 def group(commands: tuple[Callable[..., int | None], ...], about: str, epilog: str = "") -> typer.Typer:

@@ -2,6 +2,8 @@
 
 import http.client
 import os
+import signal
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from flows.cli.options import ApiPort, Data, PanelPort
@@ -51,6 +53,7 @@ def panel(
                 token_for(settings) or "",
                 VERSION,
                 os.environ.get(SIMULATOR_LINE, ""),
+                _demo_loader(),
             )
         )
     except OSError as error:
@@ -60,6 +63,14 @@ def panel(
             f"cannot be used ({error.strerror}); choose another by --panel-port",
         ) from None
     return 0
+
+
+def _demo_loader() -> Callable[[], None] | None:
+    """Make what loads the demo: our supervisor does, where there is one, see its `Process.parked`."""
+    from flows.child import PARENT
+
+    parent = os.getppid()
+    return (lambda: os.kill(parent, signal.SIGUSR1)) if os.environ.get(PARENT) == str(parent) else None
 
 
 def panel_problem(settings: "Settings") -> str:

@@ -72,12 +72,15 @@ def running_settings(settings: "Settings", report: dict[str, Any]) -> "Settings"
 def problem_of(process: dict[str, Any], settings: "Settings") -> str:
     """Ask a process of the report how it is; "" if it is well."""
     from flows.cli.checks import api_problem, flow_problem, own_broker_problem
+    from flows.cli.demo import demo_problem
     from flows.cli.panel import panel_problem
 
     if process["pid"] is None:
         return "has ended"
     if process["name"] == "broker":
         return own_broker_problem(settings)
+    if process["name"] == "demo":
+        return demo_problem(settings)
     if process["name"] == "panel":
         return panel_problem(settings)
     return api_problem(settings) if process["name"] == "api" else flow_problem(settings.data)

@@ -23,6 +23,9 @@ def up(
     ] = None,
     api_port: ApiPort = None,
     panel_port: PanelPort = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Load a recorded and three simulated heat pumps, and let them live.")
+    ] = False,
     lan: Annotated[
         bool | None,
         typer.Option("--lan", help="Open MQTT to the local network, with a password; else HEATPUMP_LAN."),
@@ -36,9 +39,12 @@ def up(
     Examples:
       heatpump up
 
+      heatpump up --demo
+
       heatpump up --data /var/lib/heatpump --mqtt-port 1884 --lan
     """
     from flows.cli.ports import check_ports
+    from flows.demo.folder import check_folder, loaded_mark, note_of
     from flows.lock import locked
     from flows.settings import load_settings
     from flows.supervisor import Supervisor
@@ -56,9 +62,13 @@ def up(
     make_private(settings.data)
     with locked(settings.data / "up.lock"):
         check_ports(settings)
+        if demo:
+            check_folder(settings)
+        loaded_mark(settings.data).unlink(missing_ok=True)
         settings = _with_password(settings)
         _say(f"starting on {settings.data}")
-        return Supervisor(_processes(settings), settings.data, _say, lambda: _welcome(settings)).run()
+        processes = _processes(settings, demo or note_of(settings.data).exists())
+        return Supervisor(processes, settings.data, _say, lambda: _welcome(settings)).run()
 
 
 def _check_lan(settings: "Settings") -> None:
@@ -82,9 +92,10 @@ def _with_password(settings: "Settings") -> "Settings":
     return settings.model_copy(update={"mqtt_password": SecretStr(password)})
 
 
-def _processes(settings: "Settings") -> "list[Process]":
-    """Say what to run, in the order of starting."""
+def _processes(settings: "Settings", demo: bool) -> "list[Process]":
+    """Say what to run, in the order of starting. Without the demo, its process waits until a page asks for it."""
     from flows.cli.checks import api_problem, own_broker_problem, subscription_problem
+    from flows.cli.demo import demo_problem
     from flows.cli.panel import SIMULATOR_LINE, panel_problem
     from flows.supervisor import Process
 
@@ -103,13 +114,33 @@ def _processes(settings: "Settings") -> "list[Process]":
 
     processes = [
         Process("flow", [*heatpump, "flow"], env, lambda: subscription_problem(settings.data), grace_s=2.5),
-        Process("api", [*heatpump, "api"], env, lambda: api_problem(settings), settings.api_port, grace_s=1.5),
+        Process(
+            "api",
+            [*heatpump, "api"],
+            env,
+            lambda: api_problem(settings),
+            settings.api_port,
+            grace_s=1.5,
+            leaf=True,
+        ),
         Process(
             "panel",
             [*heatpump, "panel"],
             {**env, **shown},
             lambda: panel_problem(settings),
             settings.panel_port,
+            grace_s=1.5,
+            leaf=True,
+        ),
+        Process(
+            "demo",
+            [*heatpump, "demo"],
+            env,
+            lambda: demo_problem(settings),
+            grace_s=1.5,
+            leaf=True,
+            aside=True,
+            parked=not demo,
         ),
     ]
     if not settings.mqtt_broker:

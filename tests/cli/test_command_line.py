@@ -18,6 +18,7 @@ COMMANDS = (
     "status",
     "devices",
     "tail",
+    "demo",
     "flow",
     "api",
     "panel",

@@ -1,0 +1,1 @@
+"""The demo: a recorded heat pump and three simulated ones, with history, then living on."""

@@ -1,0 +1,98 @@
+"""The running installation that the demo is loaded into: its flow, its store, its broker."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import msgspec
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from flows.errors import ConfigError, FlowDown
+from flows.flow_port import FlowPort
+from flows.history.client import Client, Progress
+from flows.model.command import CommandRequest
+from flows.model.device import DeviceMetadata
+from flows.model.history import Standing
+from flows.model.table import Table
+from flows.settings import Settings
+from flows.store import open_reader
+from flows.store.protocol import StoredDevice
+
+PATIENCE_S = 60.0
+"""How long the effect of a command, or the broker, is waited for. [s]"""
+
+
+class Installation:
+    """Talks to the flow of a data folder. Everything may raise FlowDown, StoreError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._data = settings, settings.data
+        self._flow = FlowPort(settings.data)
+
+    def standing(self, device_id: str, import_id: str) -> Progress:
+        """Ask how far an import has come; a flow under `up` is waited for."""
+        return self._client(device_id, import_id).standing()
+
+    def send(self, device_id: str, import_id: str, source: str, tables: Iterator[Table]) -> Standing:
+        """Import what is new of tables; back when it is stored."""
+        client = self._client(device_id, import_id)
+        return client.send(tables, source, client.standing(), lambda readings, newest: None)
+
+    def device(self, device_id: str) -> StoredDevice | None:
+        """Read what is stored of a device."""
+        with closing(open_reader(self._settings.store_path)) as reader:
+            return reader.device(device_id)
+
+    def newest(self, device_id: str) -> int:
+        """Event time of a device's newest reading, −1 without. [ms since 1970, UTC]"""
+        known = self.device(device_id)
+        return max((at for at, _ in known.latest.values()), default=-1) if known else -1
+
+    def describe(self, device_id: str, metadata: DeviceMetadata) -> None:
+        """Store metadata of a device, unless that is what is known of it."""
+        known = self.device(device_id)
+        if known is None or known.metadata != [metadata]:
+            self._command("device_put", {**msgspec.to_builtins(metadata), "device_id": device_id})
+
+    def forget(self, device_id: str) -> None:
+        """Delete everything of a device, if there is one."""
+        if self.device(device_id) is not None:
+            self._command("device_forget", {"device_id": device_id})
+
+    def mark_simulated(self, device_ids: list[str]) -> None:
+        """Say of devices that they are simulated, before anything is shown of them. Raises ConfigError."""
+        settings = self._settings
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="heatpump-demo", protocol=mqtt.MQTTv311)
+        if password := settings.mqtt_password.get_secret_value():
+            client.username_pw_set(settings.mqtt_user, password)
+        where = f"{settings.mqtt_host}:{settings.mqtt_port}"
+        try:
+            client.connect(settings.mqtt_host, settings.mqtt_port, keepalive=30)
+            client.loop_start()
+            for device_id in device_ids:
+                told = client.publish(f"heatpump/{device_id}/status/simulated", "true", qos=1, retain=True)
+                told.wait_for_publish(PATIENCE_S)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ConfigError("MQTT_BROKER", where, f"takes no message ({error}); see `heatpump status`") from None
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+    def _client(self, device_id: str, import_id: str) -> Client:
+        return Client(self._data, device_id, import_id, lambda why: None)
+
+    def _command(self, name: str, body: dict[str, Any]) -> None:
+        """Have a command done; back when its effect is stored."""
+        asked = secrets.token_hex(16)
+        self._flow.submit(CommandRequest(asked, "demo", name, body))
+        deadline = time.monotonic() + PATIENCE_S
+        with closing(open_reader(self._settings.store_path)) as reader:
+            while (outcome := reader.command(asked)) is None:
+                if time.monotonic() > deadline:
+                    raise FlowDown(f"has not done {name} for {PATIENCE_S:.0f} s", "see `heatpump status`")
+                time.sleep(0.02)
+        if outcome.outcome == "refused":
+            raise FlowDown(f"refuses {name} of {body['device_id']}: {outcome.detail}")

@@ -1,0 +1,123 @@
+"""One simulated house as a process: python -m flows.demo.simulated TASK. Its past into files, then live by MQTT.
+
+The history is written before the first live reading, by the same simulated device, so nothing jumps. Files appear
+whole, under `history_file`. Complaints go to stderr; SIGTERM says goodbye to the broker and ends it.
+"""
+
+import importlib.util
+import math
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from flows.child import die_with_parent
+from flows.demo.sites import LIVE_MS, SITES, Began, Site, Span
+from flows.errors import ConfigError
+from flows.model.table import Table
+
+SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "simulate_device.py"
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What to do for one site.
+
+    parts : spans of history by the file they go to, oldest first.
+    live  : when the first live reading is due. [ms since 1970, UTC]
+    user  : sent where MQTT_PASSWORD is set.
+    """
+
+    device_id: str
+    began: Began
+    parts: list[tuple[str, list[Span]]]
+    live: int
+    folder: str
+    broker: str
+    port: int
+    user: str
+
+
+def history_file(folder: Path, device_id: str, part: str) -> Path:
+    """Where a part of a device's history appears."""
+    return folder / f"{device_id}-{part}.npz"
+
+
+def read_history(file: Path) -> Table:
+    """Read such a file."""
+    with np.load(file) as parts:
+        return Table(parts["at"], tuple(map(str, parts["names"])), parts["values"])
+
+
+def simulator() -> Any:
+    """Load the simulator, a script of its own. Raises ConfigError where the project's scripts are not there."""
+    spec = importlib.util.spec_from_file_location("simulate_device", SCRIPT)
+    if spec is None or spec.loader is None or not SCRIPT.exists():
+        raise ConfigError("demo", str(SCRIPT), "is missing: the demo needs the project's folder, as it is cloned")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+def device_of(script: Any, site: Site, began: Began) -> Any:
+    """Make the simulated device of a site, as it is at the demo's first reading."""
+    changes = [
+        script.Change(event.name, event.size, began.at - round(event.days_ago * 86_400_000), script.NEVER_MS)
+        for event in site.events
+    ]
+    return script.Device(site.device_id, script.PROFILES[site.profile], site.seed, began.start, changes)
+
+
+def simulate(script: Any, device: Any, spans: list[Span]) -> Table:
+    """Measure spans, which must be later than what was measured before."""
+    names = tuple(script.columns(device))
+    at = np.array([ms for span in spans for ms in range(*span)], np.int64)
+    values = np.full((len(at), len(names)), np.nan)
+    for row, ms in enumerate(at.tolist()):
+        sample = device.sample(ms) or {}
+        values[row] = [sample.get(name, math.nan) for name in names]
+    return Table(at, names, values)
+
+
+def main() -> int:
+    """See the module."""
+    die_with_parent()
+    task = msgspec.json.decode(sys.argv[1], type=Task)
+    script = simulator()
+    site = next(site for site in SITES if site.device_id == task.device_id)
+    device = device_of(script, site, task.began)
+    for part, spans in task.parts:
+        _write(history_file(Path(task.folder), task.device_id, part), simulate(script, device, spans))
+    password = os.environ.get("MQTT_PASSWORD", "")
+    options = SimpleNamespace(
+        broker=task.broker,
+        port=task.port,
+        user=task.user,
+        password=password,
+        interval=LIVE_MS / 1000,
+        end_ms=script.NEVER_MS,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    refused = script.publish([device], options, script.Pace(), task.live, stop)
+    if refused:
+        print(refused, file=sys.stderr)  # noqa: T201
+    return 1 if refused else 0
+
+
+def _write(file: Path, table: Table) -> None:
+    new = file.with_suffix(".new")
+    with new.open("wb") as out:
+        np.savez(out, at=table.at, names=np.array(table.names), values=table.values)
+    new.replace(file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
