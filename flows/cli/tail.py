@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flows.settings import Settings
 
 SHOWN = ("temp_outlet", "temp_inlet", "power", "temp_ambient")
+ANSWER_S = 5.0
 LOOK_EVERY_S = 1.0
 RETRY_S = 1.0
 MOST_LETTERS = 500
@@ -57,6 +58,7 @@ def tail(
 
 def _events(settings: "Settings", device: str | None) -> Iterator[dict[str, Any]]:
     """Give what happens, from connection to connection, endlessly. Raises ConfigError where the token is wrong."""
+    import socket
     import time
 
     import httpx
@@ -70,17 +72,18 @@ def _events(settings: "Settings", device: str | None) -> Iterator[dict[str, Any]
     token = api_token_of(settings)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     known, told = False, ""
-    with httpx.Client(base_url=f"http://{host}:{port}", headers=headers, timeout=5.0, trust_env=False) as client:
+    with httpx.Client(
+        base_url=f"http://{host}:{port}", headers=headers, timeout=ANSWER_S, trust_env=False
+    ) as client:
         letters = Letters(client, device)
         while True:
             try:
                 letters.begin()
-                with connect(
-                    f"ws://{host}:{port}/ws", additional_headers=headers, open_timeout=5, proxy=None
-                ) as socket:
+                link = socket.create_connection((host, port), ANSWER_S)  # by ourselves: no proxy is asked
+                with connect(f"ws://{host}:{port}/ws", sock=link, additional_headers=headers) as live:
                     _say("connected again" if known else "connected")
                     known, told = True, ""
-                    yield from _session(socket, letters, device)
+                    yield from _session(live, letters, device)
             except httpx.HTTPStatusError as error:
                 if error.response.status_code in (401, 403, 421):
                     allowed = "is not the API's token: HEATPUMP_API_TOKEN, or --data of the API's folder, has it"
@@ -95,7 +98,7 @@ def _events(settings: "Settings", device: str | None) -> Iterator[dict[str, Any]
             time.sleep(RETRY_S)
 
 
-def _session(socket: Any, letters: "Letters", device: str | None) -> Iterator[dict[str, Any]]:
+def _session(live: Any, letters: "Letters", device: str | None) -> Iterator[dict[str, Any]]:
     """Give what one connection brings, and once a second what was refused meanwhile."""
     import time
 
@@ -107,7 +110,7 @@ def _session(socket: Any, letters: "Letters", device: str | None) -> Iterator[di
             look_at = time.monotonic() + LOOK_EVERY_S
             continue
         try:
-            event: dict[str, Any] = json.loads(socket.recv(timeout=left))
+            event: dict[str, Any] = json.loads(live.recv(timeout=left))
         except TimeoutError:
             continue
         if device in (None, event.get("device_id")):

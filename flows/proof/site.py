@@ -46,6 +46,7 @@ class Child:
         self._environment, self._log = environment, log
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
+        self._killed: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep, name=f"keep-{name}", daemon=True)
 
     def start(self) -> None:
@@ -53,11 +54,12 @@ class Child:
         self._thread.start()
 
     def kill(self) -> bool:
-        """End it with -9; False if it is not running at this moment."""
+        """End it with -9; False if it is not running at this moment, or was just killed."""
         process = self._process
-        if process is None or process.poll() is not None:
+        if process is None or process is self._killed or process.poll() is not None:
             return False
         process.kill()
+        self._killed = process
         return True
 
     @property

@@ -1,7 +1,9 @@
 """The walk through a running flow: docs/reference/api.md."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -79,8 +81,11 @@ def test_the_walk_follows_a_site_from_its_first_minute_on(place):
     device.send(b"true", "status/online", retain=True)
     wait_for(lambda: place.walk("site1")["links"][1]["detail"], lambda said: said == "status/online is true")
     device.send(b"false", "status/online", retain=True)
-    left = place.until_broken("connected", "site1")
-    assert "heatpump/site1/status/online" in left["remedy"]
+    left = wait_for(lambda: place.walk("site1"), lambda found: "last spoke" in found["sentence"])
+    assert (left["broken"], left["remedy"][:21]) == ("connected", "Look at its power, it")
+    device.reading()
+    odd = wait_for(lambda: place.walk("site1"), lambda found: "says that it is offline" in found["sentence"])
+    assert odd["broken"] == "connected" and "heatpump/site1/status/online" in odd["remedy"]
 
 
 @pytest.mark.slow
@@ -99,6 +104,20 @@ def test_a_device_that_is_connected_and_silent_and_one_that_nobody_knows_are_tol
     nobody = place.walk("site33")
     assert nobody["links"][1]["state"] == "unknown"
     assert nobody["remedy"].startswith("Known are site3")
+
+
+@pytest.mark.slow
+def test_what_waits_for_a_locked_store_is_named_and_called_not_lost(place):
+    device = place.device("site5")
+    device.reading()
+    place.until_broken(None, "site5")
+    with closing(sqlite3.connect(place.flow.store, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        device.reading()
+        waiting = place.until_broken("stored", "site5")
+        other.execute("ROLLBACK")
+    assert "Nothing is lost: " in waiting["sentence"]
+    place.until_broken(None, "site5")
 
 
 @pytest.mark.slow
