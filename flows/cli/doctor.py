@@ -61,14 +61,16 @@ def examine(settings: "Settings") -> Iterator[Finding]:
     yield machine.python()
     yield from machine.data_folder(settings)
     report = read_report(settings.data)
+    alone: dict[str, str] = {}
     if report is None:
-        yield from machine.ports(settings)
+        alone = _running_alone(settings)
+        yield from machine.ports(settings, {f"--{name}-port" for name in alone})
     else:
         settings = running_settings(settings, report)
     is_own = report is not None and any(process["name"] == "broker" for process in report["processes"])
     if is_own or settings.mqtt_broker:
         yield from broker(settings, is_own)
-    yield from _processes(settings, report)
+    yield from _processes(settings, report, alone)
     ticking = _ticks(settings)
     store = open_store(settings)
     journal, findings = journal_of(settings)
@@ -77,11 +79,31 @@ def examine(settings: "Settings") -> Iterator[Finding]:
     yield store_of(store, journal) if isinstance(store, Stored) else store
 
 
-def _processes(settings: "Settings", report: dict[str, Any] | None) -> Iterator[Finding]:
+def _running_alone(settings: "Settings") -> dict[str, str]:
+    """Ask what may run without `up`, each by itself; what is wrong with those that answer, "" if nothing."""
+    from flows.cli.checks import api_problem, flow_health, flow_problem
+    from flows.errors import FlowDown
+
+    found = {}
+    try:
+        flow_health(settings.data)
+        found["flow"] = flow_problem(settings.data)
+    except FlowDown:
+        pass
+    problem = api_problem(settings)
+    if not problem.startswith("does not answer"):
+        found["api"] = problem
+    return found
+
+
+def _processes(settings: "Settings", report: dict[str, Any] | None, alone: dict[str, str]) -> Iterator[Finding]:
     from flows.cli.status import problem_of
 
+    for name, problem in alone.items():
+        yield Finding(name, problem or "healthy", "See what it logged." if problem else "")
     if report is None:
-        yield Finding("processes", "nothing runs; `heatpump up` starts it")
+        if not alone:
+            yield Finding("processes", "nothing runs; `heatpump up` starts it")
         return
     for process in report["processes"]:
         name, problem = process["name"], problem_of(process, settings)

@@ -82,8 +82,8 @@ def _open_to(path: Path) -> str:
     return f"its group ({mode:o})" if mode & 0o070 else ""
 
 
-def ports(settings: Settings) -> Iterator[Finding]:
-    """Look whether what `up` would listen on is free."""
+def ports(settings: Settings, ours: set[str]) -> Iterator[Finding]:
+    """Look whether what `up` would listen on is free. ours: options of ports that something of ours holds."""
     from flows.cli.ports import Wanted, bind_problem, wanted_ports
 
     def look(port: Wanted) -> Finding:
@@ -91,7 +91,7 @@ def ports(settings: Settings) -> Iterator[Finding]:
         remedy = f"Stop that, or choose another port with {port.option} or {port.variable}." if problem else ""
         return Finding(f"port {port.number}", problem or "free", remedy)
 
-    yield from map(look, wanted_ports(settings))
+    yield from (look(port) for port in wanted_ports(settings) if port.option not in ours)
 
 
 def clock(last_arrived: int | None, ticking: bool) -> Iterator[Finding]:

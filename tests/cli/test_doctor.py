@@ -134,6 +134,18 @@ def flow(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Flow]:
 
 
 @pytest.mark.slow
+def test_a_flow_that_runs_without_up_is_asked_how_it_is(flow, mosquitto):
+    ports = {"HEATPUMP_API_PORT": free_port(), "HEATPUMP_PANEL_PORT": free_port()}
+    where = {"MQTT_BROKER": "127.0.0.1", "MQTT_PORT": mosquitto.port, "HEATPUMP_MIN_FREE_MB": 1}
+    done = heatpump("doctor", "--data", flow.data, **ports, **where)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\nok    flow: healthy\n" in done.stdout and "nothing runs" not in done.stdout
+    assert (
+        "\nok    secrets: for this user alone\n" in done.stdout and "\nok    journal: frames 1 to " in done.stdout
+    )
+
+
+@pytest.mark.slow
 def test_a_device_is_followed_to_the_first_broken_link(flow, mosquitto):
     port = free_port()
 
