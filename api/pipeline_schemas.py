@@ -21,6 +21,7 @@ class NodeCounters(BaseModel):
     rate: float = Field(description="Items that come. [1/s]")
     p99_ms: float = Field(description="Of a batch. [ms]")
     state: dict[str, int] = Field(description="Sizes: devices, dirty (minutes), open (alerts), pending.")
+    state_bytes: int = Field(description="Of all of it as last saved, 0 before and of a stateless node. [bytes]")
     counts: dict[str, int] = Field(description="What it did, by a word: duplicate, dropped, late, …")
     dead: dict[str, int] = Field(description="What went to the port `dead`, by reason.")
     removed: dict[str, int] = Field(description="Fields left out, by reason.")

@@ -92,7 +92,10 @@ class _Stateful(StatefulBatchLogic[Batch, "_Bundle", Snapshot]):
         return [_run(self._logic, self._ports, batch, self._meter) for batch in values], False
 
     def snapshot(self) -> Any:
-        return self._logic.snapshot()
+        saved = self._logic.snapshot()
+        if saved is not None:
+            self._meter.state_bytes = len(saved[1]) + sum(map(len, saved[2].values()))
+        return saved
 
 
 class _Bundle(msgspec.Struct):

@@ -55,7 +55,7 @@ class StepMeter:
         self.refused: Counter[str] = Counter()
         self._seconds: deque[float] = deque(maxlen=_SAMPLES)
         self._rate = Rate()
-        self.astray = 0
+        self.astray = self.state_bytes = 0
 
     def begin(self, logic: Logic) -> None:
         """Take the logic at work, new or recovered."""
@@ -99,8 +99,8 @@ class StepMeter:
         """Say what a page shows.
 
         up, sinks : where it is fed from, and the sinks of each port: with `up` of the others, the graph.
-        p99_ms    : of a batch; state: sizes; counts: dropped, duplicate …; dead: letters by reason;
-        removed   : fields that were left out, by reason.
+        p99_ms    : of a batch; state: sizes; state_bytes: as last saved; counts: dropped, duplicate …;
+        dead      : letters by reason; removed: fields that were left out, by reason.
         """
         counts = dict(self.logic.counts) if self.logic else {}
         return {
@@ -113,6 +113,7 @@ class StepMeter:
             "rate": self._rate.of(self.took),
             "p99_ms": p99_ms(self._seconds),
             "state": self.logic.sizes() if self.logic else {},
+            "state_bytes": self.state_bytes,
             "counts": counts,
             "dead": dict(self.refused),
             "removed": {word: count for word, count in counts.items() if word in REMOVED},

@@ -72,10 +72,15 @@ def at(trace, step):
 def test_the_page_has_all_its_numbers(api, site1, flow):
     site1.reading()
     wait_for(lambda: flow.readings() >= 2)
-    told = wait_for(lambda: api.get("/api/pipeline").json(), lambda told: told["journal"]["kept_s"] is not None)
+    told = wait_for(
+        lambda: api.get("/api/pipeline").json(),
+        lambda told: told["nodes"][6]["state_bytes"] and told["journal"]["kept_s"] is not None,
+    )
     Pipeline.model_validate(told)
     assert [node["step"] for node in told["nodes"]] == STEPS
     assert (told["graph"], told["devices"]["known"], told["astray"]) == ("heat_pump.toml", 1, "")
+    saved = {node["step"]: node["state_bytes"] for node in told["nodes"]}
+    assert saved["validate"] == 0 and saved["rollup"] > 100
     assert told["store"]["kind"] == "sqlite" and told["store"]["waiting_since"] is None
     assert told["live"] == {
         "done": told["live"]["done"],
@@ -83,7 +88,11 @@ def test_the_page_has_all_its_numbers(api, site1, flow):
         "p99_ms": 0.0,
         "clients": 0,
     }
-    assert told["journal"]["room_bytes"] > 0 and told["conservation"]["unexplained"] == 0
+    assert (
+        told["journal"]["room_bytes"] > 0
+        and told["journal"]["kept_s"] is not None
+        and told["conservation"]["unexplained"] == 0
+    )
     assert told["windows"]["1h"]["received"] <= told["conservation"]["received"]
 
 
