@@ -140,7 +140,7 @@ def put_lines(chart: Chart, read: frame.Frame, hidden: Sequence[str]) -> list[fl
             put(chart.drawn[f"{name}:area"], {"at": line.at, "top": np.nan_to_num(value)}, shown and measured)
         chart.drawn[name].glyph.line_dash = list(trace.dash) if measured else list(ESTIMATED_DASH)
         if shown:
-            drawn += [value, low, high]
+            drawn += [value, low, high] if measured else [value]
     low_y, high_y = axes.y_range(drawn, pane.floor, pane.usual, pane.with_zero)
     a_pixel = (high_y - low_y) / pane.height
     chart.figure.y_range.update(start=low_y - SPACE * a_pixel, end=high_y + SPACE * a_pixel)
@@ -237,8 +237,6 @@ def _figure(x_range: Any, y_range: Any, height: int, phone: bool) -> Any:
         sizing_mode="stretch_width",
         min_border=0,
         outline_line_color=None,
-        background_fill_color=None,
-        border_fill_color=None,
         toolbar_location=None,
     )
     if not phone:
@@ -252,6 +250,8 @@ def _figure(x_range: Any, y_range: Any, height: int, phone: bool) -> Any:
 def _under(
     plot: Any, x_ticker: Any, y_ticker: Any, spans: dict[str, Any], paints: list[Paint], of_lanes: bool = False
 ) -> None:
+    # Painted, since a clear figure keeps specks of what was drawn before at its edges.
+    paints += [Paint(plot, "background_fill_color", "card"), Paint(plot, "border_fill_color", "card")]
     for grid in (Grid(dimension=0, ticker=x_ticker), Grid(dimension=1, ticker=y_ticker)):
         grid.level = "underlay"
         plot.add_layout(grid)

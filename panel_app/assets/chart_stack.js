@@ -73,7 +73,7 @@ class Stack extends Rows {
     for (const { plot } of this.cells) {
       for (const host of plot.firstChild ? [plot.firstChild, ...deep(plot.firstChild)] : []) {
         if (host.tabIndex === 0) host.tabIndex = -1;
-        if (host.classList.contains("bk-events")) host.style.touchAction = "pan-y";
+        if (host.classList.contains("bk-events")) Object.assign(host.style, { touchAction: "pan-y", outline: "none" });
       }
     }
   }
@@ -273,11 +273,12 @@ class Stack extends Rows {
   // ---- words
 
   when(at, withDay) {
-    const { step, zone, start, end } = this.model.content;
+    const { step, zone } = this.model.content;
     const ms = step ? at - step / 2 : at;
     if (step >= 86_400_000) return day(ms, zone);
+    if (withDay) return `${day(ms, zone)} ${this.clock(ms)}`;
     const spansDays = this.x.end - this.x.start > 86_400_000;
-    return withDay || spansDays ? `${day(ms, zone)} ${this.clock(ms)}` : this.clock(ms);
+    return spansDays ? `${day(ms, zone).replace(/^\w+ /, "")} ${this.clock(ms)}` : this.clock(ms);
   }
 
   clock(ms) {

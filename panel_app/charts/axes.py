@@ -12,8 +12,9 @@ from panel_app import words
 from panel_app.charts.frame import Floats
 
 HEAD_ROOM = 0.05
-_MANTISSAS = (1.0, 2.0, 5.0, 4.0, 3.0, 2.5, 1.5, 8.0, 6.0, 1.2)
-"""Steps of an axis, the plainest first; close enough to each other that 3 or 4 ticks are always found."""
+_PLAIN = (1.0, 2.0, 5.0)
+_OTHERS = (4.0, 3.0, 2.5, 1.5, 8.0, 6.0, 1.2)
+"""Steps of an axis; together close enough to each other that 3 or 4 ticks are always found."""
 
 _MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
 _CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720)
@@ -49,11 +50,13 @@ def y_range(
 
 
 def y_ticks(low: float, high: float) -> list[float]:
-    """Choose 3 or 4 round values within a range."""
+    """Choose 3 or 4 round values within a range; the plainest steps may leave one out in the head room."""
+    room = (high - low) * HEAD_ROOM
+    tries = ((_PLAIN, low, high), (_PLAIN, low + room if low else low, high - room), (_OTHERS, low, high))
     decade = 10.0 ** math.floor(math.log10(high - low))
-    for mantissa in _MANTISSAS:
-        for step in (mantissa * decade, mantissa * decade / 10):
-            first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    for mantissas, first_at, last_at in tries:
+        for step in (mantissa * size for mantissa in mantissas for size in (decade, decade / 10)):
+            first, last = math.ceil(first_at / step - 1e-9), math.floor(last_at / step + 1e-9)
             if 3 <= last - first + 1 <= 4:
                 return [round(n * step, 9) for n in range(first, last + 1)]
     raise AssertionError(f"no ticks between {low} and {high}")

@@ -57,10 +57,10 @@ def said_of(lane: Lane, frame: Frame, bars: Sequence[Bar]) -> str:
     if not bars:
         return "none" if lane.kind else "not used"
     on = sum((min(bar.end, frame.now) - max(bar.start, frame.start)) * bar.share for bar in bars)
-    begun = sum(bar.is_start and bar.start >= frame.start for bar in bars)
-    one, many = lane.times
-    count = f"{words.number(begun)} {one if begun == 1 else many}"
-    if lane.key != "compressor":
+    is_cycle = lane.kind == "cycle"
+    times = sum(bar.is_start and bar.start >= frame.start for bar in bars) if is_cycle else len(bars)
+    count = f"{words.number(times)} {lane.times[0 if times == 1 else 1]}"
+    if not is_cycle:
         return f"{count} · {words.lasting(max(on, 0.0))}"
     seen = frame.now - frame.start - sum(right - left for left, right in frame.missing)
     return f"{count} · {words.number(min(100 * on / seen, 100.0) if seen > 0 else None)} % on"

@@ -43,7 +43,7 @@ def alert_spans(alerts: Sequence[Mapping[str, Any]], frame: Frame, now: float) -
 
 def missing_labels(frame: Frame) -> list[Label]:
     """Name each hole with its length: `no data 57 min`."""
-    return [Label(left, right, f"no data {words.lasting(right - left)}") for left, right in frame.missing]
+    return [Label(left, right, f"no data {length(right - left)}") for left, right in frame.missing]
 
 
 def seams(episodes: Sequence[Mapping[str, Any]], frame: Frame) -> list[Label]:
@@ -54,3 +54,9 @@ def seams(episodes: Sequence[Mapping[str, Any]], frame: Frame) -> list[Label]:
         if e["kind"] == "change"
     )
     return sorted((c for c in changes if frame.start <= c.start < frame.end), key=lambda c: c.start)
+
+
+def length(ms: float) -> str:
+    """Write a span's length; one and two days in hours, as people ask for them."""
+    hours = ms / 3_600_000
+    return words.with_unit(words.number(hours), "h") if hours in (24, 48) else words.lasting(ms)

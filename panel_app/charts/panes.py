@@ -56,7 +56,7 @@ class Lane(msgspec.Struct, frozen=True):
 
     kind  : of the episodes that say so; "" where only the flag does.
     flag  : the quantity that says so now.
-    times : how its beginnings are counted: `14 starts`.
+    times : what is counted, one and more: seen starts of cycles, bars of others.
     """
 
     key: str

@@ -7,13 +7,14 @@ import numpy as np
 
 from panel_app import words
 from panel_app.charts.frame import Frame
+from panel_app.charts.marks import length
 from panel_app.charts.panes import Pane
 
 MOST_ROWS = 200
 """Rows of the table: what a reader can go through; the CSV file has them all."""
 
 _MEANS = {
-    "raw": "every reading",
+    "raw": "Every reading",
     "1m": "1-minute means, shaded band min–max",
     "1h": "1-hour means, shaded band min–max",
     "1d": "1-day means, shaded band min–max",
@@ -34,7 +35,7 @@ def footer(frame: Frame, panes: Sequence[Pane]) -> list[str]:
     parts = [
         _MEANS[frame.resolution],
         units,
-        f"{_length(frame.end - frame.start)}, site time",
+        f"{length(frame.end - frame.start)}, site time",
         f"{words.number(frame.readings)} reading{'' if frame.readings == 1 else 's'}",
         f"coverage {words.percent(frame.coverage)}{_missing(frame)}",
     ]
@@ -77,7 +78,7 @@ def table(frame: Frame, panes: Sequence[Pane]) -> Table:
         else ""
     )
     header = ["Time", *(f"{trace.quantity.label}, {pane.unit}" for pane, trace in shown)]
-    return Table(f"{_MEANS[frame.resolution].split(',')[0].capitalize()}{rest}", header, rows)
+    return Table(f"{_MEANS[frame.resolution].split(',')[0]}{rest}", header, rows)
 
 
 def _by_time(frame: Frame, name: str) -> dict[float, float]:
@@ -86,20 +87,14 @@ def _by_time(frame: Frame, name: str) -> dict[float, float]:
     return {at: value for at, value in pairs if value == value}
 
 
-def _length(ms: float) -> str:
-    """Write a span's length; one and two days in hours, as people ask for them."""
-    hours = ms / 3_600_000
-    return f"{words.number(hours)} h" if hours in (24, 48) else words.lasting(ms)
-
-
 def _missing(frame: Frame) -> str:
     if not frame.missing:
         return ""
-    total = words.lasting(sum(right - left for left, right in frame.missing))
+    total = length(sum(right - left for left, right in frame.missing))
     if len(frame.missing) > 1:
         return f", {total} missing in {len(frame.missing)} gaps"
     left, right = (round(at) for at in frame.missing[0])
-    if right - left > 86_400_000:
+    if right - left >= 86_400_000:
         return f", {total} missing {_when(left, frame)} to {_when(right, frame)}"
     return f", {total} missing {words.clock(left, frame.zone)}–{words.clock(right, frame.zone)}"
 

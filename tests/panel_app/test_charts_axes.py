@@ -53,6 +53,11 @@ def test_there_are_always_three_or_four_ticks_within_the_range(low: float, width
     assert all(low - 1e-6 <= tick <= low + width + 1e-6 for tick in ticks)
 
 
+def test_plain_steps_come_first() -> None:
+    assert axes.y_ticks(22.6, 45.2) == [25.0, 30.0, 35.0, 40.0]
+    assert axes.y_ticks(0.0, 4.1) == [0.0, 2.0, 4.0]
+
+
 def test_ticks_are_written_with_as_many_digits_as_they_need() -> None:
     assert [axes.tick_label(t, [-4.0, 0.0, 4.0]) for t in (-4.0, 0.0, 4.0)] == ["−4", "0", "4"]
     assert axes.tick_label(0.5, [0.0, 0.5, 1.0]) == "0.5"

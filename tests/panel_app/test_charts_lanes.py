@@ -112,7 +112,7 @@ def test_the_line_below_says_what_is_shown() -> None:
 def test_the_line_below_an_empty_chart_says_that_nothing_is_there() -> None:
     said = text.footer(frame(sample.empty()), PANES)
     assert said[3] == "0 readings"
-    assert said[4].replace("\u00a0", " ").startswith("coverage 0.0 %, 1 d missing")
+    assert said[4].replace("\u00a0", " ").startswith("coverage 0.0 %, 24 h missing Mon 9 Feb 14:08 to Tue 10 Feb")
 
 
 def test_each_chart_is_told_in_a_sentence() -> None:
