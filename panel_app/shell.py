@@ -21,6 +21,7 @@ def serve_page(site: Site, pages: list[Page], page: Page, version: str) -> Any:
     session = Session(site)
     environment = Environment()
     template = pn.Template(_TEMPLATE)
+    template.location = True  # what is chosen goes into the URL
     variables = {
         "page": page,
         "sections": [(name, list(group)) for name, group in groupby(pages, lambda each: each.section)],
