@@ -309,9 +309,8 @@ class House:
 
     WINDOW_C = 24.0
 
-    def __init__(self, profile: Profile, ambient: float) -> None:
-        self.profile = profile
-        self.indoor = max(profile.indoor_c, ambient)
+    def __init__(self, profile: Profile, indoor: float, ambient: float) -> None:
+        self.profile, self.indoor = profile, indoor
         self.water = self.indoor + 6.0 if ambient < 14.0 else self.indoor
         self.lost_j = self.gained_j = 0.0
 
@@ -453,9 +452,11 @@ class HeatPump:
         self.span_ms = 0
         ambient = self.weather.at(self.end_ms)[0]
         self.mild = ambient
-        self.house, self.tank = House(profile, ambient), Tank(profile, self.noise)
-        self.house.indoor += 0.3 * max(-1.0, min(1.0, self.noise.slow(1)))
-        self.tank.celsius -= 3.0 * self.noise.share(2)
+        self.levels: dict[str, float] = {}
+        # A little too cold, so that whoever starts it sees something happen at once.
+        indoor = max(self.indoor_set(start_ms // 1000) - 0.4, ambient)
+        self.house, self.tank = House(profile, indoor, ambient), Tank(profile, self.noise)
+        self.tank.celsius -= 4.0 * self.noise.share(2)
         self.mode, self.since_s, self.resume, self.idle_s = OFF, 3600, OFF, 3600
         self.calls = False
         self.frost = 0.6 * self.noise.share(3) if ambient < 5.0 else 0.0
@@ -466,7 +467,6 @@ class HeatPump:
         water, indoor, tank = self.house.water, self.house.indoor, self.tank.celsius
         self.after = State(ambient, water, 0.0, indoor, tank, ambient, ambient, ambient, STANDBY_W, self.flow_set)
         self.before = self.after
-        self.levels: dict[str, float] = {}
 
     def advance(self, ms: int) -> None:
         """Let time pass until a segment holds `ms`."""

@@ -78,6 +78,33 @@ def test_alert_levels_are_those_of_the_firmware(simulator, name: str, value: flo
     assert simulator.alert_level(name, value) == level
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("leak", "'leak' is not NAME[:size][@start[..end]] with one of low_charge"),
+        ("low_charge:2", "the severity 2 of low_charge is not above 0 and at most 1"),
+        ("low_charge:1.2.3", "'1.2.3' in 'low_charge:1.2.3' is no number"),
+        ("low_charge@yesterday", "'yesterday' is no time such as 2026-01-31T12:00 (UTC) or -3d"),
+        ("low_charge@2026-01-02..2026-01-01", "'low_charge@2026-01-02..2026-01-01' ends before it starts"),
+        ("curve_raised:99", "99 K of curve_raised is not from -10 to 15"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused_with_a_sentence(text: str, sentence: str, simulator) -> None:
+    script = simulator
+    with pytest.raises(ValueError) as error:
+        script.parse_change(text, 0, {**script.FAULTS, **script.EVENTS})
+    assert str(error.value).startswith(sentence)
+
+
+def test_spans_and_times_are_read_as_people_write_them(simulator) -> None:
+    script = simulator
+    assert script.parse_change("dropout:0.2@2026-01-01T12:00:00Z..+2h", 1_767_268_800_000, script.FAULTS) == (
+        *("dropout", 0.2, 1_767_268_800_000, 1_767_276_000_000),
+    )
+    assert script.parse_time("2026-01-01T13:00+01:00", 0) == script.parse_time("2026-01-01T12:00", 0)
+    assert script.parse_time("-3d", 3 * 86_400_000) == 0 and script.parse_span("90min") == 5_400_000
+
+
 class Listener:
     """What a broker passes on, in order."""
 

@@ -19,6 +19,8 @@ from tests.scripts.simulated import (
     starts,
 )
 
+pytestmark = pytest.mark.slow
+
 NAMES = sorted({**simulator().FAULTS, **simulator().EVENTS})
 ONSET_MS = JANUARY_MS + DAY_MS
 
@@ -45,7 +47,6 @@ def cop(measured: list[Row]) -> float:
     return kwh(map(heat_w, measured)) / kwh(row["power"] for row in measured)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_differs_before_the_onset_and_something_after_it(name: str) -> None:
     well, ill = device(counters=True), device(counters=True, faults=f"{name}@2026-01-06..2026-01-08")
@@ -82,16 +83,15 @@ def test_a_leak_lowers_the_low_pressure_heats_the_discharge_and_costs_efficiency
 
 def test_a_leak_grows_for_a_week() -> None:
     measured = runs(rows(device(faults="low_charge@2026-01-06"), 9))
-    well = {row["time"]: row for row in runs(rows(device(), 9))}
-    missing = [
+    superheat = [
         mean(
-            row["temp_compressor"] - well[row["time"]]["temp_compressor"]
-            for row in measured
-            if row["time"] in well and JANUARY_MS + day * DAY_MS <= row["time"] < JANUARY_MS + (day + 1) * DAY_MS
+            row["temp_compressor"] - saturated_c(row["pressure_high"])
+            for row in measured[::10]
+            if day * DAY_MS <= row["time"] - JANUARY_MS < (day + 1) * DAY_MS
         )
-        for day in (2, 5, 8)
+        for day in (0, 3, 6, 8)
     ]
-    assert 0.0 < missing[0] < missing[1] < missing[2]
+    assert all(after > before + 3.0 for before, after in pairwise(superheat))
 
 
 def test_short_cycling_starts_six_times_an_hour_at_most_15_minutes_apart() -> None:
@@ -203,30 +203,3 @@ def test_a_raised_room_set_point_warms_the_room() -> None:
     ill, well = pair("indoor_raised:1.5@2026-01-06")
     assert mean(row["temp_indoor"] for row in ill[-1440:]) > mean(row["temp_indoor"] for row in well[-1440:]) + 0.8
     assert ill[-1]["setpoint_indoor"] == well[-1]["setpoint_indoor"] + 1.5
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("leak", "'leak' is not NAME[:size][@start[..end]] with one of low_charge"),
-        ("low_charge:2", "the severity 2 of low_charge is not above 0 and at most 1"),
-        ("low_charge:1.2.3", "'1.2.3' in 'low_charge:1.2.3' is no number"),
-        ("low_charge@yesterday", "'yesterday' is no time such as 2026-01-31T12:00 (UTC) or -3d"),
-        ("low_charge@2026-01-02..2026-01-01", "'low_charge@2026-01-02..2026-01-01' ends before it starts"),
-        ("curve_raised:99", "99 K of curve_raised is not from -10 to 15"),
-    ],
-)
-def test_a_fault_that_cannot_be_is_refused_with_a_sentence(text: str, sentence: str) -> None:
-    script = simulator()
-    with pytest.raises(ValueError) as error:
-        script.parse_change(text, 0, {**script.FAULTS, **script.EVENTS})
-    assert str(error.value).startswith(sentence)
-
-
-def test_spans_and_times_are_read_as_people_write_them() -> None:
-    script = simulator()
-    assert script.parse_change("dropout:0.2@2026-01-01T12:00:00Z..+2h", 1_767_268_800_000, script.FAULTS) == (
-        *("dropout", 0.2, 1_767_268_800_000, 1_767_276_000_000),
-    )
-    assert script.parse_time("2026-01-01T13:00+01:00", 0) == script.parse_time("2026-01-01T12:00", 0)
-    assert script.parse_time("-3d", DAY_MS * 3) == 0 and script.parse_span("90min") == 5_400_000

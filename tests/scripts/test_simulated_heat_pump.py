@@ -23,6 +23,8 @@ from tests.scripts.simulated import (
     starts,
 )
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("simulated month")]
+
 PROFILES = ("cottage", "terrace", "villa")
 
 
@@ -33,7 +35,6 @@ def month() -> dict[str, tuple[object, list[Row]]]:
     return {name: (what, rows(what, 30)) for name, what in made.items()}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_heat_of_30_winter_days_is_loss_plus_what_is_stored(month, profile: str) -> None:
     what, measured = month[profile]
@@ -48,7 +49,6 @@ def test_heat_of_30_winter_days_is_loss_plus_what_is_stored(month, profile: str)
     assert heat > 800.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_no_joule_is_made_or_lost(month, profile: str) -> None:
     what, _ = month[profile]
@@ -59,7 +59,6 @@ def test_no_joule_is_made_or_lost(month, profile: str) -> None:
     assert given - taken == pytest.approx(pump.stored_j() - before, rel=1e-9, abs=1.0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_published_readings_say_what_the_machine_did(month, profile: str) -> None:
     what, measured = month[profile]
@@ -74,7 +73,6 @@ def test_the_published_readings_say_what_the_machine_did(month, profile: str) ->
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_its_cop_is_that_of_the_public_fleet_at_the_same_lift(month, profile: str) -> None:
     """HeatpumpMonitor.org, 261 air-source systems: 6.88 - 0.105 (outlet - outdoor), 90 % within 0.53."""
@@ -88,7 +86,6 @@ def test_its_cop_is_that_of_the_public_fleet_at_the_same_lift(month, profile: st
     assert abs(cop - (6.88 - 0.105 * lift)) < 0.53
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_winter_day_has_a_few_starts_and_defrosts_in_humid_cold_that_take_heat(month, profile: str) -> None:
     _, measured = month[profile]
@@ -101,7 +98,6 @@ def test_a_winter_day_has_a_few_starts_and_defrosts_in_humid_cold_that_take_heat
     assert 3.0 <= len(defrosts) / starts(measured, "defrost_active") <= 9.0  # minutes
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_healthy_month_raises_no_alert(month, profile: str) -> None:
     _, measured = month[profile]
@@ -137,7 +133,6 @@ def test_what_a_device_lacks_is_not_in_its_messages() -> None:
     assert device("terrace", counters=True).reading(JANUARY_MS)["energy"] == {"heat": 0.0, "electric": 0.0}
 
 
-@pytest.mark.slow
 def test_the_tank_is_drawn_from_by_day_and_charged_to_its_set_point(month) -> None:
     for profile in ("terrace", "villa"):
         _, measured = month[profile]
@@ -150,7 +145,6 @@ def test_the_tank_is_drawn_from_by_day_and_charged_to_its_set_point(month) -> No
         assert max(row["temp_dhw"] for row in boosted) == pytest.approx(55.0, abs=1.0)
 
 
-@pytest.mark.slow
 def test_colder_weather_asks_for_warmer_water(month) -> None:
     _, measured = month["terrace"]
     heating = [row for row in runs(measured) if not row["dhw_active"]]
@@ -168,7 +162,6 @@ def test_its_pressures_are_the_refrigerant_s(name: str) -> None:
         assert refrigerant.gauge_psi(celsius) + 14.696 == pytest.approx(psia, rel=0.0025)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_pressures_and_discharge_follow_the_temperatures_around_them(month, profile: str) -> None:
     what, measured = month[profile]
@@ -233,3 +226,8 @@ def test_how_often_and_when_it_is_asked_changes_nothing() -> None:
 def test_two_spans_of_one_device_are_one_history() -> None:
     whole, halves = rows(device(), 2, 60.0), device()
     assert rows(halves, 1, 60.0) + rows(halves, 1, 60.0, JANUARY_MS + DAY_MS) == whole
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_whoever_starts_it_in_the_cold_sees_it_heat_within_a_minute(profile: str) -> None:
+    assert all(device(profile, seed).sample(JANUARY_MS + 60_000)["compressor_running"] for seed in range(5))
