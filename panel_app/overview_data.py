@@ -1,21 +1,41 @@
-"""What the Overview page knows of its device: charts of a span, figures of today; asked when due."""
+"""What the Overview page knows of its device, asked when due."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
 
-from flows.model.times import DAY_MS, iso
-from panel_app.api_client import ApiClient
-from panel_app.components.kpi_requests import Comparison, Request, cop_request, kpi_requests
+from flows.model.quantities import FLAGS
+from flows.model.times import DAY_MS, iso, now_ms
+from panel_app.api_client import ApiClient, ApiProblem
+from panel_app.components.device import site_zone
+from panel_app.components.kpi_requests import Comparison, Request, comparison, cop_request, kpi_requests
+from panel_app.components.kpi_sums import cop_of
+from panel_app.components.page_state import Answers, Failure
+from panel_app.components.sentence import Cop
+from panel_app.session import Session
 from panel_app.spans import Shown
+from panel_app.watch import EVER, Seen
+from panel_app.words import instant
 
 MOST_EPISODES = 1000
 LONGEST_WITH_CYCLES_MS = 32 * DAY_MS
 """Beyond that single cycles cannot be seen, and there are too many of them. [ms]"""
 
-EVER = "1970-01-01T00:00:00Z"
+FIGURES_EVERY_S = 60.0
+CHARTS_EVERY_S = {"raw": 10.0, "1m": 20.0, "1h": 300.0, "1d": 1800.0}
+"""By resolution, how often charts that end now are asked for again. [s]"""
+
+UNKNOWN_AFTER_MS = 60_000
+"""A status older than this, because the API does not answer, says nothing of now. [ms]"""
+
+LOOK_EVERY_S = 2.0
+"""How often a page without devices looks for one. [s]"""
+
+NOT_FOUND = 404
+CHARTS = "Charts"
 
 
 class Charts(msgspec.Struct, frozen=True):
@@ -25,6 +45,198 @@ class Charts(msgspec.Struct, frozen=True):
     series: dict[str, Any]
     episodes: list[dict[str, Any]]
     alerts: list[dict[str, Any]]
+
+
+class OverviewData:
+    """Asks for one session. For the event loop's thread only.
+
+    span, fields : say what the charts show, and what to ask of /series for them.
+    changed      : called when there is something new; charted: when the charts are.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        span: Callable[[], Shown],
+        fields: Callable[[], Sequence[str]],
+        changed: Callable[[], None],
+        charted: Callable[[], None],
+    ) -> None:
+        self._session, self._api = session, session.site.api
+        self._span, self._fields, self._changed, self._charted = span, fields, changed, charted
+        self._seen = Seen()
+        self._behind: tuple[int | None, int | None] = (None, None)
+        self._found = ""
+        self._anew = asyncio.Event()
+        self.backlog = 0
+        self.devices: list[dict[str, Any]] | None = None
+        self.walk: dict[str, Any] | None = None
+        self.charts: Charts | None = None
+        self.nearest: int | None = None
+        self.hours: Comparison | None = None
+        self.figures: dict[str, Any] | None = None
+        self.flags: dict[str, Any] = {}
+        self.cop: Cop | None = None
+        self.failures: dict[str, Failure] = {}
+
+    @property
+    def device(self) -> str:
+        """Id of the device that is shown, "" while none is known."""
+        return self._session.selection.device or self._found
+
+    @property
+    def seen(self) -> Seen:
+        """The device as last seen; of one that cannot be asked any more nobody knows whether it still speaks."""
+        status = self._seen.status
+        if status is None or now_ms() - self._seen.known_at < UNKNOWN_AFTER_MS:
+            return self._seen
+        return msgspec.structs.replace(self._seen, status={**status, "is_online": False})
+
+    def answers(self) -> Answers:
+        """Give what decides the state of the page."""
+        status = self.seen.status
+        return Answers(
+            now_ms(),
+            health=self._seen.health,
+            devices=self.devices,
+            status=status,
+            status_code=NOT_FOUND if self._is_unknown else 200 if status else 0,
+            behind_ms=self._behind[1],
+            behind_before_ms=self._behind[0],
+            series=self.charts.series if self.charts else None,
+            failures=list(self.failures.values()),
+        )
+
+    @property
+    def behind_ms(self) -> int:
+        """How old what the pipeline reads is. [ms]"""
+        return self._behind[1] or 0
+
+    @property
+    def _is_unknown(self) -> bool:
+        problem = self._seen.problems.get("status")
+        return problem is not None and problem.status == NOT_FOUND
+
+    def ask_anew(self) -> None:
+        """Ask at once for what is shown: it was chosen anew, or failed."""
+        self._anew.set()
+        self._session.site.watch.refresh(self.device)
+
+    async def live(self) -> None:
+        """Find the device, then follow it until the page is closed."""
+        while not self.device and not await self._find_device():
+            await asyncio.sleep(LOOK_EVERY_S)
+        self._session.at_end(self._session.site.watch.follow(self.device, self._saw))
+        await asyncio.gather(self._keep_figures(), self._keep_charts())
+
+    async def ask_walk(self) -> None:
+        """Ask where the way of the device's readings is broken."""
+        with self._told("The path"):
+            self.walk = await self._api.get(f"/api/devices/{self.device}/walk")
+        self._changed()
+
+    async def acknowledge(self, alert_id: str) -> None:
+        """Acknowledge an alert."""
+        with self._told("The acknowledgement"):
+            await self._api.post(f"/api/alerts/{alert_id}/ack", {"by": "dashboard"})
+        self.ask_anew()
+
+    async def _find_device(self) -> bool:
+        """Choose a device where none was chosen: the first that is online, else the first."""
+        with self._told("Devices"):
+            self.devices = await self._api.get("/api/devices")
+            if self.devices:
+                found = next((each for each in self.devices if each["is_online"]), self.devices[0])
+                self._found = str(found["device_id"])
+                self._session.soon(self._remember_found)
+            else:
+                self.walk = await self._api.get("/api/walk")
+        self._changed()
+        return bool(self._found)
+
+    def _remember_found(self) -> None:
+        self._session.selection.device = self._found
+
+    def _saw(self, seen: Seen) -> None:
+        self._seen = seen
+        if seen.pipeline is not None:
+            behind = int(seen.pipeline.get("behind_ms") or 0)
+            if behind != self._behind[1]:
+                self._behind = (self._behind[1], behind)
+            self.backlog = max(self.backlog if behind else 0, int(seen.pipeline.get("backlog") or 0))
+        for part, name in (("status", "Newest values"), ("alerts", "Alerts")):
+            problem = seen.problems.get(part)
+            if problem is not None and problem.status != NOT_FOUND:
+                self._fail(name, problem)
+            else:
+                self.failures.pop(name, None)
+        if self._is_unknown and self.devices is None:
+            self.devices = []
+            self._session.begin(self._ask_devices())
+        self._changed()
+
+    async def _ask_devices(self) -> None:
+        with self._told("Devices"):
+            self.devices = await self._api.get("/api/devices")
+
+    async def _keep_charts(self) -> None:
+        while True:
+            self._anew.clear()
+            span = self._span()
+            wait_s: float | None = CHARTS_EVERY_S["raw"]
+            if not self._is_unknown:
+                with self._told(CHARTS):
+                    charts = await ask_charts(self._api, self.device, span, self._fields())
+                    self.nearest = None if charts.series["readings"] else await self._nearest_reading(span)
+                    self.charts = charts
+                    wait_s = CHARTS_EVERY_S[charts.series["resolution"]] if span.live else None
+                    self._charted()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._anew.wait(), wait_s)
+
+    async def _nearest_reading(self, span: Shown) -> int | None:
+        """Find the newest hour with readings before the end of a span: its start. [ms since 1970, UTC]"""
+        found = await self._api.get(
+            f"/api/devices/{self.device}/readings", start=EVER, end=iso(span.end), limit=1, resolution="1h"
+        )
+        return instant(found[0]["time"]) if found else None
+
+    async def _keep_figures(self) -> None:
+        while True:
+            status = self._seen.status
+            if status is not None:
+                with self._told("Figures of today"):
+                    moment = now_ms()
+                    hours, last = comparison(moment, site_zone(status)), cop_request(moment)
+                    self.figures, lately, self.flags = await asyncio.gather(
+                        self._ask_all(kpi_requests(hours)),
+                        self._ask_all([last]),
+                        self._api.get(f"/api/devices/{self.device}/series", fields=",".join(FLAGS)),
+                    )
+                    self.hours, self.cop = hours, cop_of(lately[last.key], moment)
+                self._changed()
+            await asyncio.sleep(FIGURES_EVERY_S if status is not None else 0.1)
+
+    async def _ask_all(self, requests: Sequence[Request]) -> dict[str, Any]:
+        device = f"/api/devices/{self.device}"
+        answers = await asyncio.gather(
+            *(self._api.get(f"{device}/{each.route}", **each.params) for each in requests)
+        )
+        return {request.key: answer for request, answer in zip(requests, answers, strict=True)}
+
+    @contextmanager
+    def _told(self, part: str) -> Iterator[None]:
+        """Within it a question that is not answered is remembered as the failure of a part; success forgets it."""
+        try:
+            yield
+        except ApiProblem as problem:
+            self._fail(part, problem)
+        else:
+            self.failures.pop(part, None)
+
+    def _fail(self, part: str, problem: ApiProblem) -> None:
+        self.failures[part] = Failure(part, problem.status, problem.detail, now_ms())
+        self._changed()
 
 
 async def ask_charts(api: ApiClient, device_id: str, span: Shown, fields: Sequence[str]) -> Charts:
@@ -40,31 +252,3 @@ async def ask_charts(api: ApiClient, device_id: str, span: Shown, fields: Sequen
     )
     alerts = {alert["id"]: alert for alert in (*still_open, *changed)}
     return Charts(span, series, episodes, list(alerts.values()))
-
-
-async def ask_figures(api: ApiClient, device_id: str, hours: Comparison) -> dict[str, Any]:
-    """Ask for today's figures and those of the week before, by the keys of kpi_requests. Raises ApiProblem."""
-    return await _ask_all(api, device_id, kpi_requests(hours))
-
-
-async def ask_lately(api: ApiClient, device_id: str, now_ms: int) -> dict[str, Any]:
-    """Ask for the last half hour, for its COP. Raises ApiProblem."""
-    request = cop_request(now_ms)
-    answers = await _ask_all(api, device_id, [request])
-    found: dict[str, Any] = answers[request.key]
-    return found
-
-
-async def nearest_reading(api: ApiClient, device_id: str, before_ms: int) -> str | None:
-    """Find the newest reading before a time: its time, ISO 8601. Raises ApiProblem."""
-    found = await api.get(
-        f"/api/devices/{device_id}/readings", start=EVER, end=iso(before_ms), limit=1, resolution="1h"
-    )
-    return str(found[0]["time"]) if found else None
-
-
-async def _ask_all(api: ApiClient, device_id: str, requests: Sequence[Request]) -> dict[str, Any]:
-    answers = await asyncio.gather(
-        *(api.get(f"/api/devices/{device_id}/{request.route}", **request.params) for request in requests)
-    )
-    return {request.key: answer for request, answer in zip(requests, answers, strict=True)}

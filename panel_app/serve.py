@@ -10,6 +10,7 @@ from typing import Any
 
 import panel as pn
 from panel.io.server import get_server
+from tornado.websocket import WebSocketClosedError
 
 from panel_app.api_client import ApiClient
 from panel_app.csv_file import PATH, CsvFile
@@ -63,6 +64,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
+    loop.set_exception_handler(_handle)
     hearing = asyncio.create_task(feed.run())
     server.start()
     log.info("the pages are at http://%s:%s", host, server.port)
@@ -70,6 +72,12 @@ async def serve(
     await over.wait()
     hearing.cancel()
     server.stop()
+
+
+def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong, but not that a page was closed while something was on its way to it."""
+    if not isinstance(context.get("exception"), WebSocketClosedError):
+        loop.default_exception_handler(context)
 
 
 def _opener(site: Site, pages: list[Page], page: Page, version: str) -> Callable[[], Any]:

@@ -30,7 +30,8 @@ class Seen(msgspec.Struct, frozen=True):
     status, health, pipeline : as the API answers.
     alerts   : its open ones, and those that changed within the last hour.
     problems : by part, why its newest answer is missing; the part then holds the one before.
-    at       : when it was asked. [ms since 1970, UTC]
+    untrusted : fields that its newest message calls not valid.
+    known_at : when status was asked last with success; at: when it was asked last. [ms since 1970, UTC]
     """
 
     status: dict[str, Any] | None = None
@@ -38,6 +39,8 @@ class Seen(msgspec.Struct, frozen=True):
     health: dict[str, Any] | None = None
     pipeline: dict[str, Any] | None = None
     problems: dict[str, ApiProblem] = {}
+    untrusted: frozenset[str] = frozenset()
+    known_at: int = 0
     at: int = 0
 
 
@@ -97,6 +100,7 @@ class Watch:
         if followed is not None:
             if message["type"] == "sensor_data":
                 followed.heard = max(followed.heard, instant(message["timestamp"]))
+                followed.untrusted = _untrusted(message["data"])
             followed.news.set()
 
 
@@ -127,6 +131,7 @@ class _Followed:
         self.listeners: list[Listener] = []
         self.seen = Seen()
         self.heard = 0
+        self.untrusted: frozenset[str] = frozenset()
         self.news = asyncio.Event()
         self._device_id, self._api, self._plant = device_id, api, plant
         self.task = asyncio.create_task(self._follow())
@@ -170,7 +175,10 @@ class _Followed:
         }
         problems = {part: answer for part, answer in answers.items() if isinstance(answer, ApiProblem)}
         fresh = {part: answer for part, answer in answers.items() if part not in problems}
-        self.seen = msgspec.structs.replace(self.seen, **fresh, problems=problems, at=at)
+        known_at = self.seen.known_at if "status" in problems else at
+        self.seen = msgspec.structs.replace(
+            self.seen, **fresh, problems=problems, untrusted=self.untrusted, known_at=known_at, at=at
+        )
 
 
 async def _asked(*questions: Any) -> list[Any]:
@@ -180,6 +188,15 @@ async def _asked(*questions: Any) -> list[Any]:
         if isinstance(answer, BaseException) and not isinstance(answer, ApiProblem):
             raise answer
     return list(answers)
+
+
+def _untrusted(data: Any) -> frozenset[str]:
+    valid = data.get("valid") if isinstance(data, dict) else None
+    return (
+        frozenset(name for name, good in valid.items() if good is False)
+        if isinstance(valid, dict)
+        else frozenset()
+    )
 
 
 def _merged(still_open: Any, changed: Any) -> Any:
