@@ -1,5 +1,6 @@
 """ChartStack: the linked charts of a device, with read-out, cursor, keyboard and table."""
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,7 +55,7 @@ class ChartStack(Viewer):
     panes, rows : which charts and lanes; see panes.py.
     hidden      : quantities not drawn; may be set, and follows the reader's clicks.
     on_span     : called with start and end [ms since 1970, UTC] 300 ms after a reader moved or zoomed;
-                  answer with `update` of that span's series, without start and end, which keeps the zoom.
+                  answer with `update` of that span's series; where the reader has moved on since, it stays there.
     on_hidden   : called with the list of hidden quantities when a reader changed it.
 
     It needs the CSS variables of tokens.py around it. Ask `/series` for `stack.fields`, and `/episodes` for the
@@ -80,6 +81,7 @@ class ChartStack(Viewer):
         self._charts = plots.build(self._panes, self._rows, theme, phone)
         self._frame: Frame | None = None
         self._last: dict[str, Any] = {}
+        self._moves: deque[tuple[float, float]] = deque(maxlen=50)
         self._face = StackFace(
             figures=self._charts.figures,
             content={},
@@ -133,7 +135,9 @@ class ChartStack(Viewer):
             start, end = read.start, read.end
         self._frame, self._last = read, {"episodes": episodes, "alerts": alerts, "now": at}
         with hold():
-            if start is not None and end is not None and (start, end) != self.span:
+            # The answer to a reader's own move comes late: the reader may have moved on since.
+            if start is not None and end is not None and (start, end) not in self._moves:
+                self._moves.clear()
                 self._charts.x_range.update(start=start, end=end)
             self._draw()
 
@@ -239,12 +243,13 @@ class ChartStack(Viewer):
             self._face.table = {"caption": made.caption, "header": made.header, "rows": made.rows}
 
     def _span_chosen(self, event: Any) -> None:
-        start, end = event.new
+        start, end = (round(at) for at in event.new)
+        self._moves.append((start, end))
         with hold():
             # The ticks fit the new span at once; its values come with the next update.
             self._draw()
         if self._on_span:
-            self._on_span(round(start), round(end))
+            self._on_span(start, end)
 
     def _hidden_chosen(self, event: Any) -> None:
         if event.new != self.hidden:

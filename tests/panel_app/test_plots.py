@@ -96,6 +96,20 @@ def test_an_update_keeps_figures_and_zoom_and_a_named_span_sets_it() -> None:
     assert [figure.id for figure in stack.figures] == figures
 
 
+def test_the_answer_to_a_move_does_not_take_a_reader_back_who_moved_on() -> None:
+    asked: list[tuple[int, int]] = []
+    stack = filled(on_span=lambda start, end: asked.append((start, end)))
+    for hours in (1, 2):
+        there = (sample.START + hours * 3_600_000, sample.END)
+        stack.figures[0].x_range.update(start=there[0], end=there[1])
+        stack._face.chosen = list(there)
+    stack.update(sample.series(), start=asked[0][0], end=asked[0][1], now=sample.END)
+    assert stack.span == asked[1]
+    stack.update(sample.series(), start=sample.START, end=sample.END, now=sample.END)
+    stack.update(sample.series(), start=asked[0][0], end=asked[0][1], now=sample.END)
+    assert stack.span == asked[0], "asked for anew, it is shown"
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
