@@ -418,7 +418,7 @@ class State(NamedTuple):
 def carnot_like_cop(efficiency: float, evaporating: float, condensing: float) -> float:
     """Heat per electricity of a compressor: all its electricity becomes heat, on top of what it lifts. [C]
 
-    Of the ideal cooling machine it reaches a share, which falls with the lift.
+    Of the ideal cooling machine it reaches a share; it falls with the lift, to meet the public fleet.
     """
     lift = max(condensing - evaporating, 12.0)
     return 1.0 + efficiency * (1.18 - 0.0072 * lift) * (evaporating + 273.15) / lift
@@ -547,12 +547,9 @@ class HeatPump:
         if p.least == 1.0 or not self.calls:
             return self.calls
         if self.mode == SPACE:
-            outlet = after.water + after.heat / (2.0 * self._water_w_k(p.flow_l_min, after.water))
+            outlet = after.water + after.heat / (p.flow_l_min / 30.0 * water_j_l_k(after.water))
             return outlet < self.flow_set + 4.0 or self.since_s < 600
         return self.house.water < self.flow_set - 3.0 or self.mode == DHW
-
-    def _water_w_k(self, flow_l_min: float, celsius: float) -> float:
-        return flow_l_min / 60.0 * water_j_l_k(celsius)
 
     # -- what comes of it
 
@@ -574,7 +571,7 @@ class HeatPump:
         heater_w = self._heater_w(ambient)
         pump = mode != OFF or self.since_s < 180 or heater_w > 0.0
         self.flow = flow = p.flow_l_min * (1.0 - 0.6 * levels.get("dirty_filter", 0.0)) if pump else 0.0
-        water_w_k = flow / 60.0 * (4206.6 - 1.53 * start.water) if pump else 1.0
+        water_w_k = flow / 60.0 * water_j_l_k(start.water) if pump else 1.0
 
         # Heat wanted, and what the compressor takes for it.
         wanted = self._wanted_w(ambient, low, water_w_k)
@@ -726,6 +723,7 @@ class Device:
         self.noise = self.pump.noise
         self.flow = profile.flow_meter if flow is None else flow
         self.counters = profile.counters if counters is None else counters
+        self.heater = profile.backup_w > 0.0 or any(change.name == "heater_stuck" for change in changes)
         self.changes = tuple(changes)
         self.boot: int | None = None
         self.boot_ms = self.pump.start_ms - HOUR_S * 1000
@@ -769,7 +767,7 @@ class Device:
             table[bits >> 20],
         )
         flow, mode = pump.flow, pump.mode
-        half = heat / (flow / 30.0 * (4206.6 - 1.53 * water)) if flow else 0.0
+        half = heat / (flow / 30.0 * water_j_l_k(water)) if flow else 0.0
         slot, rest = divmod(ms, 600_000)
         low, high = noise.slow(slot), noise.slow(slot + 1)
         voltage = round(231.0 + 2.0 * (low + (high - low) * rest / 600_000.0) + 0.2 * one, 1)
@@ -801,7 +799,7 @@ class Device:
             row["temp_dhw"] = round(tank + 0.03 * four, 2)
             row["dhw_active"] = to_tank
             row["setpoint_dhw"] = BOOST_C if mode == BOOST else p.dhw_c
-        if p.backup_w or pump.backup_w:
+        if self.heater:
             row["backup_power"] = round(pump.backup_w * (voltage / 230.0) ** 2, 1)
             row["backup_active"] = pump.backup_w > 0.0
         if self.counters:
@@ -944,10 +942,8 @@ def readings(device: Device, start_ms: int, end_ms: int, interval_s: float) -> I
 
 def columns(device: Device) -> list[str]:
     """Stored fields that the device's rows hold, in the order of its CSV."""
-    probe = Device(device.device_id, device.profile, 0, 0, flow=device.flow, counters=device.counters)
-    fields = list(probe.sample(0) or {})
-    stuck_heater = any(change.name == "heater_stuck" for change in device.changes) and not device.profile.backup_w
-    return fields + ["backup_power", "backup_active"] * stuck_heater
+    probe = Device("probe", device.profile, 0, 0, device.changes, device.flow, device.counters)
+    return list(probe._measure(0))
 
 
 def write_csv(device: Device, spans: Iterable[tuple[int, int, float]], out: TextIO) -> int:
