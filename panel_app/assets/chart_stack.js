@@ -151,20 +151,27 @@ class Stack extends Rows {
 
   readPane(cell, i, content, shown) {
     const pane = content.panes[i];
-    const until = shown ? this.cursor : this.x.end;
-    let newest = null;
-    for (const row of cell.values) {
-      const { at, value } = this.source(i, row.name);
-      let k = upTo(at, until);
-      while (k >= 0 && Number.isNaN(value[k])) k--;
-      const known = row.shown && k >= 0 && (!shown || until - at[k] <= Math.max(content.step, HOLD));
-      row.value.textContent = known ? row.about + number(value[k], row.digits) : "–";
-      if (!known) continue;
-      if (!row.undrawn) newest = Math.max(newest ?? 0, at[k]);
-      if (shown && !row.undrawn) cell.line.append(dot(row.colour, (pane.high - value[k]) / (pane.high - pane.low)));
-    }
+    const found = cell.values.map((row) => this.last(i, row, shown ? this.cursor : this.x.end));
+    const drawn = found.filter((point, n) => point && !cell.values[n].undrawn);
+    const newest = drawn.length ? Math.max(...drawn.map(({ at }) => at)) : null;
+    const reach = Math.max(content.step, HOLD);
+    cell.values.forEach((row, n) => {
+      const point = found[n];
+      const known = point !== null && !Number.isNaN(point.value) && (shown ? this.cursor : newest) - point.at <= reach;
+      row.value.textContent = known ? row.about + number(point.value, row.digits) : "–";
+      if (known && shown && !row.undrawn) cell.line.append(dot(row.colour, (pane.high - point.value) / (pane.high - pane.low)));
+    });
     const time = shown ? this.cursor : newest;
     cell.time.textContent = time === null ? "" : this.when(time, false);
+  }
+
+  // The last point of a series until a time. Where a line breaks, it is the one before; a COP has no lines.
+  last(i, row, until) {
+    if (!row.shown) return null;
+    const { at, value } = this.source(i, row.name);
+    let k = upTo(at, until);
+    while (k >= 0 && Number.isNaN(value[k]) && !row.undrawn) k--;
+    return k < 0 ? null : { at: at[k], value: value[k] };
   }
 
   readLanes({ lanes, missing, now, phone }, shown) {

@@ -43,15 +43,23 @@ class Visit:
         raise AssertionError(f"it never held; told: {self.told}")
 
     def ink(self, chart: int) -> int:
-        """How many of a chart's pixels are drawn."""
+        """How many of a chart's pixels have a hue: lines, bars, bands, not grid and words."""
         script = """(plot) => {
           const canvases = [];
           const walk = (node) => { for (const child of (node.shadowRoot ?? node).querySelectorAll('*')) {
             if (child.tagName === 'CANVAS' && child.width > 1) canvases.push(child);
             if (child.shadowRoot) walk(child); } };
           walk(plot.firstChild);
-          return canvases.reduce((sum, canvas) => sum + canvas.getContext('2d')
-            .getImageData(0, 0, canvas.width, canvas.height).data.filter((v, i) => i % 4 === 3 && v > 0).length, 0);
+          const hued = (canvas) => {
+            const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            let count = 0;
+            for (let i = 0; i < data.length; i += 4) {
+              const rgb = data.subarray(i, i + 3);
+              if (data[i + 3] && Math.max(...rgb) - Math.min(...rgb) > 30) count++;
+            }
+            return count;
+          };
+          return canvases.reduce((sum, canvas) => sum + hued(canvas), 0);
         }"""
         return int(self.page.locator(".plot").nth(chart).evaluate(script))
 
@@ -85,7 +93,7 @@ def opened() -> Iterator[tuple[Site, str, BrowserContext]]:
     with sync_playwright() as playwright, served(site.make) as url:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         # Far from the site's zone: its clock must be shown all the same.
-        yield site, url, browser.new_context(timezone_id="Asia/Tokyo")
+        yield site, url, browser.new_context(timezone_id="Asia/Tokyo", has_touch=True)
         browser.close()
 
 
@@ -236,6 +244,28 @@ def test_without_data_every_chart_is_empty_hatched_and_named(visit: Visit) -> No
     expect(visit.page.locator(".over .missing")).to_contain_text("no data")
     expect(visit.value("Flow water")).to_have_text("–")
     expect(visit.page.locator(".footer")).to_contain_text("0 readings")
+    assert [visit.ink(chart) for chart in range(4)] == [0, 0, 0, 0]
+
+
+def idle() -> dict[str, Any]:
+    """The day, of a machine that rested its last hour and whose set point was last sent before."""
+    answer = sample.series()
+    values = answer["values"]
+    for part in ("mean", "min", "max"):
+        values["heat_power"][part][-60:] = [0.0] * 60
+        values["power"][part][-60:] = [12.0] * 60
+        values["setpoint_flow"][part][-60:] = [None] * 60
+    return answer
+
+
+@pytest.mark.parametrize("visit", [{"answer": idle()}], indirect=True)
+def test_what_is_no_longer_known_is_not_read_out_as_new(visit: Visit) -> None:
+    expect(visit.page.locator(".time").first).to_have_text("14:07")
+    expect(visit.value("Flow set point")).to_have_text("–")
+    expect(visit.value("COP, 30")).to_have_text("–")
+    expect(visit.value("Electrical power")).to_have_text("0.01")
+    visit.hover(0.95)
+    expect(visit.value("Flow set point")).not_to_have_text("–")
 
 
 @pytest.mark.parametrize(
@@ -251,9 +281,11 @@ def test_on_a_phone_the_read_out_is_above_and_nothing_scrolls_sideways(visit: Vi
     assert min(heights) >= 44
     plots = page.locator(".plot").evaluate_all("(all) => all.map((p) => p.getBoundingClientRect().height)")
     assert max(plots) <= 260
-    page.mouse.click(plot["x"] + plot["width"] / 2, plot["y"] + 80)
+    page.touchscreen.tap(plot["x"] + plot["width"] / 2, plot["y"] + 80)
     expect(page.locator(".pill").first).to_have_text("Tue 10 Feb 11:07")
     expect(page.locator(".labels span").first).to_be_visible()
+    page.touchscreen.tap(legend["x"] + 60, legend["y"] + 12)
+    expect(page.locator(".pill")).to_have_count(0)
 
 
 @pytest.mark.parametrize("visit", [{"theme": "light"}, {"theme": "dark"}, {"phone": True}], indirect=True)
