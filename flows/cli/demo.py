@@ -1,6 +1,6 @@
 """heatpump demo: a recorded and three simulated heat pumps, with history, then living on."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 def demo(
     data: Data = None,
     mqtt_port: MqttPort = None,
-    days: Annotated[
-        int, typer.Option(min=1, max=3650, help="Days of simulated history, where the demo begins in this folder.")
-    ] = 395,
 ) -> int:
     """Load the demo into what `up` runs, and let it live until Ctrl-C.
 
@@ -37,7 +34,7 @@ def demo(
 
     settings = load_settings(data=data, mqtt_port=mqtt_port)
     try:
-        return run(_with_password(settings), typer.echo, days)
+        return run(_with_password(settings), typer.echo)
     except (DemoFailed, FlowDown, StoreError) as error:
         typer.echo(f"heatpump: {error}", err=True)
         return 1  # it may go better the next time, unlike with a mistake of the user

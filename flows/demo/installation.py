@@ -10,6 +10,7 @@ import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from flows.demo.sites import FINE_MS
 from flows.errors import ConfigError, FlowDown
 from flows.flow_port import FlowPort
 from flows.history.client import Client, Progress
@@ -17,9 +18,12 @@ from flows.model.command import CommandRequest
 from flows.model.device import DeviceMetadata
 from flows.model.history import Standing
 from flows.model.table import Table
+from flows.model.times import DAY_MS
 from flows.settings import Settings
 from flows.store import open_reader
 from flows.store.protocol import StoredDevice
+
+MINUTE_MS, MINUTES_KEPT_MS = 60_000, 80 * DAY_MS
 
 PATIENCE_S = 60.0
 """How long the effect of a command, or the broker, is waited for. [s]"""
@@ -46,10 +50,17 @@ class Installation:
         with closing(open_reader(self._settings.store_path)) as reader:
             return reader.device(device_id)
 
-    def newest(self, device_id: str) -> int:
-        """Event time of a device's newest reading, −1 without. [ms since 1970, UTC]"""
-        known = self.device(device_id)
-        return max((at for at, _ in known.latest.values()), default=-1) if known else -1
+    def whole_until(self, device_id: str, since: int, now: int) -> int:
+        """Find the first minute that lacks readings, such as where the demo stood still. [ms since 1970, UTC]
+
+        since : where to begin to look; minutes older than their retention are taken as whole.
+        """
+        start = max(since, now - MINUTES_KEPT_MS) // MINUTE_MS * MINUTE_MS
+        with closing(open_reader(self._settings.store_path)) as reader:
+            rows = reader.rollup_columns(device_id, "1m", start, now, ["count"], (now - start) // MINUTE_MS + 1)
+        counts = dict(zip(rows.time, rows.values["count"], strict=True))
+        minutes = range(start, now, MINUTE_MS)
+        return next((at for at in minutes if (counts.get(at) or 0) < MINUTE_MS // FINE_MS), now)
 
     def describe(self, device_id: str, metadata: DeviceMetadata) -> None:
         """Store metadata of a device, unless that is what is known of it."""

@@ -20,7 +20,6 @@ from flows.demo.recording import DEVICE_ID, load_recording
 from flows.demo.simulated import Task, history_file, read_history, simulator
 from flows.demo.sites import (
     FINE_MS,
-    HISTORY_DAYS,
     SITES,
     Began,
     Site,
@@ -42,10 +41,9 @@ class DemoFailed(HeatPumpError):
     """A simulated house ended; what it complained of stands before."""
 
 
-def run(settings: Settings, say: Say, days: int = HISTORY_DAYS) -> int:
+def run(settings: Settings, say: Say) -> int:
     """Load what is missing and live on until SIGTERM or SIGINT; return the exit code.
 
-    days : of simulated history, where the demo begins now.
     Raises ConfigError, FlowDown, StoreError, StartRefused, DemoFailed.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -55,7 +53,7 @@ def run(settings: Settings, say: Say, days: int = HISTORY_DAYS) -> int:
     with locked(settings.data / "demo.lock"):
         loaded_mark(settings.data).unlink(missing_ok=True)
         try:
-            with living(settings, say, now_ms(), days) as houses:
+            with living(settings, say, now_ms()) as houses:
                 loaded_mark(settings.data).touch()
                 while all(house.poll() is None for house in houses):
                     time.sleep(0.2)
@@ -65,14 +63,14 @@ def run(settings: Settings, say: Say, days: int = HISTORY_DAYS) -> int:
 
 
 @contextmanager
-def living(settings: Settings, say: Say, now: int, days: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+def living(settings: Settings, say: Say, now: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Load what is missing up to now while the houses begin to live; behind it they have ended.
 
     now : [ms since 1970, UTC]
     Gives the houses once all is loaded.
     """
     clock, now = time.monotonic(), now // FINE_MS * FINE_MS
-    installation, began = Installation(settings), began_in(settings.data, now, days)
+    installation, began = Installation(settings), began_in(settings.data, now)
     houses: list[subprocess.Popen[bytes]] = []
     with TemporaryDirectory(prefix="demo-", dir=settings.data / "run") as name:
         folder = Path(name)
@@ -93,7 +91,7 @@ def _task(
     past, recent = (installation.standing(device_id, import_id(device_id, part, began.at)) for part in PARTS)
     parts = [
         ("past", past_wanted(began, past)),
-        ("recent", recent_wanted(began, recent, installation.newest(device_id), now)),
+        ("recent", recent_wanted(began, recent, installation.whole_until(device_id, recent.at, now), now)),
     ]
     wanted = [(part, spans) for part, spans in parts if spans]
     settings_of = (str(folder), settings.mqtt_host, settings.mqtt_port, settings.mqtt_user)

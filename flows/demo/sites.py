@@ -14,7 +14,7 @@ from flows.model.times import DAY_MS
 HISTORY_DAYS = 395
 """Thirteen months."""
 
-RECENT_DAYS = 7
+FINE_DAYS = 7
 COARSE_MS, FINE_MS, LIVE_MS = 300_000, 10_000, 5_000
 """Between readings: of history, of its last days, and of what is sent live. Each divides the one before. [ms]"""
 
@@ -88,11 +88,13 @@ SITES = (
 class Began(msgspec.Struct, frozen=True):
     """When a data folder's demo began, for ever: everything in it is dated by this. [ms since 1970, UTC]
 
-    days : of history before.
+    days      : of history before.
+    fine_days : at the end of history, how many have readings every FINE_MS.
     """
 
     at: int
     days: int = HISTORY_DAYS
+    fine_days: int = FINE_DAYS
 
     @property
     def start(self) -> int:
@@ -102,7 +104,7 @@ class Began(msgspec.Struct, frozen=True):
     @property
     def recent(self) -> int:
         """From here on readings are fine. [ms since 1970, UTC]"""
-        return max(self.at - RECENT_DAYS * DAY_MS, self.start)
+        return max(self.at - self.fine_days * DAY_MS, self.start)
 
 
 class Span(NamedTuple):
@@ -118,12 +120,12 @@ class Span(NamedTuple):
         return len(range(self.start, self.end, self.step_ms))
 
 
-def began_in(data: Path, now: int, days: int = HISTORY_DAYS) -> Began:
+def began_in(data: Path, now: int) -> Began:
     """Read when the demo of a folder began; the first time it begins now. now: [ms since 1970, UTC]"""
     note = note_of(data)
     if note.exists():
         return msgspec.json.decode(note.read_bytes(), type=Began)
-    began = Began(now // COARSE_MS * COARSE_MS, days)
+    began = Began(now // COARSE_MS * COARSE_MS)
     new = note.with_suffix(".new")
     new.write_bytes(msgspec.json.encode(began))
     new.replace(note)
@@ -142,15 +144,14 @@ def past_wanted(began: Began, standing: Standing) -> list[Span]:
     return _spans(max(began.start, standing.at + 1), began.recent, COARSE_MS)
 
 
-def recent_wanted(began: Began, standing: Standing, newest: int, now: int) -> list[Span]:
+def recent_wanted(began: Began, standing: Standing, whole: int, now: int) -> list[Span]:
     """List what is missing from the last days before the demo until now.
 
-    newest : event time of the newest reading that is stored. [ms since 1970, UTC]
-    An import that had not ended may have a hole before that: it goes on where it stood, and what was measured live
-    in between comes out the same.
+    whole : up to where nothing is missing behind the import. [ms since 1970, UTC]
+    What was measured live later than that comes out the same once more.
     """
-    start = max(standing.at, newest) + 1 if standing.ended else max(began.recent, standing.at + 1)
-    fine = now - RECENT_DAYS * DAY_MS
+    start = max(began.recent, standing.at + 1, whole if standing.ended else 0)
+    fine = now - began.fine_days * DAY_MS
     return _spans(start, fine, COARSE_MS) + _spans(max(start, fine), now, FINE_MS)
 
 

@@ -1,6 +1,6 @@
 """Runs a Supervisor over small stand-in processes: `python supervised.py DATA NAME=CODE …`.
 
-A stand-in is ready once it has made the file DATA/NAME.ready.
+A stand-in is ready once it has made the file DATA/NAME.ready. One whose name begins with aside or parked is that.
 """
 
 import sys
@@ -17,7 +17,8 @@ def main() -> int:
         ready = data / f"{name}.ready"
         argv = [sys.executable, "-c", f"from flows.child import die_with_parent; die_with_parent()\n{code}"]
         problem = lambda ready=ready: "" if ready.exists() else "is not ready"  # noqa: E731
-        processes.append(Process(name, argv, {"READY": str(ready)}, problem))
+        aside, parked = name.startswith(("aside", "parked")), name.startswith("parked")
+        processes.append(Process(name, argv, {"READY": str(ready)}, problem, aside=aside, parked=parked))
     return Supervisor(processes, data, lambda line: print(line, flush=True), lambda: print("all ready")).run()  # noqa: T201
 
 

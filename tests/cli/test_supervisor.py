@@ -89,6 +89,26 @@ def test_one_that_refuses_its_configuration_ends_all_with_code_2_and_its_sentenc
     assert not alive(worker)
 
 
+def test_what_is_aside_starts_when_all_others_are_ready_and_its_refusal_stops_none(supervise):
+    running = supervise(aside="import sys; sys.exit(print('no demo here') or 2)", worker=WELL)
+    running.until_it_says("^aside cannot start like this$")
+    assert running.said.splitlines()[:3] == ["worker is ready", "all ready", "aside: no demo here"]
+    assert alive(running.status()["worker"]["pid"]) and running.process.poll() is None
+    code, _ = running.end()
+    assert code == 0
+
+
+def test_what_is_parked_starts_when_a_signal_asks_for_it(supervise):
+    running = supervise(worker=WELL, parked=WELL)
+    running.until_it_says("^all ready$")
+    assert list(running.status()) == ["worker"]
+    running.process.send_signal(signal.SIGUSR1)
+    running.until_it_says("^parked is ready$")
+    assert list(running.status()) == ["worker", "parked"]
+    code, _ = running.end()
+    assert code == 0
+
+
 def test_one_that_does_not_listen_to_sigterm_is_killed_in_time(supervise):
     running = supervise(deaf=DEAF, frozen=WELL)
     running.until_it_says("^all ready$")
