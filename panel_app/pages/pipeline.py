@@ -116,7 +116,8 @@ class PipelinePage:
         selected, node = self._session.selection.node, self._node
         if not selected:
             return ""
-        problem = node.problem.detail if node.problem else ""
+        # Anything else is wrong with the whole pipeline, and the banner says so.
+        problem = node.problem.detail if node.problem and node.problem.status == 404 else ""
         title = "Dead letters" if selected == LETTERS else f"Dead letters of {selected}"
         most = 2 * SHOWN_LETTERS if selected == LETTERS else SHOWN_LETTERS
         letters = dead_letters(title, node.letters, node.bodies, self._outcomes, now_ms(), most)

@@ -20,9 +20,15 @@ _GROWS = 0.2
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """lead: what is wrong; rest: what it means and what happens next; command: what to run, "" for nothing."""
+    """What stands still.
+
+    said    : what is wrong, without numbers, read aloud once; lead: the same with them.
+    rest    : what it means, and what happens next.
+    command : what to run, "" for nothing.
+    """
 
     level: Literal["critical", "warning"]
+    said: str
     lead: str
     rest: str
     command: str = ""
@@ -63,18 +69,16 @@ def banner(found: Trouble | None) -> Markup:
 def _silent(answered_at: int, problem: ApiProblem | None, now_ms: int) -> Trouble:
     lasts = f" for {lasting(now_ms - answered_at)}" if answered_at and now_ms - answered_at >= 1_000 else ""
     shown = f" What is shown is from {clock(answered_at, 'UTC', seconds=True)} UTC." if answered_at else ""
+    # What to do stands behind a semicolon; here it is the button.
+    why = f" {_sentence(problem.detail.split('; ')[0])}" if problem is not None else ""
+    who, means = "flow", "Nothing is read or stored; the broker keeps what devices send with QoS 1."
     if problem is not None and problem.status == 0:
-        return Trouble(
-            "critical",
-            f"The API has not answered{lasts}.",
-            f"{_sentence(problem.detail)}{shown}",
-            "heatpump status",
-        )
-    why = f" {_sentence(problem.detail)}" if problem is not None else ""
+        who, means = "API", "Whether the flow runs is not known."
     return Trouble(
         "critical",
-        f"The flow has not answered{lasts}.",
-        f"Nothing is read or stored; the broker keeps what devices send with QoS 1.{why}{shown}",
+        f"The {who} does not answer.",
+        f"The {who} has not answered{lasts}.",
+        f"{means}{why}{shown}",
         "heatpump status",
     )
 
@@ -85,12 +89,14 @@ def _journal(answer: Mapping[str, Any], _: Sequence[Sample]) -> Trouble | None:
         return Trouble(
             "critical",
             "The journal is full.",
+            "The journal is full.",
             f"{_sentence(journal['problem'])} Devices keep what the broker does not take: make room on the disk.",
             "heatpump doctor",
         )
     if not journal["connected"]:
         return Trouble(
             "critical",
+            "The broker is away.",
             "The broker is away.",
             f"{_sentence(journal['problem'])} Nothing comes in until it answers; it is tried again and again.",
             "heatpump doctor",
@@ -105,6 +111,7 @@ def _store(answer: Mapping[str, Any], samples: Sequence[Sample]) -> Trouble | No
     lasts = lasting(max(0, answer["at"] - instant(store["waiting_since"])))
     return Trouble(
         "critical",
+        "The store takes nothing.",
         f"The store has not taken anything for {lasts}.",
         f"{_sentence(store['waiting'])} Nothing is lost: {_waiting(answer)}{_has_room(answer)}; retrying.",
         "heatpump doctor",
@@ -118,6 +125,7 @@ def _stuck(answer: Mapping[str, Any], samples: Sequence[Sample]) -> Trouble | No
         return None
     return Trouble(
         "critical",
+        "The pipe stands still.",
         f"The pipe has stood still for {lasting(oldest_unread_ms(answer))}.",
         f"Nothing is lost: {_waiting(answer)}{_has_room(answer)}. Its log says what it waits for.",
         "heatpump doctor",
@@ -130,10 +138,11 @@ def _late(answer: Mapping[str, Any], samples: Sequence[Sample]) -> Trouble | Non
         return None
     if moves is not None and moves < -_GROWS:
         rest = f"It catches up: {_waiting(answer)}, done in about {lasting(answer['unread'] / -moves * 1_000)}."
-        return Trouble("warning", f"The pipe is {lasting(waits)} behind.", rest)
+        return Trouble("warning", "The pipe is behind.", f"The pipe is {lasting(waits)} behind.", rest)
     grows = " and more come than it can take" if moves is not None and moves > _GROWS else ""
     return Trouble(
         "warning",
+        "The pipe is behind.",
         f"The pipe is {lasting(waits)} behind{grows}.",
         f"Nothing is lost: {_waiting(answer)}{_has_room(answer)}. See what keeps the machine busy.",
         "heatpump doctor",
@@ -146,6 +155,7 @@ def _room(answer: Mapping[str, Any], _: Sequence[Sample]) -> Trouble | None:
         return None
     return Trouble(
         "critical",
+        "The journal runs out of room.",
         f"The journal has room for {lasting(room_s * 1_000)}.",
         "Then nothing more is taken: make room on its disk, or let it grow (HEATPUMP_JOURNAL_MAX_MB).",
         "heatpump doctor",
