@@ -1,5 +1,8 @@
 """Figures and the stack that holds them, without a browser."""
 
+from collections.abc import Callable
+from pathlib import Path
+from time import process_time
 from typing import Any
 
 import msgspec
@@ -186,10 +189,10 @@ def test_a_new_theme_changes_what_bokeh_draws_and_leaves_quantities_alone() -> N
     assert drawn(stack, "power").glyph.line_color == BY_NAME["power"].colour
 
 
-def test_another_quantity_is_one_row_of_the_table() -> None:
-    pressure = Pane(
-        "gas", "Refrigerant", "psi", (Trace("pressure_high"), Trace("pressure_low")), 50.0, (0.0, 400.0), 80
-    )
+def test_another_chart_is_one_row_of_the_table_as_the_how_to_says() -> None:
+    how_to = (Path(__file__).parents[2] / "docs/how-to/add-a-chart.md").read_text()
+    row = how_to.split("```python\n")[1].split("```")[0]
+    pressure = eval(row, {"Pane": Pane, "Trace": Trace})
     panes = (*PANES, pressure)
     assert {"pressure_high", "pressure_low", "backup_active"} < set(fields_of(panes))
     answer = sample.series()
@@ -215,21 +218,22 @@ def test_figures_without_data_are_a_pure_function_of_the_table() -> None:
 
 @pytest.mark.slow
 def test_opening_takes_300_ms_and_an_update_of_eight_series_50_ms_of_a_processor() -> None:
-    from time import process_time
-
     answer = sample.series(with_hole=False)
     answer["values"] |= {name: answer["values"]["temp_outlet"] for name in ("temp_indoor", "temp_compressor")}
     more = Pane("more", "More", "°C", (Trace("temp_indoor"), Trace("temp_compressor")), 5.0, (0.0, 50.0), 80)
-    began = process_time()
+
+    def least(act: Callable[[], Any]) -> float:
+        """Processor time of the quickest of five: what else runs here only adds."""
+        took = []
+        for _ in range(5):
+            began = process_time()
+            act()
+            took.append(process_time() - began)
+        return min(took)
+
+    assert least(lambda: ChartStack("light", panes=(*PANES, more))) < 0.3
     stack = ChartStack("light", panes=(*PANES, more))
-    assert process_time() - began < 0.3
-    stack.update(answer, sample.episodes(), sample.ALERTS, now=sample.END)
-    took = []
-    for _ in range(5):
-        began = process_time()
-        stack.update(answer, sample.episodes(), sample.ALERTS, now=sample.END)
-        took.append(process_time() - began)
-    assert min(took) < 0.05
+    assert least(lambda: stack.update(answer, sample.episodes(), sample.ALERTS, now=sample.END)) < 0.05
 
 
 def luminance(colour: str) -> float:
