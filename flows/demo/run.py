@@ -89,13 +89,17 @@ def _task(
     """Find out what is missing of a site."""
     device_id = site.device_id
     past, recent = (installation.standing(device_id, import_id(device_id, part, began.at)) for part in PARTS)
-    parts = [
-        ("past", past_wanted(began, past)),
-        ("recent", recent_wanted(began, recent, installation.whole_until(device_id, recent.at, now), now)),
-    ]
-    wanted = [(part, spans) for part, spans in parts if spans]
-    settings_of = (str(folder), settings.mqtt_host, settings.mqtt_port, settings.mqtt_user)
-    return Task(device_id, began, wanted, now, *settings_of)
+    return Task(
+        device_id,
+        began,
+        past_wanted(began, past),
+        recent_wanted(began, recent, installation.whole_until(device_id, recent.at, now), now),
+        live=now,
+        folder=str(folder),
+        broker=settings.mqtt_host,
+        port=settings.mqtt_port,
+        user=settings.mqtt_user,
+    )
 
 
 PARTS = ("past", "recent")
@@ -114,7 +118,7 @@ def _load(
     clock: float,
 ) -> None:
     """Send everything, the newest first; say how far it is."""
-    total = sum(span.readings for task in tasks for _, spans in task.parts for span in spans)
+    total = sum(span.readings for task in tasks for span in [*task.past, *task.recent])
     installation.mark_simulated([site.device_id for site in SITES])
     for site in SITES:
         installation.describe(site.device_id, site.metadata)
@@ -126,7 +130,7 @@ def _load(
     done = 0
     for part in reversed(PARTS):
         for task in tasks:
-            if part not in dict(task.parts):
+            if not getattr(task, part):
                 continue
             file = history_file(folder, task.device_id, part)
             _await(file, houses)

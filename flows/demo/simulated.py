@@ -1,7 +1,7 @@
 """One simulated house as a process: python -m flows.demo.simulated TASK. Its past into files, then live by MQTT.
 
-The history is written before the first live reading, by the same simulated device, so nothing jumps. Files appear
-whole, under `history_file`. Complaints go to stderr; SIGTERM says goodbye to the broker and ends it.
+A simulated device is the same at the same time however it got there, so nothing jumps. Files appear whole, under
+`history_file`. Complaints go to stderr; SIGTERM says goodbye to the broker and ends it.
 """
 
 import importlib.util
@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,14 +30,15 @@ SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "simulate_device.py"
 class Task(msgspec.Struct, frozen=True):
     """What to do for one site.
 
-    parts : spans of history by the file they go to, oldest first.
-    live  : when the first live reading is due. [ms since 1970, UTC]
-    user  : sent where MQTT_PASSWORD is set.
+    past, recent : spans of history that are wanted, each oldest first.
+    live         : when the first live reading is due. [ms since 1970, UTC]
+    user         : sent where MQTT_PASSWORD is set.
     """
 
     device_id: str
     began: Began
-    parts: list[tuple[str, list[Span]]]
+    past: list[Span]
+    recent: list[Span]
     live: int
     folder: str
     broker: str
@@ -74,45 +77,57 @@ def device_of(script: Any, site: Site, began: Began) -> Any:
     return script.Device(site.device_id, script.PROFILES[site.profile], site.seed, began.start, changes)
 
 
-def simulate(script: Any, device: Any, spans: list[Span]) -> Table:
-    """Measure spans, which must be later than what was measured before."""
+def simulate(script: Any, device: Any, spans: list[Span], is_over: Callable[[], bool] = lambda: False) -> Table:
+    """Measure spans, which must be later than what was measured before; rows stay empty once it is over."""
     names = tuple(script.columns(device))
     at = np.array([ms for span in spans for ms in range(*span)], np.int64)
     values = np.full((len(at), len(names)), np.nan)
     for row, ms in enumerate(at.tolist()):
+        if is_over():
+            break
         sample = device.sample(ms) or {}
         values[row] = [sample.get(name, math.nan) for name in names]
     return Table(at, names, values)
 
 
 def main() -> int:
-    """See the module."""
+    """See the module. What is newest comes first: the last days, life, and behind it the months before."""
     die_with_parent()
     task = msgspec.json.decode(sys.argv[1], type=Task)
+    stop = threading.Event()
     script = simulator()
     site = next(site for site in SITES if site.device_id == task.device_id)
     device = device_of(script, site, task.began)
-    for part, spans in task.parts:
-        _write(history_file(Path(task.folder), task.device_id, part), simulate(script, device, spans))
-    password = os.environ.get("MQTT_PASSWORD", "")
-    options = SimpleNamespace(
-        broker=task.broker,
-        port=task.port,
-        user=task.user,
-        password=password,
-        interval=LIVE_MS / 1000,
-        end_ms=script.NEVER_MS,
-    )
-    stop = threading.Event()
+    _write(task, "recent", simulate(script, device, task.recent))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    refused = script.publish([device], options, script.Pace(), task.live, stop)
+    with ThreadPoolExecutor(1) as pool:
+        life = pool.submit(_live, script, device, task, stop)
+        if task.past:
+            younger = device_of(script, site, task.began)
+            _write(task, "past", simulate(script, younger, task.past, stop.is_set))
+        refused = life.result()
     if refused:
         print(refused, file=sys.stderr)  # noqa: T201
     return 1 if refused else 0
 
 
-def _write(file: Path, table: Table) -> None:
+def _live(script: Any, device: Any, task: Task, stop: threading.Event) -> str:
+    """Publish until stopped; why the broker refused, or ""."""
+    options = SimpleNamespace(
+        broker=task.broker,
+        port=task.port,
+        user=task.user,
+        password=os.environ.get("MQTT_PASSWORD", ""),
+        interval=LIVE_MS / 1000,
+        end_ms=script.NEVER_MS,
+    )
+    refused: str = script.publish([device], options, script.Pace(), task.live, stop)
+    return refused
+
+
+def _write(task: Task, part: str, table: Table) -> None:
+    file = history_file(Path(task.folder), task.device_id, part)
     new = file.with_suffix(".new")
     with new.open("wb") as out:
         np.savez(out, at=table.at, names=np.array(table.names), values=table.values)
