@@ -221,5 +221,5 @@ def test_doctor_finds_nothing_wrong_while_all_runs(up):
     running.until_ready()
     done = heatpump("doctor", "--data", running.data, HEATPUMP_MIN_FREE_MB=1)
     assert done.returncode == 0, done.stdout
-    for subject in ("broker: healthy", "flow: healthy", "api: healthy", "journal: frames", "store: "):
+    for subject in ("broker: answers", "flow: healthy", "api: healthy", "panel: healthy", "journal: ", "store: "):
         assert f"ok    {subject}" in done.stdout
