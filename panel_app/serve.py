@@ -12,8 +12,8 @@ import panel as pn
 from panel.io.server import get_server
 from tornado.websocket import WebSocketClosedError
 
+from panel_app import csv_file, health
 from panel_app.api_client import ApiClient
-from panel_app.csv_file import PATH, CsvFile
 from panel_app.feed import Feed
 from panel_app.pages import Page, all_pages
 from panel_app.session import Site
@@ -47,17 +47,25 @@ async def serve(
         logging.getLogger(chatty).setLevel(logging.WARNING)
     feed = Feed(api_url, api_token)
     api = ApiClient(api_url, api_token)
-    site = Site(api, feed, Watch(api, feed), simulator_line, load_demo)
+    watch = Watch(api, feed)
+    site = Site(api, feed, watch, simulator_line, load_demo)
     pages = all_pages()
+
+    def report() -> dict[str, Any]:
+        return {"sessions": len(server.get_sessions()), "devices": watch.followed, "live": feed.connected}
+
     server = get_server(
         {page.path or "/": _opener(site, pages, page, version) for page in pages},
         port=port,
         address=host,
         websocket_origin=[f"{name}:{port}" for name in {host, "127.0.0.1", "localhost"}],
-        extra_patterns=[(PATH, CsvFile, {"api": api})],
+        extra_patterns=[
+            (csv_file.PATH, csv_file.CsvFile, {"api": api}),
+            (health.PATH, health.Health, {"report": report}),
+        ],
         static_dirs={"assets": str(Path(__file__).parent / "assets")},
-        check_unused_sessions=CHECK_UNUSED_MS,
-        unused_session_lifetime=UNUSED_MS,
+        check_unused_sessions_milliseconds=CHECK_UNUSED_MS,
+        unused_session_lifetime_milliseconds=UNUSED_MS,
         title={page.path or "/": f"{page.title} · heatpump" for page in pages},
     )
     over = asyncio.Event()

@@ -17,7 +17,7 @@ class Site(msgspec.Struct, frozen=True):
     """What all sessions of this process share.
 
     simulator_line : a command that plays a device against this site.
-    can_demo       : whether there is somebody to load the demo (`heatpump up`).
+    load_demo      : has the demo loaded; None where there is nobody to do it (`heatpump up` does).
     """
 
     api: ApiClient

@@ -20,6 +20,8 @@ LENGTHS: dict[str, tuple[str, str, int]] = {
 """By name in the URL: on its button, as a title, how long. [ms]"""
 
 SHORTEST_MS = 60_000
+NEAR_NOW = 100
+"""A hundredth of a span before now is now: time went on since it was chosen."""
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -58,9 +60,9 @@ def choose(selection: "Selection", start: int, end: int) -> None:
 
 
 def moved(span: Shown, steps: int, now_ms: int) -> tuple[int, int] | None:
-    """Move by whole lengths; None where that reaches now: then it follows again. [ms since 1970, UTC]"""
+    """Move by whole lengths; None where that as good as reaches now: then it follows again. [ms since 1970, UTC]"""
     start, end = span.start + steps * span.length, span.end + steps * span.length
-    return None if end >= now_ms else (start, end)
+    return None if end >= now_ms - span.length // NEAR_NOW else (start, end)
 
 
 def _ms(text: str) -> int | None:

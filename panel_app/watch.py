@@ -88,6 +88,11 @@ class Watch:
                 raise answer
         return devices, alerts
 
+    @property
+    def followed(self) -> int:
+        """How many devices somebody looks at."""
+        return len(self._followed)
+
     def refresh(self, device_id: str) -> None:
         """Ask at once: something was done."""
         if device_id in self._followed:

@@ -97,6 +97,7 @@ class Stack extends Rows {
   }
 
   set(at, speak = false) {
+    if (!this.model.content.lanes) return; // nothing was drawn yet
     this.cursor = at;
     this.read();
     if (speak) this.live.textContent = at === null ? "" : this.said();

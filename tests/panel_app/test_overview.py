@@ -1,0 +1,211 @@
+"""The Overview page as its readers meet it: a whole installation, a real browser."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.flows import wait_for
+from tests.panel_app.site import PHONE, Installation, Visitor
+
+pytestmark = pytest.mark.slow
+
+Visit = Callable[..., Visitor]
+MINUTE = 60_000
+FULL: dict[str, Any] = {
+    "version": "1.4.0",
+    "temperature": {
+        "inlet": 28.5,
+        "outlet": 32.8,
+        "ambient": 3.8,
+        "compressor": 58.2,
+        "indoor": 21.2,
+        "dhw": 42.0,
+    },
+    "electrical": {"voltage": 231.4, "current": 5.8, "power": 1321.0},
+    "pressure": {"high": 303.0, "low": 93.0},
+    "status": {"compressor": True, "fan": True, "defrost": False, "dhw": False},
+    "hydraulic": {"flow": 18.2, "pressure": 1.6},
+    "setpoint": {"flow": 32.2, "indoor": 21.0, "dhw": 50.0},
+}
+
+
+def drawn(page: Page) -> dict[str, list[float]]:
+    """What the figures really hold, by name of what draws it."""
+    script = """() => {
+      const found = {};
+      for (const model of Bokeh.documents[0]._all_models.values())
+        if (model.type === 'GlyphRenderer' && model.name && model.data_source.data.value !== undefined)
+          found[model.name] = [...model.data_source.data.value].filter((value) => Number.isFinite(value));
+      return found; }"""
+    return dict(page.evaluate(script))
+
+
+def cell(page: Page, label: str) -> Any:
+    """A cell of the strip of newest values."""
+    return page.locator(".cell", has=page.get_by_text(label, exact=True)).first
+
+
+def test_before_any_device_the_page_says_how_to_begin_and_shows_the_first_one_by_itself(
+    installation: Installation, visit: Visit
+):
+    page = visit().open("/")
+    expect(page.get_by_role("heading", name="No device has sent anything yet.")).to_be_visible()
+    expect(page.locator("code")).to_contain_text("simulate_device.py --device-id site1")
+    expect(page.get_by_role("button", name="Load the demo")).to_be_visible()
+    installation.publish("site1", **FULL)
+    expect(page.get_by_role("heading", name="site1")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"device=site1"))
+
+
+def test_a_reading_is_on_the_page_as_it_is_published(installation: Installation, visit: Visit):
+    installation.publish("site1", **FULL)
+    page = visit().open("/?device=site1")
+    expect(cell(page, "Outdoor")).to_contain_text("3.8")
+    installation.publish("site1", **{**FULL, "temperature": {**FULL["temperature"], "ambient": -4.25}})
+    expect(cell(page, "Outdoor")).to_contain_text("−4.2")
+    expect(page.locator(".sentence")).to_contain_text("All well: heating at 32.8")
+
+
+def test_an_alert_stands_above_all_until_somebody_acknowledges_it(installation: Installation, visit: Visit):
+    installation.publish("hot", **FULL)
+    page = visit().open("/?device=hot")
+    expect(page.locator(".sentence")).to_contain_text("All well")
+    installation.publish("hot", **{**FULL, "electrical": {"voltage": 252.0}})
+    expect(page.locator(".sentence")).to_contain_text("Needs you")
+    banner = page.locator(".banner", has_text="voltage_high")
+    expect(banner).to_contain_text("252.0")
+    expect(page.locator("#bell")).to_contain_text("1")
+    banner.get_by_role("button", name="Acknowledge").click()
+    wait_for(lambda: installation.api.get("/api/alerts", params={"device_id": "hot"}).json()[0]["acknowledged_by"])
+    expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
+
+
+def test_the_charts_hold_what_was_measured(installation: Installation, visit: Visit):
+    begun = (time.time_ns() // 1_000_000) - 40 * MINUTE
+    outlets = [30.0 + step / 8 for step in range(80)]
+    for step, outlet in enumerate(outlets):
+        installation.publish(
+            "chart", at=begun + step * 30_000, temperature={"outlet": outlet}, electrical={"power": 900}
+        )
+    installation.stored("chart", begun + 79 * 30_000)
+    page = visit().open("/?device=chart&span=6h")
+    expect(page.locator(".series", has_text="Flow water").locator("b")).to_have_text(f"{outlets[-1]:.1f}")
+    held = {value for name, values in drawn(page).items() if name.startswith("temp_outlet") for value in values}
+    assert set(outlets) <= held
+
+
+def test_a_span_without_readings_has_empty_figures_and_leads_to_the_nearest_ones(
+    installation: Installation, visit: Visit
+):
+    installation.publish("chart2", **FULL)
+    page = visit().open("/?device=chart2&span=custom&start=2024-01-01T00:00:00Z&end=2024-01-04T00:00:00Z")
+    expect(page.get_by_text("chart2 sent nothing between")).to_be_visible()
+    assert {name for name in drawn(page) if name.startswith("temp_outlet")}
+    assert {name: values for name, values in drawn(page).items() if values} == {}
+
+
+def test_what_was_chosen_is_in_the_url_and_comes_back(installation: Installation, visit: Visit):
+    installation.publish("site1", **FULL)
+    page = visit().open("/?device=site1")
+    page.get_by_role("button", name="7 d").click()
+    expect(page).to_have_url(re.compile("span=7d"))
+    page.locator(".series", has_text="Return water").click()
+    expect(page).to_have_url(re.compile("hide=temp_inlet"))
+    page.reload()
+    expect(page.get_by_role("button", name="7 d")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Earlier").click()
+    expect(page).to_have_url(re.compile("span=custom"))
+    page.get_by_role("button", name="Later").click()
+    expect(page).to_have_url(re.compile("span=7d"))
+
+
+def test_the_theme_is_the_systems_until_another_is_chosen_and_remembered(installation: Installation, visit: Visit):
+    installation.publish("site1", **FULL)
+    page = visit(theme="dark").open("/?device=site1")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.get_by_role("button", name="Light or dark").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_a_device_that_nobody_knows_is_said_with_those_of_like_names(installation: Installation, visit: Visit):
+    installation.publish("site1", **FULL)
+    page = visit().open("/?device=site")
+    expect(page.get_by_text("No device is called site.")).to_be_visible()
+    page.get_by_role("button", name="site1").first.click()
+    expect(page.get_by_role("heading", name="site1")).to_be_visible()
+
+
+def test_a_device_that_went_offline_cannot_be_told_and_shows_where_its_way_is_broken(
+    installation: Installation, visit: Visit
+):
+    installation.publish("gone", **FULL)
+    page = visit().open("/?device=gone")
+    expect(page.locator(".sentence")).to_contain_text("All well")
+    installation.send("heatpump/gone/status/online", "false", retain=True)
+    expect(page.locator(".sentence")).to_contain_text("Cannot tell")
+    page.get_by_role("button", name="Check the path").click()
+    expect(page.locator(".walk")).to_contain_text("connected")
+
+
+def test_the_file_of_a_chart_is_what_the_api_answers(installation: Installation, visit: Visit):
+    at = installation.publish("site1", **FULL)
+    installation.stored("site1", at)
+    page = visit().open("/?device=site1&span=6h")
+    with page.expect_download() as begun:
+        page.get_by_role("link", name="CSV").click()
+    lines = begun.value.path().read_text().splitlines()
+    assert lines[0].startswith("time,")
+    assert "temp_outlet" in lines[0]
+    assert len(lines) > 1
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [None, PHONE], ids=["desktop", "phone"])
+def test_the_page_can_be_used_by_everybody(
+    installation: Installation, visit: Visit, theme: str, viewport: dict[str, int] | None
+):
+    installation.publish("site1", **FULL)
+    given = {"viewport": viewport, "has_touch": True} if viewport else {}
+    page = visit(theme=theme, **given).open("/?device=site1")
+    expect(page.locator(".sentence")).to_contain_text("All well")
+    expect(page.get_by_role("button", name="Show as table")).to_be_visible()
+    found = Axe().run(page).response["violations"]
+    assert [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_pages_that_are_closed_leave_nothing_behind(installation: Installation, visit: Visit):
+    installation.publish("site1", **FULL)
+    visitor = visit()
+    pages = [visitor.context.new_page() for _ in range(20)]
+    for page in pages:
+        page.goto(f"{installation.url}/?device=site1")
+    expect(pages[-1].locator(".sentence")).to_contain_text("All well", timeout=30_000)
+    assert installation.health()["sessions"] >= 20
+    for page in pages:
+        page.close()
+    wait_for(installation.health, lambda health: (health["sessions"], health["devices"]) == (0, 0), seconds=60)
+
+
+def test_a_name_that_is_hostile_is_only_a_name(installation: Installation, visit: Visit):
+    installation.publish("evil", **FULL)
+    name = "<img src=x onerror=alert(1)>"
+    installation.send("heatpump/evil/status/version", name)
+    answer = installation.api.put(
+        "/api/devices/evil", json={"name": name, "location": '"><script>alert(2)</script>'}
+    )
+    assert json.loads(answer.text)["outcome"] == "done"
+    visitor = visit()
+    dialogs: list[str] = []
+    visitor.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page = visitor.open("/?device=evil")
+    expect(page.get_by_role("heading", name=name)).to_be_visible()
+    assert dialogs == []
