@@ -16,7 +16,9 @@ from panel_app.components.pipeline.samples import MOST_SAMPLES, Sample, sample_o
 from panel_app.components.pipeline.stall import is_old
 
 EVERY_S = 1.0
-LETTERS_EVERY_S = 5.0
+LETTERS_EVERY_S = 2.0
+"""How often dead letters are asked for while somebody looks at them. [s]"""
+
 NEWEST_LETTERS = 200
 
 T = TypeVar("T")

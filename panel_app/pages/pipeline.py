@@ -59,9 +59,8 @@ class PipelinePage:
         session.at_end(self._watch.follow(self._heard))
         session.at_end(lambda: self._look_away())
         session.selection.param.watch(lambda _: session.soon(self._look), "node")
-        environment.param.watch(lambda _: session.soon(self._draw), "phone")
+        environment.param.watch(lambda _: session.soon(self._draw_all), "phone")
         self._look()
-        self._draw()
         self._draw_trail()
         session.begin(self._followed.keep_devices())
 
@@ -79,14 +78,13 @@ class PipelinePage:
         """Look at the node that is selected, at nothing where none is."""
         self._look_away()
         self._node, self._held = NodeSeen(), None
-        self._outcomes.clear()
+        self._outcomes = {}
         selected = self._session.selection.node
         if selected:
             self._look_away = self._watch.look_at("" if selected == LETTERS else selected, self._looked)
         else:
             self._look_away = lambda: None
-        self._draw()
-        self._draw_detail()
+        self._draw_all()
 
     # What is drawn
 
@@ -100,7 +98,10 @@ class PipelinePage:
                 (selected, self._span),
                 lambda seen: _drawn(seen, selected, self._span, False, ""),
             )
-            self.trail.visible = True
+
+    def _draw_all(self) -> None:
+        self._draw()
+        self._draw_detail()
 
     def _draw_detail(self) -> None:
         if self._environment.phone:
@@ -146,16 +147,16 @@ class PipelinePage:
         self._held = None if self._held else self._node
         self._draw_detail()
 
-    async def _retry(self, given: dict[str, str]) -> None:
-        await self._try_again([int(given["id"])])
+    def _retry(self, given: dict[str, str]) -> None:
+        self._session.begin(self._try_again([int(given["id"])]))
 
-    async def _retry_all(self, _: dict[str, str]) -> None:
-        await self._try_again([letter["id"] for letter in self._node.letters or ()])
+    def _retry_all(self, _: dict[str, str]) -> None:
+        self._session.begin(self._try_again([letter["id"] for letter in self._node.letters or ()]))
 
     async def _try_again(self, letter_ids: list[int]) -> None:
         for letter_id in letter_ids:
             self._outcomes[letter_id] = "trying …"
-            self._draw_detail()
+            self._session.soon(self._draw_detail)
             try:
                 answer = await self._session.site.api.post(
                     f"/api/dead-letters/{letter_id}/retry", {"by": "pipeline page"}
@@ -164,7 +165,7 @@ class PipelinePage:
             except ApiProblem as problem:
                 self._outcomes[letter_id] = f"refused: {problem.detail}"
             self._watch.letters_changed()
-        self._draw_detail()
+        self._session.soon(self._draw_detail)
 
 
 class _Followed:
