@@ -12,9 +12,9 @@ from panel_app.session import Session
 class Bar(Fragment):
     """Draws itself once a second, from what all bars share."""
 
-    def __init__(self, session: Session, pages: list[Page]) -> None:
+    def __init__(self, session: Session, pages: list[Page], page: Page) -> None:
         super().__init__(stylesheets=["/assets/bar.css"])
-        self._session, self._pages = session, pages
+        self._session, self._pages, self._page = session, pages, page
         self._devices: list[dict[str, Any]] = []
         self._alerts = 0
         self._draw()
@@ -38,4 +38,5 @@ class Bar(Fragment):
             feed.heard_at,
             self._alerts,
             [(page.path, page.title) for page in self._pages],
+            "" if self._page.needs_device else self._page.title,
         )

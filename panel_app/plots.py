@@ -26,6 +26,7 @@ from bokeh.models import (
 from bokeh.models.annotations import Span
 
 from flows.model.quantities import BY_NAME
+from flows.model.times import DAY_MS
 from panel_app.charts import axes, frame, lanes, marks
 from panel_app.charts.panes import Lane, Pane, Trace
 from panel_app.tokens import TOKENS, Theme
@@ -34,6 +35,12 @@ SPACE = 14
 """Room above and below the drawing, through which spans go on to the next chart. [px]"""
 
 ESTIMATED_DASH = (8, 4)
+BAND, BAND_OF_DAYS = 0.2, 0.08
+"""How strong the band from lowest to highest is: that of days covers nearly all."""
+
+FAINTEST = 0.15
+"""A lane's bar of this share of the time on, or less, can still be seen."""
+
 _MOST_PATCHED = 4
 """Changed points that are sent one by one."""
 
@@ -138,6 +145,7 @@ def put_lines(chart: Chart, read: frame.Frame, hidden: Sequence[str]) -> list[fl
         put(chart.drawn[f"{name}:band"], {"at": banded, "low": low, "high": high}, shown and measured)
         if trace.mark == "area":
             put(chart.drawn[f"{name}:area"], {"at": line.at, "top": np.nan_to_num(value)}, shown and measured)
+        chart.drawn[f"{name}:band"].glyph.fill_alpha = BAND if read.step < DAY_MS else BAND_OF_DAYS
         chart.drawn[name].glyph.line_dash = list(trace.dash) if measured else list(ESTIMATED_DASH)
         if shown:
             drawn += [value, low, high] if measured else [value]
@@ -189,7 +197,7 @@ def put_lane(built: Charts, row: int, key: str, bars: Sequence[lanes.Bar]) -> No
         "right": [bar.end for bar in bars],
         "top": [top + inset] * len(bars),
         "bottom": [top + inset + height] * len(bars),
-        "alpha": [0.85 * max(bar.share, 0.3) for bar in bars],
+        "alpha": [0.85 * max(bar.share, FAINTEST) for bar in bars],
     }
 
 
@@ -298,7 +306,7 @@ def _trace(plot: Any, trace: Trace) -> Iterator[Any]:
         yield _draw(
             plot, f"{name}:area", VArea(x="at", y1=constant(0), y2="top", fill_color=colour, fill_alpha=0.16)
         )
-    yield _draw(plot, f"{name}:band", VArea(x="at", y1="low", y2="high", fill_color=colour, fill_alpha=0.2))
+    yield _draw(plot, f"{name}:band", VArea(x="at", y1="low", y2="high", fill_color=colour, fill_alpha=BAND))
     yield _draw(plot, f"{name}:held", Line(x="at", y="value", line_color=colour, line_width=1, line_dash=[3, 3]))
     width = 1 if name.startswith("setpoint_") else 1.5
     yield _draw(

@@ -33,7 +33,7 @@ def serve_page(site: Site, pages: list[Page], page: Page, version: str) -> Any:
     }
     for name, value in variables.items():
         template.add_variable(name, value)
-    template.add_panel("bar", Bar(session, pages))
+    template.add_panel("bar", Bar(session, pages, page))
     template.add_panel("environment", environment)
     template.add_panel("main", page.open(session, environment))
     return template

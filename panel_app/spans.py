@@ -60,7 +60,7 @@ def choose(selection: "Selection", start: int, end: int) -> None:
 
 
 def moved(span: Shown, steps: int, now_ms: int) -> tuple[int, int] | None:
-    """Move by whole lengths; None where that as good as reaches now: then it follows again. [ms since 1970, UTC]"""
+    """Move by whole lengths; None where that as good as reaches now, to follow it again. [ms since 1970, UTC]"""
     start, end = span.start + steps * span.length, span.end + steps * span.length
     return None if end >= now_ms - span.length // NEAR_NOW else (start, end)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from flows.model.times import DAY_MS
 from panel_app import words
 from panel_app.charts.frame import HOLD_MS, Flag, Frame
 from panel_app.charts.panes import Lane
@@ -28,8 +29,10 @@ class Bar(msgspec.Struct, frozen=True):
 
 
 def bars_of(lane: Lane, frame: Frame, episodes: Sequence[Mapping[str, Any]]) -> list[Bar]:
-    """Find a lane's bars within a frame's span, oldest first."""
+    """Find a lane's bars within a frame's span, oldest first; of days their shares: single runs are lost."""
     flag = frame.flags.get(lane.flag)
+    if frame.step >= DAY_MS:
+        return _pieces(flag, frame) if flag else []
     if not lane.kind:
         return _runs(flag, frame) if flag else []
     ended = sorted(
@@ -58,27 +61,36 @@ def said_of(lane: Lane, frame: Frame, bars: Sequence[Bar]) -> str:
         return "none" if lane.kind else "not used"
     on = sum((min(bar.end, frame.now) - max(bar.start, frame.start)) * bar.share for bar in bars)
     is_cycle = lane.kind == "cycle"
+    seen = frame.now - frame.start - sum(right - left for left, right in frame.missing)
+    share = f"{words.number(min(100 * on / seen, 100.0) if seen > 0 else None)} % on"
+    if frame.step >= DAY_MS:
+        return share if is_cycle else words.lasting(max(on, 0.0))
     times = sum(bar.is_start and bar.start >= frame.start for bar in bars) if is_cycle else len(bars)
     count = f"{words.number(times)} {lane.times[0 if times == 1 else 1]}"
-    if not is_cycle:
-        return f"{count} · {words.lasting(max(on, 0.0))}"
-    seen = frame.now - frame.start - sum(right - left for left, right in frame.missing)
-    return f"{count} · {words.number(min(100 * on / seen, 100.0) if seen > 0 else None)} % on"
+    return f"{count} · {share if is_cycle else words.lasting(max(on, 0.0))}"
 
 
 def _runs(flag: Flag, frame: Frame) -> list[Bar]:
-    """Join neighbouring values that say on; each counts until the next one, at most 900 s."""
+    """Join neighbouring values that say on."""
     if not flag.at.size:
         return []
-    ends = [*flag.at[1:].tolist(), min(frame.now, flag.at[-1] + HOLD_MS)]
+    end = min(frame.now, float(flag.at[-1]) + (flag.step or HOLD_MS))
+    newest = frame.now - float(flag.at[-1]) <= max(HOLD_MS, flag.step) and flag.share[-1] >= 0.5
+    return _joined(_pieces(flag, frame), end if newest else None)
+
+
+def _pieces(flag: Flag, frame: Frame) -> list[Bar]:
+    """Give each value that says on, at least in part; until the next one, its bucket's end or 900 s."""
+    if not flag.at.size:
+        return []
+    ends = [*flag.at[1:].tolist(), min(frame.now, float(flag.at[-1]) + (flag.step or HOLD_MS))]
     pieces = []
     for at, share, end in zip(flag.at.tolist(), flag.share.tolist(), ends, strict=True):
         length = flag.step or HOLD_MS
         until = min(at + length, end)
         if share > 0 and until > at:
             pieces.append(Bar(at, until, share=share))
-    newest = frame.now - float(flag.at[-1]) <= max(HOLD_MS, flag.step) and flag.share[-1] >= 0.5
-    return _joined(pieces, ends[-1] if newest else None)
+    return pieces
 
 
 def _joined(pieces: list[Bar], open_until: float | None) -> list[Bar]:

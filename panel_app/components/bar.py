@@ -13,6 +13,7 @@ def bar(
     heard_at: float,
     alerts: int,
     pages: list[tuple[str, str]],
+    title: str = "",
 ) -> str:
     """Draw the living part of the app bar.
 
@@ -21,6 +22,7 @@ def bar(
     heard_at : when something was heard last, 0 for never. [s since 1970]
     alerts   : how many are open.
     pages    : path and title of each.
+    title    : of a page that is about no single device; it stands in place of the choice of one.
     """
     options = [(device["device_id"], _called(device)) for device in devices]
     if chosen and chosen not in (device_id for device_id, _ in options):
@@ -33,6 +35,7 @@ def bar(
         heard=datetime.fromtimestamp(heard_at, UTC).strftime("%H:%M:%S UTC") if heard_at else "",
         alerts=alerts,
         pages=pages,
+        title=title,
     )
 
 

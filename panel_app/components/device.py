@@ -47,9 +47,11 @@ def sent_fields(status: Answer) -> list[str]:
 
 
 def last_seen(status: Answer) -> int | None:
-    """When its newest reading arrived. [ms since 1970, UTC]"""
+    """When its newest reading arrived; of an imported one when it was measured. [ms since 1970, UTC]"""
     seen = status.get("last_seen")
-    return instant(seen) if isinstance(seen, str) else None
+    if isinstance(seen, str):
+        return instant(seen)
+    return max(map(instant, status.get("measured_at", {}).values()), default=None)
 
 
 def silent_ms(status: Answer, now_ms: int) -> int | None:

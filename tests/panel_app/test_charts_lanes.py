@@ -73,6 +73,23 @@ def test_a_lane_without_episodes_follows_its_flag() -> None:
     assert lanes.said_of(BACKUP, frame(answer), [bar]) == "1 × · 30\u00a0min"
 
 
+def test_of_days_a_lane_shows_what_share_of_each_it_was_on() -> None:
+    day = 86_400_000
+    answer = {
+        **sample.series(with_hole=False),
+        "resolution": "1d",
+        "start": sample.iso(sample.START),
+        "end": sample.iso(sample.START + 2 * day),
+        "time": [sample.iso(sample.START), sample.iso(sample.START + day)],
+        "gaps": [],
+        "values": {"compressor_running": [0.25, 0.75]},
+    }
+    read = frame(answer, now=sample.START + 2 * day)
+    bars = lanes.bars_of(COMPRESSOR, read, [])
+    assert [bar.share for bar in bars] == [0.25, 0.75]
+    assert lanes.said_of(COMPRESSOR, read, bars) == "50 % on"
+
+
 def test_an_alert_that_ended_has_its_span_and_length() -> None:
     (span,) = marks.alert_spans([sample.alert("voltage_low", "warning", 213, 230)], frame(), sample.END)
     assert minutes(span) == (213, 230)

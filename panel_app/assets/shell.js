@@ -1,5 +1,6 @@
-// Theme: the system's until the reader chooses one, which is then remembered. Runs before anything is drawn.
-// The cookies tell the server what to draw the first figures for.
+// The shell's own: theme, drawer, find, links. Runs before anything is drawn.
+// The theme is the system's until the reader chooses one, which is then remembered; cookies tell the server what to
+// draw the first figures for.
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const remember = (name, value) => { document.cookie = `${name}=${value}; path=/; max-age=31536000; samesite=strict`; };
@@ -21,6 +22,12 @@
       localStorage.setItem("heatpump-theme", next);
       apply();
     });
+    // From page to page the device stays the same.
+    addEventListener("click", (event) => {
+      const link = event.target.closest?.("nav a");
+      const device = new URLSearchParams(location.search).get("device");
+      if (link && device) link.search = new URLSearchParams({ device });
+    }, true);
     const drawer = document.querySelector("#navigation");
     for (const button of document.querySelectorAll("[data-drawer]")) {
       button.addEventListener("click", () => {
