@@ -105,6 +105,17 @@ def test_a_dead_letter_is_tried_again_and_its_outcome_told(installation: Install
     assert installation.api.get(f"/api/dead-letters/{letter_id}").json()["attempts"] == 1
 
 
+def test_all_dead_letters_are_reviewed_in_one_place(installation: Installation, visit: Visit):
+    letter_id = a_broken_message(installation, "reviewed")
+    page = visit().open("/pipeline")
+    page.locator("#review").click()
+    expect(page.locator("#letters-title")).to_have_text("Dead letters")
+    expect(page.locator(f"#letter-{letter_id}")).to_contain_text("reviewed")
+    expect(page).to_have_url(re.compile("node=(:|%3A)dead-letters"))
+    page.locator("#close-node").click()
+    expect(page.locator("#selected")).to_have_count(0)
+
+
 def test_a_stopped_flow_is_a_stall_at_once_and_the_page_goes_on_by_itself(
     installation: Installation, visit: Visit
 ):
