@@ -67,7 +67,7 @@ class OverviewData:
         self._seen = Seen()
         self._behind: tuple[int | None, int | None] = (None, None)
         self._found = ""
-        self._anew = asyncio.Event()
+        self._anew, self._first_seen = asyncio.Event(), asyncio.Event()
         self.backlog = 0
         self.devices: list[dict[str, Any]] | None = None
         self.walk: dict[str, Any] | None = None
@@ -159,6 +159,7 @@ class OverviewData:
 
     def _saw(self, seen: Seen) -> None:
         self._seen = seen
+        self._first_seen.set()
         if seen.pipeline is not None:
             behind = int(seen.pipeline.get("behind_ms") or 0)
             if behind != self._behind[1]:
@@ -180,6 +181,7 @@ class OverviewData:
             self.devices = await self._api.get("/api/devices")
 
     async def _keep_charts(self) -> None:
+        await self._first_seen.wait()  # what is shown may depend on when it was heard last
         while True:
             self._anew.clear()
             span = self._span()

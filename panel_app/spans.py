@@ -25,32 +25,34 @@ NEAR_NOW = 100
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What is shown. live: it ends now, and goes on. [ms since 1970, UTC]"""
+    """What is shown. live: it ends now, and goes on; title: in words. [ms since 1970, UTC]"""
 
     start: int
     end: int
     live: bool
     name: str
+    title: str = "Chosen span"
 
     @property
     def length(self) -> int:
         """How long it is. [ms]"""
         return self.end - self.start
 
-    @property
-    def title(self) -> str:
-        """In words, of a named one."""
-        return LENGTHS[self.name][1] if self.name in LENGTHS else "Chosen span"
 
+def shown(selection: "Selection", now_ms: int, phone: bool, last_ms: int | None = None) -> Shown:
+    """Read what was chosen; what cannot be read is the usual span: 24 hours, 6 on a phone.
 
-def shown(selection: "Selection", now_ms: int, phone: bool) -> Shown:
-    """Read what was chosen; what cannot be read is the usual span: 24 hours, 6 on a phone."""
+    last_ms : when the device was measured last; of one long silent the usual span ends there. [ms since 1970, UTC]
+    """
     if selection.span == "custom":
         start, end = _ms(selection.start), _ms(selection.end)
-        if start is not None and end is not None and end - start >= SHORTEST_MS:
+        if start is not None and end is not None and 0 <= start <= end - SHORTEST_MS <= now_ms + DAY_MS:
             return Shown(start, end, False, "custom")
     name = selection.span if selection.span in LENGTHS else "6h" if phone else "24h"
-    return Shown(now_ms - LENGTHS[name][2], now_ms, True, name)
+    _, title, length = LENGTHS[name]
+    if last_ms is not None and not selection.span and now_ms - last_ms > length:
+        return Shown(last_ms - length, last_ms + 1, False, "", title.replace("Last", "Its last"))
+    return Shown(now_ms - length, now_ms, True, name, title)
 
 
 def choose(selection: "Selection", start: int, end: int) -> None:

@@ -115,7 +115,7 @@ def _cop(today: Sums, then: Sums, boundary: str) -> Card:
 
 def _electricity(today: Sums, then: Sums) -> Card:
     if today.electric_coverage < ENOUGH:
-        below = _covered("electricity", today.electric_coverage, "the device sends no power")
+        below = _covered("electricity", today.electric_coverage, "no power today")
         return Card("electricity", _TITLES["electricity"], "little", below=below)
     before = then.electric if then.electric_coverage >= ENOUGH else None
     alike = abs(today.electric_coverage - then.electric_coverage) <= ALIKE
@@ -168,7 +168,7 @@ def _energy(
 def _starts(today: Sums, then: Sums, cycles: list[Answer]) -> Card:
     if today.starts is None or today.coverage < ENOUGH:
         why = "the device does not send its compressor's state" if today.coverage >= ENOUGH else ""
-        below = why or _covered("", today.coverage, "no readings yet")
+        below = why or _covered("", today.coverage, "no readings today")
         return Card("starts", _TITLES["starts"], "little", below=below)
     runs = [c["seconds"] for c in cycles if c.get("begun_by") == "edge" and c.get("ended_by") == "edge"]
     parts = [
@@ -194,7 +194,7 @@ def _heat_is_known(sums: Sums) -> bool:
 
 def _missing_heat(sums: Sums) -> str:
     if sums.coverage < ENOUGH:
-        return _covered("", sums.coverage, "no readings yet")
+        return _covered("", sums.coverage, "no readings today")
     if sums.heat_source is None:
         only_rested = bool(sums.electric) and not any(
             mode in sums.electric for mode in ("space", "dhw", "defrost")

@@ -12,7 +12,7 @@ from flows.model.times import now_ms
 from panel_app.charts.stack import ChartStack
 from panel_app.components import states
 from panel_app.components.banner import banner
-from panel_app.components.device import site_zone
+from panel_app.components.device import last_seen, site_zone
 from panel_app.components.flags import flags_since
 from panel_app.components.header import header
 from panel_app.components.kpi import kpi_cards
@@ -27,7 +27,6 @@ from panel_app.overview_data import CHARTS, OverviewData
 from panel_app.pages import Page
 from panel_app.session import Session
 from panel_app.spans import LENGTHS, Shown, choose, moved, shown
-from panel_app.words import instant
 
 BONES_AFTER_MS = 150
 """Before that a page that loads shows nothing: most are there by then. [ms]"""
@@ -53,7 +52,7 @@ class Overview:
         acts = self._acts()
         self._state, self._head, self._now, self._kpi = (Fragment(on=acts) for _ in range(4))
         self._span_bar = Fragment(on=acts, stylesheets=["/assets/overview.css"])
-        self._beside = Fragment(on=acts)
+        self._beside = Fragment(on=acts, margin=(4, 14))
         self._stack = self._new_stack()
         self._stack_box = pn.Column(self._stack, margin=(0, 14), sizing_mode="stretch_width")
         self._card = pn.Column(
@@ -143,8 +142,7 @@ class Overview:
         data, site, seen = self._data, self._session.site, self._data.seen
         status, pipeline = seen.status, seen.pipeline or {}
         zone = site_zone(status or {})
-        last = (status or {}).get("last_seen")
-        last_ms = instant(last) if last else None
+        last_ms = last_seen(status or {})
         match state:
             case "loading" if moment - self._opened > BONES_AFTER_MS:
                 return states.loading(data.device)
@@ -186,7 +184,8 @@ class Overview:
     # What the reader does.
 
     def _shown(self) -> Shown:
-        return shown(self._session.selection, now_ms(), self._environment.phone)
+        last = last_seen(self._data.seen.status or {})
+        return shown(self._session.selection, now_ms(), self._environment.phone, last)
 
     def _chosen(self) -> None:
         self._data.ask_anew()

@@ -79,7 +79,7 @@ def test_in_the_days_first_minute_nothing_is_asked_and_nothing_claimed():
     assert kpi_requests(hours) == []
     html = kpi_cards(a_status(), hours, {})
     assert html.count("too little data") == 4
-    assert "no readings yet" in html
+    assert "no readings today" in html
 
 
 def test_the_cop_is_heat_over_electricity_with_defrosts_and_standby():
