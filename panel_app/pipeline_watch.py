@@ -11,7 +11,7 @@ import msgspec
 
 from flows.model.times import now_ms
 from panel_app.api_client import ApiClient, ApiProblem
-from panel_app.components.pipeline.letters import SHOWN_LETTERS, letters_of
+from panel_app.components.pipeline.letters import letters_of, shown_letters
 from panel_app.components.pipeline.samples import MOST_SAMPLES, Sample, sample_of
 from panel_app.components.pipeline.stall import is_old
 
@@ -132,7 +132,7 @@ class PipelineWatch:
                 self._letters_asked[step] = time.monotonic()
                 newest = await self._api.get("/api/dead-letters", limit=NEWEST_LETTERS)
                 letters = letters_of(newest, detail, self._pipeline.seen.answer if self._pipeline else None)
-                bodies = await self._read([letter["id"] for letter in letters[:SHOWN_LETTERS]])
+                bodies = await self._read([letter["id"] for letter in letters[: shown_letters(step)]])
         except ApiProblem as problem:
             return msgspec.structs.replace(seen, problem=problem, number=seen.number + 1)
         return NodeSeen(detail, letters, bodies, None, seen.number + 1)

@@ -11,7 +11,7 @@ from flows.model.times import now_ms
 from panel_app.api_client import ApiProblem
 from panel_app.components.pipeline.conservation import SPANS, Span
 from panel_app.components.pipeline.graph import LETTERS
-from panel_app.components.pipeline.letters import SHOWN_LETTERS, dead_letters
+from panel_app.components.pipeline.letters import dead_letters, shown_letters
 from panel_app.components.pipeline.page import pipeline_page
 from panel_app.components.pipeline.selected import asking, selected_node
 from panel_app.components.pipeline.trace import follow
@@ -120,7 +120,7 @@ class PipelinePage:
         # Anything else is wrong with the whole pipeline, and the banner says so.
         problem = node.problem.detail if node.problem and node.problem.status == 404 else ""
         title = "Dead letters" if selected == LETTERS else f"Dead letters of {selected}"
-        most = 2 * SHOWN_LETTERS if selected == LETTERS else SHOWN_LETTERS
+        most = shown_letters("" if selected == LETTERS else selected)
         letters = dead_letters(title, node.letters, node.bodies, self._outcomes, now_ms(), most)
         if selected == LETTERS:
             return render("pipeline/all_letters", letters=letters, problem=problem)

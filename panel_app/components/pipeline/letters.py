@@ -9,10 +9,14 @@ from markupsafe import Markup
 from panel_app.components.render import render
 from panel_app.words import clock, day, instant, number
 
-SHOWN_LETTERS = 5
 _HEAD = 160
 
 Letter = Mapping[str, Any]
+
+
+def shown_letters(step: str) -> int:
+    """Say how many are listed: beside a step fewer than of all, where `step` is ""."""
+    return 5 if step else 12
 
 
 def letters_of(
@@ -37,7 +41,7 @@ def dead_letters(
     bodies: Mapping[int, str],
     outcomes: Mapping[int, str],
     now_ms: int,
-    most: int = SHOWN_LETTERS,
+    most: int = 5,
 ) -> Markup:
     """List them. Says back: `retry` with `id`, `retry-all`.
 
