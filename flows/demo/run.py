@@ -25,6 +25,8 @@ from flows.demo.sites import (
     Site,
     began_in,
     import_id,
+    live_from,
+    missing_from,
     past_wanted,
     recent_wanted,
 )
@@ -89,12 +91,14 @@ def _task(
     """Find out what is missing of a site."""
     device_id = site.device_id
     past, recent = (installation.standing(device_id, import_id(device_id, part, began.at)) for part in PARTS)
+    start = missing_from(began, recent, installation.whole_until(device_id, recent.at, now))
+    live = live_from(start, now)
     return Task(
         device_id,
         began,
         past_wanted(began, past),
-        recent_wanted(began, recent, installation.whole_until(device_id, recent.at, now), now),
-        live=now,
+        recent_wanted(began, start, live),
+        live=live,
         folder=str(folder),
         broker=settings.mqtt_host,
         port=settings.mqtt_port,
@@ -123,7 +127,7 @@ def _load(
     for site in SITES:
         installation.describe(site.device_id, site.metadata)
     if total:
-        say(f"{len(SITES)} simulated houses: {total:,} readings to load, the newest first; they live already")
+        say(f"{len(SITES)} simulated houses: {total:,} readings to load, the newest first")
     recorded = load_recording(installation, now)
     if recorded:
         say(f"{DEVICE_ID}: a real heat pump's recording, {recorded:,} readings, is loaded")

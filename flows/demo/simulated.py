@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,10 @@ from flows.child import die_with_parent
 from flows.demo.sites import LIVE_MS, SITES, Began, Site, Span
 from flows.errors import ConfigError
 from flows.model.table import Table
+from flows.model.times import now_ms
+
+MOST_AT_ONCE = 100
+"""Readings in one message."""
 
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "simulate_device.py"
 
@@ -31,7 +36,7 @@ class Task(msgspec.Struct, frozen=True):
     """What to do for one site.
 
     past, recent : spans of history that are wanted, each oldest first.
-    live         : when the first live reading is due. [ms since 1970, UTC]
+    live         : when the first live reading is due; what is late comes fast. [ms since 1970, UTC]
     user         : sent where MQTT_PASSWORD is set.
     """
 
@@ -91,21 +96,24 @@ def simulate(script: Any, device: Any, spans: list[Span], is_over: Callable[[], 
 
 
 def main() -> int:
-    """See the module. What is newest comes first: the last days, life, and behind it the months before."""
+    """See the module. What is newest comes first: life, behind it the last days, then the months before."""
     die_with_parent()
     task = msgspec.json.decode(sys.argv[1], type=Task)
     stop = threading.Event()
     script = simulator()
     site = next(site for site in SITES if site.device_id == task.device_id)
     device = device_of(script, site, task.began)
-    _write(task, "recent", simulate(script, device, task.recent))
+    device.pump.advance(task.recent[0].start if task.recent else task.live)
+    recent = deepcopy(device)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with ThreadPoolExecutor(1) as pool:
         life = pool.submit(_live, script, device, task, stop)
+        if task.recent:
+            _write(task, "recent", simulate(script, recent, task.recent, stop.is_set))
         if task.past:
-            younger = device_of(script, site, task.began)
-            _write(task, "past", simulate(script, younger, task.past, stop.is_set))
+            past = device_of(script, site, task.began)
+            _write(task, "past", simulate(script, past, task.past, stop.is_set))
         refused = life.result()
     if refused:
         print(refused, file=sys.stderr)  # noqa: T201
@@ -113,16 +121,26 @@ def main() -> int:
 
 
 def _live(script: Any, device: Any, task: Task, stop: threading.Event) -> str:
-    """Publish until stopped; why the broker refused, or ""."""
-    options = SimpleNamespace(
-        broker=task.broker,
-        port=task.port,
-        user=task.user,
-        password=os.environ.get("MQTT_PASSWORD", ""),
-        interval=LIVE_MS / 1000,
-        end_ms=script.NEVER_MS,
-    )
-    refused: str = script.publish([device], options, script.Pace(), task.live, stop)
+    """Publish until stopped; what is late comes in arrays, as of a device that was offline.
+
+    Returns why the broker refused, or "".
+    """
+    password = os.environ.get("MQTT_PASSWORD", "")
+    options = SimpleNamespace(broker=task.broker, port=task.port, user=task.user, password=password)
+    link = script.Connection(options, [device], stop)
+    link.open()
+    due = task.live
+    while not stop.is_set():
+        late_ms = now_ms() - due
+        if late_ms < 0 or link.full:
+            stop.wait(max(-late_ms / 1000, 0.05))
+            continue
+        behind = [device.reading(due + ms) for ms in range(0, min(late_ms + 1, MOST_AT_ONCE * LIVE_MS), LIVE_MS)]
+        sent = behind if len(behind) > 1 else behind[0]
+        link.send(f"heatpump/{task.device_id}/data", msgspec.json.encode(sent).decode())
+        due += len(behind) * LIVE_MS
+    link.close()
+    refused: str = link.refused
     return refused
 
 

@@ -9,12 +9,13 @@ import msgspec
 from flows.demo.folder import note_of
 from flows.model.device import Bounds, DeviceMetadata
 from flows.model.history import Standing
-from flows.model.times import DAY_MS
+from flows.model.times import DAY_MS, HOUR_MS
 
 HISTORY_DAYS = 395
 """Thirteen months."""
 
 FINE_DAYS = 7
+LIVE_BACK_MS = 6 * HOUR_MS
 COARSE_MS, FINE_MS, LIVE_MS = 300_000, 10_000, 5_000
 """Between readings: of history, of its last days, and of what is sent live. Each divides the one before. [ms]"""
 
@@ -42,7 +43,8 @@ class Site(NamedTuple):
 
 
 SITES = (
-    # The story: the curve was raised by 5 K, which costs COP; then the refrigerant began to leak.
+    # The story: the curve was raised, which costs COP; then refrigerant began to leak; as it was no longer warm
+    # enough, the thermostat was turned up.
     Site(
         "demo-bristol",
         "terrace",
@@ -54,9 +56,9 @@ SITES = (
             refrigerant="R32",
             spf_boundary="H2",
             # R32 works at a higher pressure than the shipped thresholds are meant for.
-            limits={"pressure_low": Bounds(70.0, 45.0), "compressor_temp": Bounds(80.0, 95.0)},
+            limits={"pressure_low": Bounds(75.0, 45.0), "compressor_temp": Bounds(80.0, 95.0)},
         ),
-        (Event("curve_raised", 5.0, 42.0), Event("low_charge", 0.9, 9.0)),
+        (Event("curve_raised", 5.0, 42.0), Event("low_charge", 0.9, 9.0), Event("indoor_raised", 2.0, 5.0)),
     ),
     Site(
         "demo-kassel",
@@ -144,15 +146,23 @@ def past_wanted(began: Began, standing: Standing) -> list[Span]:
     return _spans(max(began.start, standing.at + 1), began.recent, COARSE_MS)
 
 
-def recent_wanted(began: Began, standing: Standing, whole: int, now: int) -> list[Span]:
-    """List what is missing from the last days before the demo until now.
+def missing_from(began: Began, standing: Standing, whole: int) -> int:
+    """Tell from when on something is missing of the last days. [ms since 1970, UTC]
 
-    whole : up to where nothing is missing behind the import. [ms since 1970, UTC]
-    What was measured live later than that comes out the same once more.
+    whole : up to where nothing is missing behind the import, once that has ended. [ms since 1970, UTC]
     """
-    start = max(began.recent, standing.at + 1, whole if standing.ended else 0)
-    fine = now - began.fine_days * DAY_MS
-    return _spans(start, fine, COARSE_MS) + _spans(max(start, fine), now, FINE_MS)
+    return max(began.recent, standing.at + 1, whole if standing.ended else 0)
+
+
+def live_from(start: int, now: int) -> int:
+    """Choose from when on readings are live: some hours ago, for history raises no alerts. start: as above."""
+    return -(-min(max(start, now - LIVE_BACK_MS), now) // FINE_MS) * FINE_MS
+
+
+def recent_wanted(began: Began, start: int, live: int) -> list[Span]:
+    """List what is to be imported of the last days, and of those since: from start until life. See above."""
+    fine = live - began.fine_days * DAY_MS
+    return _spans(start, fine, COARSE_MS) + _spans(max(start, fine), live, FINE_MS)
 
 
 def _spans(start: int, end: int, step_ms: int) -> list[Span]:

@@ -31,7 +31,7 @@ from tests.recorded import agrees, energies, whole_minute_spans
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("demo")]
 
 DAYS, FINE_DAYS = 4, 1
-DAY_MS, HOUR_MS, FINE_MS, COARSE_MS = 86_400_000, 3_600_000, 10_000, 300_000
+DAY_MS, HOUR_MS, LIVE_MS, FINE_MS, COARSE_MS = 86_400_000, 3_600_000, 5_000, 10_000, 300_000
 HOUSES = [site.device_id for site in SITES]
 LOADED = r"^demo: everything (is loaded, in \d+ s|was loaded already)$"
 
@@ -120,8 +120,10 @@ def test_no_hour_of_the_history_is_missing_or_doubled_though_its_loading_was_kil
         assert [row.start for row in rows] == list(range(first, last, HOUR_MS))
         assert {row.values["power_coverage"] for row in rows} == {1.0}
         assert {row.count for row in rows if row.start < coarse_end} == {HOUR_MS // COARSE_MS}
-        fine = [row.count for row in rows if row.start > coarse_end + HOUR_MS]
+        # The first start's last six hours were sent live, every 5 s.
+        fine = [row.count for row in rows if coarse_end + HOUR_MS < row.start < began.at - 7 * HOUR_MS]
         assert set(fine) == {HOUR_MS // FINE_MS}
+        assert {row.count for row in rows if row.start > began.at - 5 * HOUR_MS} == {HOUR_MS // LIVE_MS}
 
 
 def test_the_houses_live_on_where_their_history_ends(demo):
@@ -209,8 +211,9 @@ def test_on_another_day_the_houses_go_on_without_a_hole_and_the_recording_moves(
             recorded = times(flow.store, DEVICE_ID, 0, today)
         with living(_settings(data, mosquitto.port), print, today):
             for house in HOUSES:
-                at = times(flow.store, house, yesterday - HOUR_MS, today)
-                assert len(at) >= 25 * 360 and longest_step(at) == FINE_MS
+                wait_for(lambda house=house: times(flow.store, house, today - FINE_MS, today))
+                at = times(flow.store, house, yesterday - 24 * HOUR_MS, today)
+                assert longest_step(at) == FINE_MS and at[0] < yesterday - 23 * HOUR_MS
             assert times(flow.store, DEVICE_ID, 0, today) == [at + DAY_MS for at in recorded]
         settings = _settings(data, mosquitto.port)
         assert load_recording(Installation(settings), today) == 0
