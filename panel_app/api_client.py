@@ -4,7 +4,8 @@ from typing import Any
 
 import httpx
 
-PATIENCE_S = 15.0
+PATIENCE_S = 20.0
+"""The API itself waits up to 15 s for a reading to follow."""
 
 
 class ApiProblem(Exception):

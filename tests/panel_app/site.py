@@ -31,15 +31,16 @@ class Installation:
         self.url = f"http://127.0.0.1:{self._ports['panel']}"
         self.api = httpx.Client(base_url=f"http://127.0.0.1:{self._ports['api']}", trust_env=False, timeout=20)
         self._device = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="tests")
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("HEATPUMP_", "MQTT_"))}
+        ports = {f"HEATPUMP_{name.upper()}_PORT": str(port) for name, port in self._ports.items()}
+        self.environment = {**own, **ports, "HEATPUMP_DATA": str(data), "HEATPUMP_MIN_FREE_MB": "1"}
 
     def start(self) -> None:
         """Start all and wait until the pages can be opened."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("HEATPUMP_", "MQTT_"))}
-        ports = {f"HEATPUMP_{name.upper()}_PORT": str(port) for name, port in self._ports.items()}
         with (self.data.parent / f"{self.data.name}.log").open("w") as log:
             self._up = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli.app", "up", "--data", str(self.data)],
-                env={**own, **ports, "HEATPUMP_MIN_FREE_MB": "1"},
+                [sys.executable, "-m", "flows.cli.app", "up"],
+                env=self.environment,
                 stdout=log,
                 stderr=log,
             )
@@ -55,6 +56,20 @@ class Installation:
         self.api.close()
         self._up.terminate()
         self._up.wait(30)
+
+    @property
+    def mqtt_port(self) -> int:
+        """Where devices connect."""
+        return self._ports["mqtt"]
+
+    def pid_of(self, name: str) -> int:
+        """Pid of one of its processes."""
+        status = json.loads((self.data / "run" / "status.json").read_text())
+        return int(next(each["pid"] for each in status["processes"] if each["name"] == name))
+
+    def devices(self) -> list[dict[str, Any]]:
+        """All devices it knows."""
+        return list(self.api.get("/api/devices").json())
 
     def health(self) -> dict[str, Any]:
         """What the pages' process says of itself, nothing while it does not answer."""
