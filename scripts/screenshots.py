@@ -1,8 +1,8 @@
 """Take the pictures of README and docs: the pages of a site with the demo, as Chromium draws them.
 
-    .venv/bin/python scripts/screenshots.py                                        a site of its own; two minutes
-    .venv/bin/python scripts/screenshots.py --url http://127.0.0.1:5006            a site that runs and has the demo
-    .venv/bin/python scripts/screenshots.py --url … --device site1 --other site2   other devices
+    .venv/bin/python scripts/screenshots.py                                       a site of its own; two minutes
+    .venv/bin/python scripts/screenshots.py --url http://127.0.0.1:5006           a site that runs and has the demo
+    .venv/bin/python scripts/screenshots.py --url … --device site1 --other site2  other devices
 
 Its own site loads the demo and is then started anew, so that the pipeline is seen at its everyday pace, with
 thirty more simulated devices and a message that cannot be read. A picture is taken once everything on it is
