@@ -105,6 +105,7 @@ class Watch:
         if followed is not None:
             if message["type"] == "sensor_data":
                 followed.heard = max(followed.heard, instant(message["timestamp"]))
+                followed.heard_at = time.monotonic()
                 followed.untrusted = _untrusted(message["data"])
             followed.news.set()
 
@@ -135,7 +136,7 @@ class _Followed:
     def __init__(self, device_id: str, api: ApiClient, plant: _Shared) -> None:
         self.listeners: list[Listener] = []
         self.seen = Seen()
-        self.heard = 0
+        self.heard, self.heard_at = 0, 0.0
         self.untrusted: frozenset[str] = frozenset()
         self.news = asyncio.Event()
         self._device_id, self._api, self._plant = device_id, api, plant
@@ -151,6 +152,8 @@ class _Followed:
                     break
                 await asyncio.sleep(pause_s)
                 await self._ask()
+            if self._is_behind() and time.monotonic() - self.heard_at < ASK_EVERY_S:
+                self.news.set()
             for listener in list(self.listeners):
                 listener(self.seen)
             await asyncio.sleep(max(0.0, AT_MOST_EVERY_S - (time.monotonic() - began)))

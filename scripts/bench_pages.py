@@ -7,8 +7,8 @@
 A whole site, `heatpump up`, with simulated houses that have a week of history and send every 10 s; headless
 Chromium on the same machine. A page counts as there when its first line, its figures of today and its charts are
 drawn. A value counts as shown when the page's text has it, looked at every animation frame; one device sends less
-often than once a second, because none is shown more often. What open pages cost is the CPU of the pages' own process,
-in percent of one core; the browser's is not in it.
+often than once a second, because none is shown more often. What open pages cost is the CPU of the pages' own
+process, in percent of one core; the browser's is not in it.
 """
 
 import contextlib
@@ -34,10 +34,11 @@ from tests.panel_app.site import Installation
 
 HOUSES = 5
 DRAWN = """() => {
+  const shadows = (node) => [...node.querySelectorAll('*')].map((each) => each.shadowRoot).filter(Boolean);
   const find = (node, selector) => node.querySelector(selector)
-    ?? [...node.querySelectorAll('*')].map((each) => each.shadowRoot && find(each.shadowRoot, selector)).find(Boolean);
-  const value = find(document, '.series b');
-  return Boolean(find(document, '.sentence') && find(document, 'article') && value?.textContent.match(/[0-9]/)); }"""
+    ?? shadows(node).map((each) => find(each, selector)).find(Boolean);
+  const drawn = find(document, '.series b')?.textContent.match(/[0-9]/);
+  return Boolean(drawn && find(document, '.sentence') && find(document, 'article')); }"""
 SHOWN = """([text, since]) => new Promise((resolve) => {
   const has = (node) => (node.textContent ?? '').includes(text)
     || [...node.querySelectorAll('*')].some((each) => each.shadowRoot && has(each.shadowRoot));
