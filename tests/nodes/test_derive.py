@@ -36,7 +36,6 @@ def test_the_counter_needs_all_phases(run_node, a_reading):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("coolprop")
 def test_saturation_needs_a_refrigerant_and_takes_the_one_in_force(run_node, a_reading):
     history = [DeviceMetadata(valid_from=NOW, refrigerant="R410A"), DeviceMetadata(valid_from=NOW + 10)]
     items = [

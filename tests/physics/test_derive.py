@@ -39,7 +39,6 @@ histories = st.lists(metadata, max_size=3, unique_by=lambda entry: entry.valid_f
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("coolprop")
 @settings(max_examples=examples(200), deadline=None)
 @given(st.dictionaries(st.integers(0, 20), rows, max_size=8), histories, st.sets(st.sampled_from(INPUTS)))
 def test_a_table_derives_what_its_rows_derive(sent, history, unknown):

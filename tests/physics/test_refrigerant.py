@@ -9,8 +9,6 @@ import pytest
 from flows.model.device import REFRIGERANTS
 from flows.physics.refrigerant import ATMOSPHERE_PSI, PA_PER_PSI, absolute_psi, dew_temperature
 
-pytestmark = pytest.mark.xdist_group("coolprop")  # loaded by one worker alone
-
 NISTIR_7350 = Path(__file__).parents[1] / "data" / "nistir-7350" / "nistir7350_appendixD_nofault_selected.csv"
 
 ANTOINE = {  # A, B, C for psia and °C from −35 to 65 °C, and the fit's greatest error [K]

@@ -23,7 +23,7 @@ from tests.scripts.simulated import (
     starts,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("simulated month")]
+pytestmark = pytest.mark.slow
 
 PROFILES = ("cottage", "terrace", "villa")
 
