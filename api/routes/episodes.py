@@ -8,13 +8,19 @@ from starlette.responses import Response
 from api import answers, schemas
 from api.deps import Given
 from api.params import DeviceId, Span
-from flows.model.episode import EpisodeKind
+from flows.model.episode import KINDS
 from flows.model.times import iso
 from flows.queries import episodes as queries
 
 router = APIRouter(tags=["episodes"])
 
-Kind = Annotated[EpisodeKind | None, Query(description="Only of this kind; all.", examples=["defrost"])]
+Kinds = Annotated[
+    str | None,
+    Query(
+        description=f"Only of these kinds, separated by commas: {', '.join(KINDS)}; all.",
+        examples=["cycle,defrost"],
+    ),
+]
 Limit = Annotated[
     int,
     Query(
@@ -32,11 +38,11 @@ Limit = Annotated[
     responses={404: {"model": schemas.Problem, "description": "No such device."}},
 )
 def episodes(
-    request: Request, device_id: DeviceId, given: Given, span: Span, kind: Kind = None, limit: Limit = 100
+    request: Request, device_id: DeviceId, given: Given, span: Span, kind: Kinds = None, limit: Limit = 100
 ) -> Response:
     """List episodes that reach into the span, the one that began last first; more pages by the Link header."""
     start, end = span
-    found, rest = queries.page(given.reader, device_id, kind, start, end, limit)
+    found, rest = queries.page(given.reader, device_id, queries.asked_kinds(kind), start, end, limit)
     answer = answers.json(found)
     if rest is not None:
         answer.headers.update(answers.next_page(request, start=iso(start), end=iso(rest)))

@@ -10,6 +10,7 @@ Edge = Literal["edge", "gap", "midnight"]
 
 FLAGGED: tuple[EpisodeKind, ...] = ("cycle", "defrost", "dhw_run")
 TRACED: tuple[EpisodeKind, ...] = (*FLAGGED, "gap")
+KINDS: tuple[EpisodeKind, ...] = (*TRACED, "change")
 """Kinds that follow from raw rows."""
 
 VALUES: dict[str, str] = {

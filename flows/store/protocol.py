@@ -1,5 +1,6 @@
 """What every store can do: SQLite now, InfluxDB beside it. tests/store/ holds one suite for all of them."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 import msgspec
@@ -188,9 +189,9 @@ class StoreReader(Protocol):
         """
 
     def episodes(
-        self, device_id: str, kind: EpisodeKind | None, start: int, end: int, limit: int
+        self, device_id: str, kinds: Collection[EpisodeKind], start: int, end: int, limit: int
     ) -> list[Episode]:
-        """Episodes that reach into the span, newest start first; kind: None for any."""
+        """Episodes of these kinds that reach into the span, newest start first."""
 
     def alerts(
         self, device_id: str | None, start: int, end: int, limit: int, open_only: bool = False

@@ -57,6 +57,7 @@ def test_a_kind_a_span_and_a_limit_choose(api):
         return [each["kind"] for each in api.get("/api/devices/site1/episodes", params=SPAN | asked).json()]
 
     assert kinds(kind="cycle") == ["cycle"]
+    assert kinds(kind="cycle, defrost") == ["defrost", "cycle"]
     assert kinds(limit=1) == ["change"]
     assert kinds(start="2026-02-02T12:24:00Z", end="2026-02-02T12:30:00Z") == ["defrost", "cycle"]
     assert kinds(start="2026-02-02T12:40:00Z", end="2026-02-02T12:50:00Z") == []

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flows.model.episode import KINDS
 from flows.model.rollup import HOLD_MS
 from flows.nodes.episode import NODE
 from flows.store import open_reader
@@ -55,7 +56,7 @@ def run(items: list[Any], batch: int, store: Path) -> None:
 def stored(store: Path) -> list[Episode]:
     """What the store has, as the oracle tells it."""
     reader = open_reader(store)
-    found = reader.episodes("d", None, 0, END, 10_000)
+    found = reader.episodes("d", KINDS, 0, END, 10_000)
     reader.close()
     return [Episode(e.kind, e.start, e.end, e.begun_by, e.ended_by, e.values, e.heat_source) for e in found]
 

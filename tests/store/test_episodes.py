@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from flows.model.episode import TRACED, Episode, EpisodeRow, Retrace
+from flows.model.episode import KINDS, TRACED, Episode, EpisodeRow, Retrace
 from flows.model.rows import DeviceRow, Forget, RawRow, Retain
 from flows.store import open_reader, open_writer
 
@@ -34,7 +34,7 @@ def apply(path, *items):
 def spans(path, kind="cycle"):
     """Starts and ends. [minutes from NOON]"""
     with closing(open_reader(path)) as reader:
-        found = reader.episodes("d", kind, *EVER, 100)
+        found = reader.episodes("d", [kind], *EVER, 100)
     return [((each.start - NOON) / MINUTE, (each.end - NOON) / MINUTE) for each in reversed(found)]
 
 
@@ -107,8 +107,8 @@ def test_a_forgotten_device_has_no_episodes_and_what_comes_later_has(path):
     assert spans(path) == []
     apply(path, EpisodeRow("d", 160, Episode("change", NOON, NOON, detail="a → b")))
     with closing(open_reader(path)) as reader:
-        assert [each.detail for each in reader.episodes("d", None, *EVER, 10)] == ["a → b"]
-        assert reader.episodes("nobody", None, *EVER, 10) == []
+        assert [each.detail for each in reader.episodes("d", KINDS, *EVER, 10)] == ["a → b"]
+        assert reader.episodes("nobody", KINDS, *EVER, 10) == []
 
 
 def test_an_older_version_of_an_episode_replaces_none(path):

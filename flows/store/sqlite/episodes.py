@@ -1,13 +1,13 @@
 """Episodes: written as they end, found anew from raw rows where something changed, and read."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 import numpy as np
 
 from flows.model.device import DeviceMetadata
-from flows.model.episode import FLAGGED, TRACED, Edge, Episode, EpisodeKind, EpisodeRow, Retrace
+from flows.model.episode import FLAGGED, Edge, Episode, EpisodeKind, EpisodeRow, Retrace
 from flows.model.rollup import HOLD_MS
 from flows.model.table import Table
 from flows.model.times import DAY_MS
@@ -88,13 +88,12 @@ def retrace(catalog: Catalog, requests: list[Retrace]) -> None:
 
 
 def select(
-    db: sqlite3.Connection, device_id: str, kind: EpisodeKind | None, start: int, end: int, limit: int
+    db: sqlite3.Connection, device_id: str, kinds: Collection[EpisodeKind], start: int, end: int, limit: int
 ) -> list[Episode]:
     """Read episodes that reach into [start, end), newest start first."""
     device = devices.key(db, device_id)
-    which = (kind,) if kind is not None else (*TRACED, "change")
     rows: list[tuple[str, int, int, str]] = []
-    for each in which if device is not None else ():
+    for each in kinds if device is not None else ():
         rows += db.execute(
             "SELECT kind, start, end, body FROM episode WHERE device = ? AND kind = ? AND start < ?"
             f" AND (end > ? OR start >= ?) AND body != ? ORDER BY start DESC LIMIT {limit:d}",

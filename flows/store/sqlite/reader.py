@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -170,11 +170,11 @@ class SqliteReader:
         return Columns(times, {name: found.get(name) or [None] * len(rows) for name in columns})
 
     def episodes(
-        self, device_id: str, kind: EpisodeKind | None, start: int, end: int, limit: int
+        self, device_id: str, kinds: Collection[EpisodeKind], start: int, end: int, limit: int
     ) -> list[Episode]:
-        """Episodes that reach into the span, newest start first; kind: None for any."""
+        """Episodes of these kinds that reach into the span, newest start first."""
         with self._reading() as db:
-            return episodes.select(db, device_id, kind, start, end, limit)
+            return episodes.select(db, device_id, kinds, start, end, limit)
 
     def alerts(
         self, device_id: str | None, start: int, end: int, limit: int, open_only: bool = False
