@@ -1,6 +1,7 @@
 """Load the demo into a running installation, and let it live on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -31,12 +31,16 @@ from flows.demo.sites import (
     recent_wanted,
 )
 from flows.errors import HeatPumpError
+from flows.flow_port import FlowPort
 from flows.lock import locked
 from flows.model.times import now_ms
 from flows.settings import Settings
 
 Say = Callable[[str], None]
 GOODBYE_S = 1.2
+
+PARTS = {"recent": "the last days", "past": "the months before"}
+"""The imports of a house, as people call them: its last days with all that came later, and its months."""
 
 
 class DemoFailed(HeatPumpError):
@@ -50,8 +54,9 @@ def run(settings: Settings, say: Say) -> int:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    simulator()  # said at once where it is not there
     check_folder(settings)
+    simulator()  # said at once where it is not there, as is the flow
+    FlowPort(settings.data).health()
     with locked(settings.data / "demo.lock"):
         loaded_mark(settings.data).unlink(missing_ok=True)
         try:
@@ -74,15 +79,17 @@ def living(settings: Settings, say: Say, now: int) -> Iterator[list[subprocess.P
     clock, now = time.monotonic(), now // FINE_MS * FINE_MS
     installation, began = Installation(settings), began_in(settings.data, now)
     houses: list[subprocess.Popen[bytes]] = []
-    with TemporaryDirectory(prefix="demo-", dir=settings.data / "run") as name:
-        folder = Path(name)
-        try:
-            tasks = [_task(installation, settings, site, began, now, folder) for site in SITES]
-            houses += [_start(settings, task) for task in tasks]
-            _load(installation, tasks, houses, folder, now, say, clock)
-            yield houses
-        finally:
-            _end(houses)
+    folder = settings.data / "run" / "demo"
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed one left
+    folder.mkdir()
+    try:
+        tasks = [_task(installation, settings, site, began, now, folder) for site in SITES]
+        houses += [_start(settings, task) for task in tasks]
+        _load(installation, tasks, houses, folder, now, say, clock)
+        yield houses
+    finally:
+        _end(houses)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _task(
@@ -90,7 +97,9 @@ def _task(
 ) -> Task:
     """Find out what is missing of a site."""
     device_id = site.device_id
-    past, recent = (installation.standing(device_id, import_id(device_id, part, began.at)) for part in PARTS)
+    past, recent = (
+        installation.standing(device_id, import_id(device_id, part, began.at)) for part in ("past", "recent")
+    )
     start = missing_from(began, recent, installation.whole_until(device_id, recent.at, now))
     live = live_from(start, now)
     return Task(
@@ -104,12 +113,6 @@ def _task(
         port=settings.mqtt_port,
         user=settings.mqtt_user,
     )
-
-
-PARTS = ("past", "recent")
-"""The imports of a house: its months, and its last days with all that came later."""
-
-CALLED = {"past": "the months before", "recent": "the last days"}
 
 
 def _load(
@@ -132,7 +135,7 @@ def _load(
     if recorded:
         say(f"{DEVICE_ID}: a real heat pump's recording, {recorded:,} readings, is loaded")
     done = 0
-    for part in reversed(PARTS):
+    for part, called in PARTS.items():
         for task in tasks:
             if not getattr(task, part):
                 continue
@@ -143,7 +146,7 @@ def _load(
             name = import_id(task.device_id, part, task.began.at)
             installation.send(task.device_id, name, f"the demo's {task.device_id}, {part}", iter([table]))
             done += len(table.at)
-            say(f"{task.device_id}: {CALLED[part]} are loaded, {done / total:.0%} of all")
+            say(f"{task.device_id}: {called} are loaded, {done / total:.0%} of all")
     spent = time.monotonic() - clock
     say(f"everything is loaded, in {spent:.0f} s" if total or recorded else "everything was loaded already")
 

@@ -71,7 +71,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     try:
         first.until_it_says("^demo: demo-bristol: the last days are loaded", 90)
         first.end(signal.SIGKILL)
-        assert "100% of all" not in first.said
+        assert "100% of all" not in first.said and any((data / "run" / "demo").rglob("*.npz"))
     finally:
         first.clean_up()
     running = Up(data, "--demo")
@@ -93,6 +93,10 @@ def test_the_page_opens_before_anything_is_loaded_and_how_far_it_is_is_said(demo
     said = [place for place, line in enumerate(lines) if line.startswith("demo: ")]
     assert said and page < said[0]
     assert "demo: demo-malmo: the months before are loaded, 100% of all" in lines
+
+
+def test_nothing_is_left_of_what_passed_through_files(demo):
+    assert not [path for path in (demo.data / "run" / "demo").rglob("*") if path.is_file()]
 
 
 def test_simulated_devices_say_so_and_the_recording_does_not(demo):
@@ -220,6 +224,12 @@ def test_on_another_day_the_houses_go_on_without_a_hole_and_the_recording_moves(
     finally:
         flow.kill()
         elsewhere.stop()
+
+
+def test_where_nothing_runs_that_is_said_and_the_folder_stays_as_it_was(tmp_path):
+    done = heatpump("demo", "--data", tmp_path)
+    assert done.returncode == 1 and "the flow is not running" in done.stderr and "`heatpump up`" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_with_devices_of_its_own_is_refused_with_what_to_do(tmp_path):
