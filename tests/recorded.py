@@ -1,16 +1,16 @@
-"""The recorded heat pump, and what its publisher says it used and gave (tests/data/SOURCES.md)."""
+"""The recorded heat pump, and what its publisher says it used and gave (flows/demo/data/heat-pump-stats/SOURCE.md)."""
 
 import csv
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
+from flows.demo.recording import FOLDER
 from flows.model.quantities import MODES, QUANTITIES
 from flows.physics.segments import MINUTE_MS
 from flows.sources.recording import REPEAT_MS, readings
 from tests.folding import Sample, fold_range, open_minute
 
-RECORDING = Path(__file__).parent / "data" / "heat-pump-stats" / "2024-10-10_defrost_during_ch_raw.csv"
+RECORDING = FOLDER / "2024-10-10_defrost_during_ch_raw.csv"
 TOLERANCE = 0.005
 _ROUNDING = 0.00005
 _STORED = {quantity.path: quantity.name for quantity in QUANTITIES if quantity.path}

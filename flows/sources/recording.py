@@ -1,6 +1,6 @@
 """A recorded CSV as what its device would have sent: one payload a row, an empty cell is an absent field.
 
-The form is that of heat-pump-stats (tests/data/heat-pump-stats): `time_utc` in ISO 8601, then any of COLUMNS;
+The form is that of heat-pump-stats (flows/demo/data/heat-pump-stats): `time_utc` in ISO 8601, then any of COLUMNS;
 other columns are ignored. Nothing in it says whether the compressor runs (`operation_mode` is what was asked for),
 so `status.compressor` stays absent and the pipeline judges by power.
 
