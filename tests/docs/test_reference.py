@@ -13,7 +13,9 @@ from flows.model.quantities import QUANTITIES
 from flows.model.rules import load_rules
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)|(?:src|srcset)=\"([^\"]+)\"")
+LARGEST_PICTURE = 200_000
 POSITION_OF_REASON = {"Refused": 0, "dead_reading": 1, "DeadLetter": 4, "refused_again": 2, "not_stored": 1}
 """Calls that give a dead letter its reason, and which argument is the word."""
 
@@ -61,5 +63,22 @@ def _is_plain_call(node):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_of_a_page_leads_somewhere(page):
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for target in targets(page):
+        assert target.exists(), f"{page.name} links to {target}"
+
+
+def targets(page):
+    """What a page links to or shows."""
+    return {(page.parent / (link or picture)).resolve() for link, picture in LINK.findall(page.read_text())}
+
+
+def test_the_index_leads_to_every_document():
+    index = ROOT / "docs" / "README.md"
+    documents = set((ROOT / "docs").rglob("*.md")) - {index}
+    assert documents - targets(index) == set()
+
+
+def test_every_picture_is_shown_somewhere_and_small():
+    pictures = set((ROOT / "docs" / "pictures").iterdir())
+    assert pictures and pictures <= set().union(*map(targets, PAGES))
+    assert [picture.name for picture in pictures if picture.stat().st_size > LARGEST_PICTURE] == []
