@@ -42,7 +42,7 @@ FAINTEST = 0.15
 """A lane's bar of this share of the time on, or less, can still be seen."""
 
 _MOST_PATCHED = 4
-"""Changed points that are sent one by one."""
+"""So many changed points are sent one by one, so many that are too old stay."""
 
 LANE, ALERT_LANE = 19, 30
 PHONE_LANE = 34
@@ -163,7 +163,10 @@ def put_ratio(chart: Chart, at: frame.Floats, value: frame.Floats) -> None:
 
 
 def put(renderer: Any, columns: dict[str, frame.Floats], visible: bool) -> None:
-    """Show or hide columns, sending only what is new: of a live chart the last points, not the day."""
+    """Show or hide columns, sending only what is new: of a live chart the last points, not the day.
+
+    A column may keep some points that are older than the new ones: in the browser streaming never shortens it.
+    """
     renderer.visible = visible
     source = renderer.data_source
     old, at = source.data, columns["at"]
@@ -173,13 +176,14 @@ def put(renderer: Any, columns: dict[str, frame.Floats], visible: bool) -> None:
     if kept == at.size == len(old["at"]) == changed:
         return
     ends_earlier = len(old["at"]) - first > kept
-    if kept <= 0 or ends_earlier or kept - changed > _MOST_PATCHED:
+    shorter = len(old["at"]) - at.size
+    if kept <= 0 or ends_earlier or max(kept - changed, shorter) > _MOST_PATCHED:
         source.data = columns
         return
     if changed < kept:
         places = range(first + changed, first + kept)
         source.patch({name: [(i, float(columns[name][i - first])) for i in places] for name in columns})
-    source.stream({name: column[kept:] for name, column in columns.items()}, rollover=at.size)
+    source.stream({name: column[kept:] for name, column in columns.items()}, rollover=max(at.size, len(old["at"])))
 
 
 def _first_change(old: frame.Floats, new: frame.Floats) -> int:
