@@ -1,11 +1,15 @@
 """ApiClient: asks the REST API; the pages' only way to data."""
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
+import msgspec
 
 PATIENCE_S = 20.0
 """The API itself waits up to 15 s for a reading to follow."""
+
+NOT_FOUND = 404
 
 
 class ApiProblem(Exception):
@@ -28,7 +32,7 @@ class ApiClient:
 
     async def get(self, path: str, **query: Any) -> Any:
         """Ask; the decoded answer. Raises ApiProblem."""
-        return (await self._answer("GET", path, params=_given(query))).json()
+        return _decoded(path, await self._answer("GET", path, params=_given(query)))
 
     async def text(self, path: str, **query: Any) -> str:
         """Ask for what is no JSON. Raises ApiProblem."""
@@ -36,18 +40,21 @@ class ApiClient:
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
         """Send a command; its outcome. Raises ApiProblem."""
-        return (await self._answer("POST", path, json=body)).json()
+        return _decoded(path, await self._answer("POST", path, json=body))
 
     async def _answer(self, method: str, path: str, **given: Any) -> httpx.Response:
+        # A path has names in it that came by the page's URL: none may lead to another route.
+        if any(part in (".", "..") for part in path.split("/")):
+            raise ApiProblem(path, NOT_FOUND, "nothing can be called so")
         try:
-            answer = await self._client.request(method, path, **given)
+            answer = await self._client.request(method, quote(path, safe="/:"), **given)
         except httpx.TimeoutException:
             raise ApiProblem(path, 0, f"the API did not answer within {PATIENCE_S:.0f} s") from None
         except httpx.HTTPError as error:
             raise ApiProblem(path, 0, f"the API cannot be reached ({error or type(error).__name__})") from None
         if answer.is_success:
             return answer
-        body = _body(answer)
+        body = _body(answer.content)
         detail = body.get("detail") if isinstance(body, dict) else None
         raise ApiProblem(path, answer.status_code, str(detail or f"the API answered {answer.status_code}"), body)
 
@@ -56,8 +63,15 @@ def _given(query: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in query.items() if value is not None}
 
 
-def _body(answer: httpx.Response) -> Any:
+def _decoded(path: str, answer: httpx.Response) -> Any:
     try:
-        return answer.json()
-    except ValueError:
+        return msgspec.json.decode(answer.content)
+    except msgspec.DecodeError:
+        raise ApiProblem(path, 0, "the API answered what is no JSON") from None
+
+
+def _body(content: bytes) -> Any:
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError:
         return None

@@ -1,42 +1,45 @@
-"""The bar's living part: which device, whether the page is live, how many alerts are open."""
+"""The bar's living parts: which device, find; whether the page is live, how many alerts are open."""
 
-from typing import Any
+import asyncio
 
 from panel_app.api_client import ApiProblem
-from panel_app.components.bar import bar
+from panel_app.components.bar import bar, pulse
 from panel_app.fragment import Fragment
 from panel_app.pages import Page
 from panel_app.session import Session
 
+LOOK_EVERY_S = 1.0
 
-class Bar(Fragment):
-    """Draws itself once a second, from what all bars share."""
+
+class Bar:
+    """Looks once a second at what all bars share; the long lists are drawn when they change."""
 
     def __init__(self, session: Session, pages: list[Page], page: Page) -> None:
-        super().__init__(stylesheets=["/assets/bar.css"])
-        self._session, self._pages, self._page = session, pages, page
-        self._devices: list[dict[str, Any]] = []
+        self.choice, self.pulse = (Fragment(stylesheets=["/assets/bar.css"]) for _ in range(2))
+        self._session, self._page = session, page
+        self._pages = [(each.path, each.title) for each in pages]
+        self._devices: list[tuple[str, str]] = []
+        self._drawn: object = None
         self._alerts = 0
         self._draw()
-        session.every(1.0, self._tick)
-        session.soon(self._tick)
+        session.begin(self._look())
 
-    async def _tick(self) -> None:
-        try:
-            self._devices, alerts = await self._session.site.watch.fleet()
-            self._alerts = len(alerts)
-        except ApiProblem:
-            pass  # the page says it
-        self._draw()
+    async def _look(self) -> None:
+        while True:
+            try:
+                devices, alerts = await self._session.site.watch.fleet()
+                self._devices = [(each["device_id"], each.get("name") or "") for each in devices]
+                self._alerts = len(alerts)
+            except ApiProblem:
+                pass  # the page says it
+            self._session.soon(self._draw)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _draw(self) -> None:
-        feed = self._session.site.feed
-        self.html = bar(
-            self._devices,
-            self._session.selection.device,
-            feed.connected,
-            feed.heard_at,
-            self._alerts,
-            [(page.path, page.title) for page in self._pages],
-            "" if self._page.needs_device else self._page.title,
+        site, chosen = self._session.site, self._session.selection.device
+        if self._drawn != (self._devices, chosen):
+            self.choice.html = bar(self._devices, chosen, self._pages, self._page.needs_device)
+            self._drawn = (self._devices, chosen)
+        self.pulse.html = pulse(
+            site.feed.connected, site.feed.heard_at, self._alerts, failing=bool(self._session.failing)
         )

@@ -47,7 +47,11 @@ class Feed:
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
     def _tell(self, text: str | bytes) -> None:
-        message = msgspec.json.decode(text)
-        self.heard_at = time.time()
-        for listener in list(self._listeners):
-            listener(message)
+        # Nothing that is said may end the hearing of what is said next.
+        try:
+            message = msgspec.json.decode(text)
+            self.heard_at = time.time()
+            for listener in list(self._listeners):
+                listener(message)
+        except Exception:
+            log.exception("a message was not understood: %.200r", text)

@@ -1,6 +1,7 @@
 """What the Overview page knows of its device, asked when due."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -19,6 +20,8 @@ from panel_app.session import Session
 from panel_app.spans import Shown
 from panel_app.watch import EVER, Seen
 from panel_app.words import instant
+
+log = logging.getLogger("heatpump.panel")
 
 MOST_EPISODES = 1000
 LONGEST_WITH_CYCLES_MS = 32 * DAY_MS
@@ -137,21 +140,19 @@ class OverviewData:
 
     async def acknowledge(self, alert_id: str) -> None:
         """Acknowledge an alert."""
+        if alert_id not in {alert["id"] for alert in self._seen.alerts or ()}:
+            return
         with self._told("The acknowledgement"):
             await self._api.post(f"/api/alerts/{alert_id}/ack", {"by": "dashboard"})
         self.ask_anew()
 
     async def _find_device(self) -> bool:
         """Choose a device where none was chosen: the first that is online, else the first."""
-        with self._told("Devices"):
-            self.devices = await self._api.get("/api/devices")
-            if self.devices:
-                found = next((each for each in self.devices if each["is_online"]), self.devices[0])
-                self._found = str(found["device_id"])
-                self._session.soon(self._remember_found)
-            else:
-                self.walk = await self._api.get("/api/walk")
-        self._changed()
+        await self._ask_devices()
+        if self.devices:
+            found = next((each for each in self.devices if each["is_online"]), self.devices[0])
+            self._found = str(found["device_id"])
+            self._session.soon(self._remember_found)
         return bool(self._found)
 
     def _remember_found(self) -> None:
@@ -171,14 +172,21 @@ class OverviewData:
                 self._fail(name, problem)
             else:
                 self.failures.pop(name, None)
-        if self._is_unknown and self.devices is None:
-            self.devices = []
+        if self._is_unknown:
             self._session.begin(self._ask_devices())
+        elif seen.status is not None:
+            self.devices = None
+            if seen.status["is_online"]:
+                self.walk = None  # where its way was broken it is no more
         self._changed()
 
     async def _ask_devices(self) -> None:
+        """Ask which devices there are; where there is none, what one has to pass to be here."""
         with self._told("Devices"):
             self.devices = await self._api.get("/api/devices")
+            if not self.devices:
+                self.walk = await self._api.get("/api/walk")
+        self._changed()
 
     async def _keep_charts(self) -> None:
         await self._first_seen.wait()  # what is shown may depend on when it was heard last
@@ -228,11 +236,17 @@ class OverviewData:
 
     @contextmanager
     def _told(self, part: str) -> Iterator[None]:
-        """Within it a question that is not answered is remembered as the failure of a part; success forgets it."""
+        """Within it a question that is not answered is remembered as the failure of a part; success forgets it.
+
+        So is an answer that nobody thought of: the page says it, and asks again.
+        """
         try:
             yield
         except ApiProblem as problem:
             self._fail(part, problem)
+        except Exception as error:
+            log.exception("%s of %s: an answer was not understood", part, self.device)
+            self._fail(part, ApiProblem(part, 0, f"the answer was not understood ({error!r})"))
         else:
             self.failures.pop(part, None)
 

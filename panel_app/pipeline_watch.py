@@ -1,6 +1,7 @@
 """PipelineWatch: what the API says of the pipeline, asked once a second for all who look, else not at all."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
@@ -15,13 +16,13 @@ from panel_app.components.pipeline.letters import letters_of, shown_letters
 from panel_app.components.pipeline.samples import MOST_SAMPLES, Sample, sample_of
 from panel_app.components.pipeline.stall import is_old
 
+log = logging.getLogger("heatpump.panel")
+
 EVERY_S = 1.0
 LETTERS_EVERY_S = 2.0
 """How often dead letters are asked for while somebody looks at them. [s]"""
 
 NEWEST_LETTERS = 200
-
-T = TypeVar("T")
 
 
 class PipelineSeen(msgspec.Struct, frozen=True):
@@ -58,6 +59,9 @@ class NodeSeen(msgspec.Struct, frozen=True):
     bodies: dict[int, str] = {}
     problem: ApiProblem | None = None
     number: int = 0
+
+
+T = TypeVar("T", bound=PipelineSeen | NodeSeen)
 
 
 class PipelineWatch:
@@ -116,7 +120,7 @@ class PipelineWatch:
         try:
             answer = await self._api.get("/api/pipeline")
         except ApiProblem as problem:
-            return msgspec.structs.replace(seen, problem=problem, number=seen.number + 1)
+            return _failed(seen, problem)
         sample = sample_of(answer)
         same_process = bool(seen.answer) and (seen.answer or {}).get("since") == answer.get("since")
         samples = seen.samples if same_process else ()
@@ -134,7 +138,7 @@ class PipelineWatch:
                 letters = letters_of(newest, detail, self._pipeline.seen.answer if self._pipeline else None)
                 bodies = await self._read([letter["id"] for letter in letters[: shown_letters(step)]])
         except ApiProblem as problem:
-            return msgspec.structs.replace(seen, problem=problem, number=seen.number + 1)
+            return _failed(seen, problem)
         return NodeSeen(detail, letters, bodies, None, seen.number + 1)
 
     async def _read(self, letter_ids: list[int]) -> dict[int, str]:
@@ -146,6 +150,11 @@ class PipelineWatch:
         if len(self._bodies) > NEWEST_LETTERS:
             self._bodies = dict(bodies)
         return bodies
+
+
+def _failed(seen: T, problem: ApiProblem) -> T:
+    """Give what was seen, and why there is nothing newer."""
+    return msgspec.structs.replace(seen, problem=problem, number=seen.number + 1)
 
 
 @cache
@@ -185,6 +194,12 @@ class _Round(Generic[T]):
                 while not (await asyncio.wait({asking}, timeout=EVERY_S))[0]:
                     self._tell()
                 self.seen = asking.result()
+            except (
+                Exception
+            ) as error:  # by an answer nobody thought of; whoever looks is told, and it is asked again
+                log.exception("the pipeline cannot be followed")
+                problem = ApiProblem("/api/pipeline", 0, f"the answer was not understood ({error!r})")
+                self.seen = msgspec.structs.replace(self.seen, problem=problem, number=self.seen.number + 1)
             finally:
                 asking.cancel()
             self._asked = True

@@ -1,6 +1,7 @@
 """Session: one open page: what its reader chose, and what must end when it is closed."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,6 +12,8 @@ import param
 from panel_app.api_client import ApiClient
 from panel_app.feed import Feed
 from panel_app.watch import Watch
+
+log = logging.getLogger("heatpump.panel")
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -45,7 +48,10 @@ class Selection(param.Parameterized):
 
 
 class Session:
-    """Made anew for each page that is opened."""
+    """Made anew for each page that is opened.
+
+    failing : what cannot be done by an error of the page's own; while there is any, it does not call itself live.
+    """
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -56,6 +62,7 @@ class Session:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._due: set[Callable[[], Any]] = set()
         self.ended = self._loaded = False
+        self.failing: set[Any] = set()
         pn.state.onload(self._load)
         if pn.state.location is not None:
             pn.state.location.sync(self.selection, ["device", "span", "start", "end", "hide", "node"])
@@ -69,11 +76,19 @@ class Session:
         """Run it beside the page; it is broken off when the page is closed."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
         return task
 
-    def soon(self, draw: Callable[[], Any]) -> None:
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a page stopped following", exc_info=task.exception())
+            self.failing.add(task)
+
+    def soon(self, draw: Callable[[], object]) -> None:
         """Call `draw` where the page may be changed; asked twice before, it is called once.
+
+        It must not wait for anything: the reader's clicks would wait too.
 
         Until the browser has drawn the page once it waits: what changes before can get lost there.
         """
@@ -84,9 +99,18 @@ class Session:
             self._schedule(draw)
 
     def _schedule(self, draw: Callable[[], Any]) -> None:
-        def do() -> Any:
+        def do() -> None:
             self._due.discard(draw)
-            return None if self.ended else draw()
+            if self.ended:
+                return
+            try:
+                draw()
+            except Exception:
+                if draw not in self.failing:
+                    log.exception("a part of a page cannot be drawn")
+                self.failing.add(draw)
+            else:
+                self.failing.discard(draw)
 
         self._document.add_next_tick_callback(do)
 

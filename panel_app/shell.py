@@ -33,7 +33,9 @@ def serve_page(site: Site, pages: list[Page], page: Page, version: str) -> Any:
     }
     for name, value in variables.items():
         template.add_variable(name, value)
-    template.add_panel("bar", Bar(session, pages, page))
+    bar = Bar(session, pages, page)
+    template.add_panel("bar", bar.choice)
+    template.add_panel("pulse", bar.pulse)
     template.add_panel("environment", environment)
     template.add_panel("main", page.open(session, environment))
     return template

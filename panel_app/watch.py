@@ -1,6 +1,7 @@
 """Watch: what the API says of a device, asked once for all who look at it."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,6 +13,8 @@ from flows.model.times import HOUR_MS, iso, now_ms
 from panel_app.api_client import ApiClient, ApiProblem
 from panel_app.feed import Feed
 from panel_app.words import instant
+
+log = logging.getLogger("heatpump.panel")
 
 ASK_EVERY_S = 5.0
 """How often it is asked where nothing is heard; after a reading or an alert it is asked at once. [s]"""
@@ -146,19 +149,29 @@ class _Followed:
         while True:
             began = time.monotonic()
             self.news.clear()
-            await self._ask()
-            for pause_s in BEHIND_S:
-                if not self._is_behind():
-                    break
-                await asyncio.sleep(pause_s)
-                await self._ask()
-            if self._is_behind() and time.monotonic() - self.heard_at < ASK_EVERY_S:
-                self.news.set()
+            try:
+                await self._catch_up()
+            except (
+                Exception
+            ) as error:  # by an answer nobody thought of; whoever looks is told, and it is asked again
+                log.exception("%s cannot be followed", self._device_id)
+                problem = ApiProblem("status", 0, f"the answer was not understood ({error!r})")
+                self.seen = msgspec.structs.replace(self.seen, problems={"status": problem}, at=now_ms())
             for listener in list(self.listeners):
                 listener(self.seen)
             await asyncio.sleep(max(0.0, AT_MOST_EVERY_S - (time.monotonic() - began)))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.news.wait(), ASK_EVERY_S)
+
+    async def _catch_up(self) -> None:
+        await self._ask()
+        for pause_s in BEHIND_S:
+            if not self._is_behind():
+                return
+            await asyncio.sleep(pause_s)
+            await self._ask()
+        if self._is_behind() and time.monotonic() - self.heard_at < ASK_EVERY_S:
+            self.news.set()
 
     def _is_behind(self) -> bool:
         """Tell whether a reading was heard that the store did not have yet."""

@@ -140,9 +140,9 @@ def _energy(
     decimals = 1 if abs(total) >= 10 else 2
     parts = adding([modes[mode] for mode in chosen], decimals)
     figure = round(sum(parts), decimals)
-    words = [f"{_PARTS[mode]} {number(part, decimals)}" for mode, part in zip(chosen, parts, strict=True)]
+    words = [with_unit(_PARTS[mode], number(part, decimals)) for mode, part in zip(chosen, parts, strict=True)]
     if name == "heat" and "cooling" in modes:
-        words.append(f"cooling {number(modes['cooling'], decimals)} apart")
+        words.append(with_unit("cooling", f"{number(modes['cooling'], decimals)} apart"))
     estimated = origin == "estimated"
     earlier = None
     if before is not None:

@@ -1,0 +1,87 @@
+"""What a reader sees while parts of the system are away, and that the page goes on by itself afterwards."""
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.flows import wait_for
+from tests.panel_app.site import Installation, Visitor
+
+pytestmark = pytest.mark.slow
+
+Visit = Callable[..., Visitor]
+LONG_MS = 45_000
+READING: dict[str, Any] = {"temperature": {"inlet": 30.5, "outlet": 35.5}, "electrical": {"voltage": 230.0}}
+
+
+@pytest.mark.parametrize("path", ["/?device=kept", "/pipeline?device=kept"])
+def test_a_page_whose_server_is_gone_says_so_and_opens_again_by_itself(
+    installation: Installation, visit: Visit, path: str
+):
+    installation.publish("kept", **READING)
+    visitor = visit()
+    page = visitor.open(path)
+    expect(page.locator("#live")).to_contain_text(re.compile(r"^\s*Live"))
+    page.evaluate("window.isTheOldPage = true")
+    pid = installation.pid_of("panel")
+    os.kill(pid, signal.SIGKILL)
+    expect(page.locator(".lost")).to_contain_text("Not live since", timeout=LONG_MS)
+    expect(page.locator("#live")).not_to_be_visible()
+    page.wait_for_function("() => !window.isTheOldPage", timeout=LONG_MS)
+    expect(page.locator("#live")).to_contain_text(re.compile(r"^\s*Live"), timeout=LONG_MS)
+    expect(page.locator(".lost")).not_to_be_visible()
+    expect(page).to_have_url(re.compile("device=kept"))
+    visitor.complaints.clear()  # the browser's own of a server that did not answer
+
+
+def test_a_page_goes_on_by_itself_when_the_api_comes_back(installation: Installation, visit: Visit):
+    installation.publish("api", **READING)
+    page = visit().open("/?device=api")
+    expect(page.locator(".sentence")).to_contain_text("no open alert")
+    pid = installation.pid_of("api")
+    os.kill(pid, signal.SIGSTOP)  # up starts a dead one again at once: this one lives and does not answer
+    try:
+        expect(page.locator(".state")).to_contain_text("could not be loaded", timeout=LONG_MS)
+        page.get_by_role("button", name="7 d").click()
+        expect(page.get_by_role("button", name="7 d")).to_have_attribute("aria-pressed", "true")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    expect(page.locator("#live")).to_contain_text("Not live")
+    wait_for(lambda: installation.health().get("live"), seconds=60)
+    expect(page.locator("#live")).to_contain_text(re.compile(r"^\s*Live"))
+    expect(page.locator(".state:visible")).to_have_count(0, timeout=LONG_MS)
+    installation.publish("api", **{**READING, "electrical": {"voltage": 233.3}})
+    expect(page.locator("#now-voltage")).to_contain_text("233.3")
+
+
+def test_a_page_opened_before_its_device_ever_spoke_shows_it_once_it_does(
+    installation: Installation, visit: Visit
+):
+    page = visit().open("/?device=later")
+    expect(page.locator(".state")).to_be_visible()
+    installation.publish("later", **READING)
+    expect(page.get_by_role("heading", name="later")).to_be_visible()
+    expect(page.locator("#now-voltage")).to_contain_text("230.0")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "device=..%2F..%2Fhealth%3F&span=custom&start=NaN&end=Infinity",
+        "device=hostile&span=custom&start=0001-01-01T00:00:00Z&end=9999-12-31T23:59:59Z",
+        "device=hostile&span=custom&start=1970-01-01T00:00:00Z&end=2026-01-01T00:00:00%2B14:00",
+        "device=hostile&span=-1&hide=%00,NaN,__proto__&node=..%2F..",
+        f"device={'x' * 4000}&span={'9' * 4000}",
+    ],
+)
+def test_a_hostile_address_does_no_more_than_name_nothing(installation: Installation, visit: Visit, query: str):
+    installation.publish("hostile", **READING)
+    page = visit().open(f"/?{query}")
+    expect(page.locator(".sentence, .state").first).to_be_visible()
+    expect(page.locator("#live")).to_contain_text(re.compile(r"^\s*Live"))
+    expect(page.get_by_text("no such path", exact=False)).to_have_count(0)
