@@ -1,6 +1,6 @@
 """Take the pictures of README and docs: the pages of a site with the demo, as Chromium draws them.
 
-    .venv/bin/python scripts/screenshots.py                                       a site of its own; two minutes
+    .venv/bin/python scripts/screenshots.py                                       a site of its own; 3 minutes
     .venv/bin/python scripts/screenshots.py --url http://127.0.0.1:5006           a site that runs and has the demo
     .venv/bin/python scripts/screenshots.py --url … --device site1 --other site2  other devices
 
