@@ -31,8 +31,19 @@ stamp_of() {
     cat "$root/requirements.lock" "$root/pyproject.toml" <("$1" -VV) <(echo "$root") | sha256sum | cut -d' ' -f1
 }
 
-# Makes .venv as committed; nothing to do the second time.
+# Makes .venv as committed; nothing to do the second time. Two that start at once do it one after the other.
 set_up() {
+    if command -v flock >/dev/null; then
+        exec 9>"$root/.venv.lock"
+        flock 9
+        make_venv
+        exec 9>&-
+    else
+        make_venv
+    fi
+}
+
+make_venv() {
     local python
     if [[ -x "$venv/bin/python" && -f "$venv/.stamp" ]] && [[ "$(<"$venv/.stamp")" == "$(stamp_of "$venv/bin/python")" ]]; then
         return
