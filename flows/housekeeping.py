@@ -149,9 +149,10 @@ class Housekeeping:
         next_copy += self._until_next_copy()
         while not self._stop.wait(1.0):
             try:
-                self._publisher.publish("heatpump-live/pipeline", msgspec.json.encode(self._counters()), 0)
-                self._past.note(self._meter.conservation.read(), self._journal.written)
-                self._meter.taps.expire()
+                self._tell()
+            except Exception:  # what people look at must not keep the journal from being trimmed
+                log.exception("the pipeline's counters cannot be told")
+            try:
                 now = time.monotonic()
                 if now >= next_copy:
                     self._copy()
@@ -161,6 +162,12 @@ class Housekeeping:
                     next_trim = now + TRIM_EVERY_S
             except Exception:  # whatever it is, the next second is another try: nothing else trims the journal
                 log.exception("housekeeping failed; tried again in a second")
+
+    def _tell(self) -> None:
+        """Publish the counters, keep them for the last hour, let taps rest that nobody asks about."""
+        self._publisher.publish("heatpump-live/pipeline", msgspec.json.encode(self._counters()), 0)
+        self._past.note(self._meter.conservation.read(), self._journal.written)
+        self._meter.taps.expire()
 
     def _until_next_copy(self) -> float:
         """A day after the newest copy; where there is none, once the first epochs are saved. [s]"""

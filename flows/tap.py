@@ -110,7 +110,7 @@ class StepTap:
         for followed in following.values():
             for trace in followed.open_at(self.index):
                 if trace.held:
-                    looks.append(Look(None, trace.stops.pop().passed, trace=trace))
+                    looks.append(Look(None, trace.stops[-1].passed, trace=trace))
                 elif trace.batch == seq:
                     here[trace.order] = trace
         for item in items if here else ():
@@ -176,7 +176,8 @@ class Taps:
             self.expire()
             tap = self.steps[step_id]
             tap.until, tap.armed = time.monotonic() + LOOKED_S, True
-            return [_told(tap.step, passed) for passed in reversed(tap.last)]
+            last = list(tap.last)
+        return [_told(tap.step, passed) for passed in reversed(last)]  # the pipe does not wait for words
 
     def follow(self, device_id: str, after: int | None) -> Trace | None:
         """Keep following a device; give the newest of its messages whose way is done, or of those under way.
@@ -197,18 +198,24 @@ class Taps:
     def stored(self, seq: int, items: list[Any]) -> None:
         """Take note that the store has a batch, and of which rows."""
         with self.lock:
-            for trace in self._under_way():
-                if trace.batch == seq:
-                    rows = [item for item, _ in _between(items, trace.first, trace.order)]
-                    trace.is_stored([type(item).__name__ for item in rows])
+            try:
+                for trace in self._under_way():
+                    if trace.batch == seq:
+                        rows = [item for item, _ in _between(items, trace.first, trace.order)]
+                        trace.is_stored([type(item).__name__ for item in rows])
+            except Exception:
+                self.give_up()
 
     def sent(self, reading: Reading) -> None:
         """Take note that the live sink has published a reading."""
         with self.lock:
-            followed = self.following.get(reading.device_id)
-            for trace in followed.traces if followed else ():
-                if trace.order == reading.order:
-                    trace.sent = time.perf_counter()
+            try:
+                followed = self.following.get(reading.device_id)
+                for trace in followed.traces if followed else ():
+                    if trace.order == reading.order:
+                        trace.sent = time.perf_counter()
+            except Exception:
+                self.give_up()
 
     def expire(self) -> None:
         """Forget what nobody has asked for in a while."""

@@ -57,7 +57,10 @@ class Trace(msgspec.Struct):
         """Add what a node did. batch: in which; pipe: the port that leads on."""
         passed = stop.passed
         stop.ms = self.since(time.perf_counter())
-        self.stops.append(stop)
+        if self.held:
+            self.stops[-1] = stop  # at once: other threads read
+        else:
+            self.stops.append(stop)
         self.batch = batch
         if passed.after is not None:
             self.order = passed.after.first

@@ -56,17 +56,18 @@ def test_what_is_stored_is_the_same_with_every_tap_armed(tmp_path):
     assert plain.taps.read() == {"following": [], "watching": [], "held": 0}
 
 
-def test_a_mistake_of_a_tap_ends_the_look_and_not_the_flow(tmp_path, record, monkeypatch):
+@pytest.mark.parametrize("place", ["flows.tap.glance_at", "flows.trace.Trace.stop", "flows.trace.Trace.is_stored"])
+def test_a_mistake_of_a_tap_ends_the_look_and_not_the_flow(tmp_path, record, monkeypatch, place):
     journal, meter, met = record(), Meter(), []
     for n in range(20):
         journal.reading(at=NOW + n, temperature={"inlet": 20 + n})
     journal.close()
 
-    def fail(item):
-        met.append(item)
+    def fail(*given):
+        met.append(given)
         raise TypeError("a mistake of ours")
 
-    monkeypatch.setattr("flows.tap.glance_at", fail)
+    monkeypatch.setattr(place, fail)
     meter.taps.follow("site1", None)
     assert run_journal(journal.folder, tmp_path / "store.sqlite", batch_frames=5, meter=meter) == 0
     assert len(met) == 1
