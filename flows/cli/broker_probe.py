@@ -45,36 +45,46 @@ class Tried(NamedTuple):
 def probe(login: Login) -> Tried:
     """Try it, on topics that nobody else hears, and leave nothing behind. Raises OSError."""
     name = f"heatpump-doctor-{secrets.token_hex(4)}"
-    topic = f"{TOPIC}/{name}/queue"
     with _Session(login, f"{name}-a", clean=True) as sender:
         sender.subscribe(VERSION_TOPIC, 0)
         _until(lambda: sender.heard, SILENCE_S)
         version = sender.heard[0].decode(errors="replace") if sender.heard else ""
-        with _Session(login, f"{name}-b", clean=False) as away:
-            if not away.subscribe(topic, 1):
-                return Tried(version)
-            sender.publish(topic, 1)
-            if not _until(lambda: away.heard, ANSWER_S):
-                return Tried(version)
-        sender.publish(topic, TRIED)
-        with _Session(login, f"{name}-b", clean=False) as back:
-            kept, at = 0, time.monotonic()
-            while kept < TRIED and time.monotonic() - at < SILENCE_S:
-                if len(back.heard) > kept:
-                    kept, at = len(back.heard), time.monotonic()
-                time.sleep(0.01)
-        with _Session(login, f"{name}-b", clean=True):
-            pass  # the broker forgets the session
-        return Tried(version, min(kept, TRIED), _retains(sender, f"{TOPIC}/{name}/retained"))
+        try:
+            kept = _keeps(login, f"{name}-b", sender, f"{TOPIC}/{name}/queue")
+        finally:
+            with _Session(login, f"{name}-b", clean=True):
+                pass  # the broker forgets the session
+        if kept is None:
+            return Tried(version)
+        return Tried(version, kept, _retains(sender, f"{TOPIC}/{name}/retained"))
+
+
+def _keeps(login: Login, client_id: str, sender: "_Session", topic: str) -> int | None:
+    """Count what a session gets that was away; None where it gets nothing while it is there."""
+    with _Session(login, client_id, clean=False) as away:
+        if not away.subscribe(topic, 1):
+            return None
+        sender.publish(topic, 1)
+        if not _until(lambda: away.heard, ANSWER_S):
+            return None
+    sender.publish(topic, TRIED)
+    with _Session(login, client_id, clean=False) as back:
+        kept, at = 0, time.monotonic()
+        while kept < TRIED and time.monotonic() - at < SILENCE_S:
+            if len(back.heard) > kept:
+                kept, at = len(back.heard), time.monotonic()
+            time.sleep(0.01)
+    return min(kept, TRIED)
 
 
 def _retains(sender: "_Session", topic: str) -> bool:
     sender.heard.clear()
-    sender.publish(topic, 1, retain=True)
-    sender.subscribe(topic, 1)
-    came = _until(lambda: sender.heard, ANSWER_S)
-    sender.publish(topic, 1, retain=True, payload=b"")
-    return came
+    try:
+        sender.publish(topic, 1, retain=True)
+        sender.subscribe(topic, 1)
+        return _until(lambda: sender.heard, ANSWER_S)
+    finally:
+        sender.publish(topic, 1, retain=True, payload=b"")
 
 
 class _Session:

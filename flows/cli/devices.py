@@ -55,7 +55,7 @@ def devices(
         with closing(open_reader(settings.store_path)) as reader:
             lines = _lines(reader, now, settings.online_timeout_s * 1000)
     if as_json:
-        typer.echo(json.dumps([line._asdict() for line in lines], ensure_ascii=False))
+        typer.echo(json.dumps([line._asdict() for line in lines]))
     elif lines:
         from rich.console import Console
 
@@ -126,6 +126,6 @@ def _table(lines: list[Line], now: int) -> "Table":
             Text("yes" if line.is_online else "no", "" if line.is_online else "bold"),
             seen,
             *(Text(value, "" if line.is_online else "dim") for value in values),
-            Text(alerts or "–", style if alerts else ""),
+            Text(printable(alerts) or "–", style if alerts else ""),
         )
     return table

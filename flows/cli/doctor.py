@@ -8,6 +8,7 @@ import typer
 
 from flows.cli.finding import Finding
 from flows.cli.options import Data, checked_device
+from flows.cli.words import printable
 
 if TYPE_CHECKING:
     from flows.queries.walk import Walk
@@ -47,7 +48,7 @@ def doctor(
         found = [{**finding._asdict(), "state": finding.state} for finding in findings]
         for line in found:
             del line["mere"]
-        typer.echo(json.dumps({"well": well, "findings": found}, ensure_ascii=False))
+        typer.echo(json.dumps({"well": well, "findings": found}))
     return int(not well)
 
 
@@ -124,9 +125,9 @@ def _ticks(settings: "Settings") -> bool:
 
 
 def _print(finding: Finding) -> None:
-    typer.echo(f"{finding.state:<5} {finding.subject}: {finding.found}")
+    typer.echo(printable(f"{finding.state:<5} {finding.subject}: {finding.found}"))
     if finding.remedy:
-        typer.echo(f"      {finding.remedy}")
+        typer.echo(f"      {printable(finding.remedy)}")
 
 
 def _follow(settings: "Settings", device_id: str, as_json: bool) -> int:
@@ -137,12 +138,12 @@ def _follow(settings: "Settings", device_id: str, as_json: bool) -> int:
     if as_json:
         typer.echo(msgspec.json.encode(found))
         return int(found.broken is not None)
-    typer.echo(found.sentence)
+    typer.echo(printable(found.sentence))
     for link in found.links:
         mark = {"ok": "ok", "broken": "broken", "unknown": "?"}[link.state]
-        typer.echo(f"  {mark:<7} {link.link:<10} {link.detail}".rstrip())
+        typer.echo(printable(f"  {mark:<7} {link.link:<10} {link.detail}".rstrip()))
     if found.remedy:
-        typer.echo(found.remedy)
+        typer.echo(printable(found.remedy))
     return int(found.broken is not None)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from flows.cli.finding import Finding
+from flows.cli.words import printable
 from flows.settings import Settings
 
 GOOD_MOSQUITTO = (2, 0, 13)
@@ -43,11 +44,12 @@ def broker(settings: Settings, is_own: bool) -> Iterator[Finding]:
 
 def version_finding(version: str, where: str, is_own: bool) -> Finding:
     """Judge a version as the broker tells it. where: it answers."""
+    version = printable(version[:80])
     found = _VERSION.search(version)
     if is_own:
         return Finding("broker", f"{where}: the embedded rumqttd, which keeps sessions and queues in memory")
     if found is None:
-        return Finding("broker", f"{where}; {_printable(version) or 'it does not tell its version'}")
+        return Finding("broker", f"{where}; {version or 'it does not tell its version'}")
     if tuple(map(int, found.groups())) < GOOD_MOSQUITTO:
         wanted = ".".join(map(str, GOOD_MOSQUITTO))
         remedy = f"It works. Before {wanted} it overshoots how much may be under way unacknowledged: update it."
@@ -68,9 +70,3 @@ def _queue(kept: int | None, is_own: bool) -> Iterator[Finding]:
     else:
         unseen = "" if is_own else "; what of it outlives its own restart cannot be seen: `persistence true` does"
         yield Finding(subject, f"kept all {TRIED} messages for a session that was away{unseen}")
-
-
-def _printable(text: str) -> str:
-    from flows.cli.words import printable
-
-    return printable(text[:80])

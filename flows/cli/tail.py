@@ -19,6 +19,8 @@ ANSWER_S = 5.0
 LOOK_EVERY_S = 1.0
 RETRY_S = 1.0
 MOST_LETTERS = 500
+LONGEST_WHOLE = 20
+"""Digits of a whole number, which 64 bits hold."""
 
 
 def tail(
@@ -47,7 +49,7 @@ def tail(
     settings = load_settings(data=data, api_port=api_port)
     try:
         for event in _events(settings, device):
-            line = json.dumps(event, ensure_ascii=False) if as_json else _line(event)
+            line = json.dumps(event) if as_json else _line(event)
             print(line, flush=True)  # noqa: T201 (typer.echo costs a look-up of the stream each)
     except KeyboardInterrupt:
         pass
@@ -110,11 +112,25 @@ def _session(live: Any, letters: "Letters", device: str | None) -> Iterator[dict
             look_at = time.monotonic() + LOOK_EVERY_S
             continue
         try:
-            event: dict[str, Any] = json.loads(live.recv(timeout=left))
+            event = _event(live.recv(timeout=left))
         except TimeoutError:
             continue
         if device in (None, event.get("device_id")):
             yield event
+
+
+def _event(text: str) -> dict[str, Any]:
+    """Read a message; a number that no program here could hold stays the text that its device sent."""
+    import math
+
+    def whole(digits: str) -> int | str:
+        return int(digits) if len(digits) <= LONGEST_WHOLE else digits
+
+    def real(digits: str) -> float | str:
+        return number if math.isfinite(number := float(digits)) else digits
+
+    event: dict[str, Any] = json.loads(text, parse_int=whole, parse_float=real)
+    return event
 
 
 class Letters:

@@ -69,6 +69,7 @@ def until_shown(tail: Running, act: Callable[[], None], pattern: str) -> None:
         try:
             tail.until_it_says(pattern, 0.5)
         except AssertionError:
+            assert tail.process.poll() is None, tail.said
             return False
         return True
 
@@ -113,6 +114,22 @@ def test_programs_get_a_json_object_a_line_of_the_one_device_they_asked_for(plac
     assert {event["device_id"] for event in events} == {"site1"}
     assert events[0]["data"]["temperature"] == {"inlet": 30.5}
     assert events[-1]["reason"] == "not_json"
+
+
+def test_what_a_device_sends_neither_reaches_the_terminal_unescaped_nor_ends_the_tail(place):
+    place.api()
+    tails = place.run("tail"), place.run("tail", "--json")
+    for tail in tails:
+        tail.until_it_says("connected")
+    for digits in (400, 5_000):
+        inlet = f'{{"inlet":30.5,"outlet":1{"0" * digits},"ambient":"\x9b2J"}}'
+        payload = f'{{"temperature":{inlet},"\x9b31m":"\\u009b2J\\u001b]0;x"}}'.encode()
+        until_shown(tails[0], lambda payload=payload: place.device.send(payload), "site1")
+    place.device.send(b'{"device":"\\u001b[2J"}')
+    for tail in tails:
+        tail.until_it_says("device_mismatch")
+        until_shown(tail, place.device.reading, "30.5")
+        assert tail.process.poll() is None and not set(tail.said) & {"\x1b", "\x9b"}
 
 
 def test_an_api_that_asks_for_a_token_gets_the_one_of_the_data_folder_and_a_wrong_one_ends_it(place):
