@@ -239,6 +239,7 @@ class _Keeper:
     async def stop(self) -> None:
         """End it: SIGTERM, and SIGKILL when its time is over."""
         self._stopping = True
+        self.may_start.set()  # one that waits to start need not wait for it
         child = self._child
         if child is None or child.returncode is not None:
             return
