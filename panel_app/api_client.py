@@ -6,8 +6,9 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-PATIENCE_S = 20.0
-"""The API itself waits up to 15 s for a reading to follow."""
+PATIENCE_S = 10.0
+LONG_PATIENCE_S = 20.0
+"""For a reading to follow: the API itself waits for it up to 15 s."""
 
 NOT_FOUND = 404
 
@@ -30,9 +31,9 @@ class ApiClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S, trust_env=False)
 
-    async def get(self, path: str, **query: Any) -> Any:
-        """Ask; the decoded answer. Raises ApiProblem."""
-        return _decoded(path, await self._answer("GET", path, params=_given(query)))
+    async def get(self, path: str, *, patience_s: float = PATIENCE_S, **query: Any) -> Any:
+        """Ask; the decoded answer. Raises ApiProblem, also where none came within patience_s."""
+        return _decoded(path, await self._answer("GET", path, params=_given(query), timeout=patience_s))
 
     async def text(self, path: str, **query: Any) -> str:
         """Ask for what is no JSON. Raises ApiProblem."""
@@ -42,6 +43,10 @@ class ApiClient:
         """Send a command; its outcome. Raises ApiProblem."""
         return _decoded(path, await self._answer("POST", path, json=body))
 
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._client.aclose()
+
     async def _answer(self, method: str, path: str, **given: Any) -> httpx.Response:
         # A path has names in it that came by the page's URL: none may lead to another route.
         if any(part in (".", "..") for part in path.split("/")):
@@ -49,7 +54,7 @@ class ApiClient:
         try:
             answer = await self._client.request(method, quote(path, safe="/:"), **given)
         except httpx.TimeoutException:
-            raise ApiProblem(path, 0, f"the API did not answer within {PATIENCE_S:.0f} s") from None
+            raise ApiProblem(path, 0, "the API did not answer in time") from None
         except httpx.HTTPError as error:
             raise ApiProblem(path, 0, f"the API cannot be reached ({error or type(error).__name__})") from None
         if answer.is_success:

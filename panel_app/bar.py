@@ -20,8 +20,9 @@ class Bar:
         self._pages = [(each.path, each.title) for each in pages]
         self._devices: list[tuple[str, str]] = []
         self._drawn: object = None
-        self._alerts = 0
+        self._alerts, self._is_fed = 0, True
         self._draw()
+        session.every(LOOK_EVERY_S, self._draw)
         session.begin(self._look())
 
     async def _look(self) -> None:
@@ -30,9 +31,10 @@ class Bar:
                 devices, alerts = await self._session.site.watch.fleet()
                 self._devices = [(each["device_id"], each.get("name") or "") for each in devices]
                 self._alerts = len(alerts)
+                self._session.soon(self._draw)
             except ApiProblem:
                 pass  # the page says it
-            self._session.soon(self._draw)
+            self._is_fed = await self._session.site.watch.is_fed()
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _draw(self) -> None:
@@ -40,6 +42,5 @@ class Bar:
         if self._drawn != (self._devices, chosen):
             self.choice.html = bar(self._devices, chosen, self._pages, self._page.needs_device)
             self._drawn = (self._devices, chosen)
-        self.pulse.html = pulse(
-            site.feed.connected, site.feed.heard_at, self._alerts, failing=bool(self._session.failing)
-        )
+        live = site.feed.connected and self._is_fed
+        self.pulse.html = pulse(live, site.feed.heard_at, self._alerts, failing=bool(self._session.failing))

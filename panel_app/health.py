@@ -9,9 +9,11 @@ PATH = r"/health"
 
 
 class Health(RequestHandler):
-    """GET /health: {"status": "running", "sessions", "devices", "live"}.
+    """GET /health: {"status": "running", "sessions", "devices", "tasks", "live"}.
 
-    sessions : pages that are open. devices: that somebody looks at. live: whether the API's WebSocket is heard.
+    sessions, devices : pages that are open, and devices that somebody looks at.
+    tasks             : what runs beside each other; without pages a handful.
+    live              : whether the API's WebSocket is heard.
     """
 
     def initialize(self, report: Callable[[], dict[str, Any]]) -> None:

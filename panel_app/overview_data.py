@@ -257,7 +257,7 @@ class OverviewData:
 
 async def ask_charts(api: ApiClient, device_id: str, span: Shown, fields: Sequence[str]) -> Charts:
     """Ask for all that is drawn of a span. Raises ApiProblem."""
-    ends = {"start": iso(span.start), "end": iso(span.end)}
+    ends: dict[str, Any] = {"start": iso(span.start), "end": iso(span.end)}
     device = f"/api/devices/{device_id}"
     kind = None if span.length <= LONGEST_WITH_CYCLES_MS else "change"
     series, episodes, changed, still_open = await asyncio.gather(

@@ -52,7 +52,12 @@ async def serve(
     pages = all_pages()
 
     def report() -> dict[str, Any]:
-        return {"sessions": len(server.get_sessions()), "devices": watch.followed, "live": feed.connected}
+        return {
+            "sessions": len(server.get_sessions()),
+            "devices": watch.followed,
+            "tasks": len(asyncio.all_tasks()),
+            "live": feed.connected,
+        }
 
     server = get_server(
         {page.path or "/": _opener(site, pages, page, version) for page in pages},
@@ -80,6 +85,7 @@ async def serve(
     await over.wait()
     hearing.cancel()
     server.stop()
+    await api.close()
 
 
 def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -91,6 +91,11 @@ class Watch:
                 raise answer
         return devices, alerts
 
+    async def is_fed(self) -> bool:
+        """Tell whether anything new can come: the flow answers, as far as the API can tell."""
+        _, pipeline = await self._plant.answers()
+        return not isinstance(pipeline, ApiProblem)
+
     @property
     def followed(self) -> int:
         """How many devices somebody looks at."""

@@ -47,15 +47,21 @@
       if (link && device) link.search = new URLSearchParams({ device });
     }, true);
     const drawer = document.querySelector("#navigation");
-    for (const button of document.querySelectorAll("[data-drawer]")) {
+    const buttons = [...document.querySelectorAll("[data-drawer]")];
+    let opener;
+    const slide = (isOpen) => {
+      document.body.classList.toggle("drawer", isOpen);
+      for (const button of buttons) button.setAttribute("aria-expanded", isOpen);
+      (isOpen ? drawer.querySelector("a") : opener)?.focus();
+    };
+    for (const button of buttons) {
       button.addEventListener("click", () => {
-        document.body.classList.toggle("drawer");
-        button.setAttribute("aria-expanded", document.body.classList.contains("drawer"));
-        if (document.body.classList.contains("drawer")) drawer.querySelector("a").focus();
+        opener = button;
+        slide(!document.body.classList.contains("drawer"));
       });
     }
     addEventListener("keydown", (event) => {
-      if (event.key === "Escape") document.body.classList.remove("drawer");
+      if (event.key === "Escape" && document.body.classList.contains("drawer")) slide(false);
       const typing = event.composedPath()[0].matches?.("input, textarea, select");
       if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
         event.preventDefault();

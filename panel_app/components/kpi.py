@@ -140,9 +140,9 @@ def _energy(
     decimals = 1 if abs(total) >= 10 else 2
     parts = adding([modes[mode] for mode in chosen], decimals)
     figure = round(sum(parts), decimals)
-    words = [with_unit(_PARTS[mode], number(part, decimals)) for mode, part in zip(chosen, parts, strict=True)]
+    words = [f"{_PARTS[mode]}\u00a0{number(part, decimals)}" for mode, part in zip(chosen, parts, strict=True)]
     if name == "heat" and "cooling" in modes:
-        words.append(with_unit("cooling", f"{number(modes['cooling'], decimals)} apart"))
+        words.append(f"cooling\u00a0{number(modes['cooling'], decimals)} apart")
     estimated = origin == "estimated"
     earlier = None
     if before is not None:
@@ -168,7 +168,7 @@ def _energy(
 def _starts(today: Sums, then: Sums, cycles: list[Answer]) -> Card:
     if today.starts is None or today.coverage < ENOUGH:
         why = "the device does not send its compressor's state" if today.coverage >= ENOUGH else ""
-        below = why or _covered("", today.coverage, "no readings today")
+        below = why or _covered("", today.coverage, "too few readings today")
         return Card("starts", _TITLES["starts"], "little", below=below)
     runs = [c["seconds"] for c in cycles if c.get("begun_by") == "edge" and c.get("ended_by") == "edge"]
     parts = [
@@ -194,7 +194,7 @@ def _heat_is_known(sums: Sums) -> bool:
 
 def _missing_heat(sums: Sums) -> str:
     if sums.coverage < ENOUGH:
-        return _covered("", sums.coverage, "no readings today")
+        return _covered("", sums.coverage, "too few readings today")
     if sums.heat_source is None:
         only_rested = bool(sums.electric) and not any(
             mode in sums.electric for mode in ("space", "dhw", "defrost")

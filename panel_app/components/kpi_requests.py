@@ -1,6 +1,7 @@
 """kpi_requests: what to ask the API for today so far, and the same hours of the week before."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -48,7 +49,7 @@ class Request(msgspec.Struct, frozen=True):
 
     key: str
     route: str
-    params: dict[str, str]
+    params: dict[str, Any]
 
 
 def comparison(now_ms: int, zone: ZoneInfo) -> Comparison:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import panel as pn
@@ -16,7 +16,7 @@ from panel_app.components.device import last_seen, site_zone
 from panel_app.components.flags import flags_since
 from panel_app.components.header import header
 from panel_app.components.kpi import kpi_cards
-from panel_app.components.kpi_requests import comparison
+from panel_app.components.kpi_requests import MINUTE_MS, comparison
 from panel_app.components.now import now
 from panel_app.components.page_state import State, page_state
 from panel_app.components.sentence import Facts, sentence
@@ -27,6 +27,8 @@ from panel_app.overview_data import CHARTS, OverviewData
 from panel_app.pages import Page
 from panel_app.session import Session
 from panel_app.spans import LENGTHS, Shown, choose, moved, shown
+
+T = TypeVar("T")
 
 BONES_AFTER_MS = 150
 """Before that a page that loads shows nothing: most are there by then. [ms]"""
@@ -49,6 +51,7 @@ class Overview:
             changed=lambda: session.soon(self._draw),
             charted=lambda: session.soon(self._draw_charts),
         )
+        self._made: dict[str, tuple[Any, Any]] = {}
         acts = self._acts()
         self._state, self._head, self._now, self._kpi = (Fragment(on=acts) for _ in range(4))
         self._span_bar = Fragment(on=acts, stylesheets=["/assets/overview.css"])
@@ -117,13 +120,40 @@ class Overview:
         self._put(self._state, self._state_html(state, moment))
         if status is None or whole:
             return
-        zone, since = site_zone(status), flags_since(status, data.flags)
-        line = sentence(Facts(status, seen.alerts, moment, data.cop, since))
-        self._head.html = header(status, moment) + line + banner(status, alerts, moment)
-        self._now.html = now(status, alerts, moment, since, seen.untrusted)
-        self._kpi.html = kpi_cards(status, data.hours or comparison(moment, zone), data.figures)
-        self._span_bar.html = span_bar(self._shown(), zone, self._csv())
+        zone, second, span = site_zone(status), moment // 1000, self._shown()
+        hours = data.hours or comparison(moment, zone)
+        since = self._kept("since", lambda: flags_since(status, data.flags), status, data.flags)
+        facts = Facts(status, seen.alerts, moment, data.cop, since)
+        self._head.html = self._kept(
+            "head",
+            lambda: header(status, moment) + sentence(facts) + banner(status, alerts, moment),
+            *(status, seen.alerts, data.cop, since, second),
+        )
+        self._now.html = self._kept(
+            "now",
+            lambda: now(status, alerts, moment, since, seen.untrusted),
+            *(status, alerts, since, seen.untrusted, second),
+        )
+        self._kpi.html = self._kept(
+            "kpi", lambda: kpi_cards(status, hours, data.figures), status, hours, data.figures
+        )
+        self._span_bar.html = self._kept(
+            "span",
+            lambda: span_bar(span, zone, self._csv()),
+            span.name,
+            span.start // MINUTE_MS,
+            span.end // MINUTE_MS,
+            zone,
+            self._csv(),
+        )
         self._put(self._beside, self._instead_of_charts(state, moment))
+
+    def _kept(self, part: str, make: Callable[[], T], *inputs: Any) -> T:
+        """Make a part of what it is made of, or give it as it is while that is the same."""
+        if part not in self._made or self._made[part][0] != inputs:
+            self._made[part] = inputs, make()
+        made: T = self._made[part][1]
+        return made
 
     def _draw_charts(self) -> None:
         charts = self._data.charts

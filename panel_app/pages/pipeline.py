@@ -8,7 +8,7 @@ import panel as pn
 from markupsafe import Markup
 
 from flows.model.times import now_ms
-from panel_app.api_client import ApiProblem
+from panel_app.api_client import LONG_PATIENCE_S, ApiProblem
 from panel_app.components.pipeline.conservation import SPANS, Span
 from panel_app.components.pipeline.graph import LETTERS
 from panel_app.components.pipeline.letters import dead_letters, shown_letters
@@ -191,7 +191,7 @@ class _Followed:
         """Ask for the devices there are, again and again."""
         while True:
             try:
-                self._devices = await self._session.site.api.get("/api/devices")
+                self._devices, _ = await self._session.site.watch.fleet()
                 self._chosen = self._chosen or next((device["device_id"] for device in self._devices), "")
                 self._session.soon(self._draw)
             except ApiProblem:
@@ -233,7 +233,9 @@ class _Followed:
 
     async def _wait(self, device_id: str) -> None:
         try:
-            trace = await self._session.site.api.get(f"/api/pipeline/trace/{device_id}", next=True)
+            trace = await self._session.site.api.get(
+                f"/api/pipeline/trace/{device_id}", patience_s=LONG_PATIENCE_S, next=True
+            )
             self._traces = [*self._traces, trace][-MOST_TRACES:]
             self._shown = len(self._traces) - 1
         except ApiProblem as problem:

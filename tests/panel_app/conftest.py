@@ -1,21 +1,44 @@
-"""Fixtures of the pages: an installation and a browser for a whole module, a visitor for each test."""
+"""Fixtures of the pages: an installation for all tests, a browser for a module, a visitor for each test.
+
+A browser lives no longer than its module: beside it nothing else may use asyncio.
+"""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.panel_app.site import Installation, Visitor
 
+# As long as a busy machine may take; what holds sooner is seen sooner.
+expect.set_options(timeout=20_000)
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture(scope="session")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Broker, flow, API and pages, all running."""
-    made = Installation(tmp_path_factory.mktemp("site") / "data")
+    """Broker, flow, API and pages, all running; every test uses devices of its own."""
+    with _running(tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture
+def new_installation(tmp_path: Path) -> Iterator[Installation]:
+    """One to which nobody has sent anything."""
+    with _running(tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator[Installation]:
+    made = Installation(folder / "data")
     made.start()
-    yield made
-    made.stop()
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +51,13 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(installation: Installation, chromium: Browser) -> Iterator[Callable[..., Visitor]]:
-    """Makes visitors; each must have had a clean page at the end."""
+def visit(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Callable[..., Visitor]]:
+    """Makes visitors; each must have had a clean page at the end. to: another installation than all tests'."""
     visitors: list[Visitor] = []
 
-    def make(**given: Any) -> Visitor:
-        visitors.append(Visitor(chromium, installation.url, **given))
+    def make(to: Installation | None = None, **given: Any) -> Visitor:
+        site = to or request.getfixturevalue("installation")
+        visitors.append(Visitor(chromium, site.url, **given))
         return visitors[-1]
 
     yield make

@@ -43,7 +43,7 @@ def drawn(today: Sums, then: Sums = THEN, cycles: list[Any] | None = None) -> di
 
 
 def parts_of(card: Card) -> list[float]:
-    return [float(part.split(" ")[-1].replace("\u2212", "-")) for part in card.below.split(" · ")]
+    return [float(part.split("\u00a0")[-1].replace("\u2212", "-")) for part in card.below.split(" · ")]
 
 
 def test_today_is_compared_with_the_same_hours_seven_days_before():
@@ -79,7 +79,7 @@ def test_in_the_days_first_minute_nothing_is_asked_and_nothing_claimed():
     assert kpi_requests(hours) == []
     html = kpi_cards(a_status(), hours, {})
     assert html.count("too little data") == 4
-    assert "no readings today" in html
+    assert "too few readings today" in html
 
 
 def test_the_cop_is_heat_over_electricity_with_defrosts_and_standby():
@@ -94,7 +94,7 @@ def test_cooling_is_not_in_the_headline():
     assert card["cop"].figure == "4.00"
     assert card["heat"].figure == "40.0"
     assert "without cooling" in card["cop"].below
-    assert card["heat"].below == "space 40.0 · cooling \u221220.0 apart"
+    assert card["heat"].below == "space\u00a040.0 · cooling\u00a0\u221220.0 apart"
 
 
 @pytest.mark.parametrize("name", ["electricity", "heat"])
@@ -107,7 +107,7 @@ def test_parts_add_up_to_the_figure_as_they_are_shown(name):
 
 def test_small_energies_have_two_decimals():
     card = drawn(sums(electric={"space": 0.314}))["electricity"]
-    assert (card.figure, card.below) == ("0.31", "space 0.31")
+    assert (card.figure, card.below) == ("0.31", "space\u00a00.31")
 
 
 def test_a_difference_is_that_of_the_figures_shown():

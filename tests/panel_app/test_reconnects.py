@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 Visit = Callable[..., Visitor]
 LONG_MS = 45_000
+LIVE = re.compile(r"^\s*Live")
 READING: dict[str, Any] = {"temperature": {"inlet": 30.5, "outlet": 35.5}, "electrical": {"voltage": 230.0}}
 
 
@@ -26,14 +27,14 @@ def test_a_page_whose_server_is_gone_says_so_and_opens_again_by_itself(
     installation.publish("kept", **READING)
     visitor = visit()
     page = visitor.open(path)
-    expect(page.locator("#live")).to_contain_text(re.compile(r"^\s*Live"))
+    expect(page.locator("#live")).to_contain_text(LIVE)
     page.evaluate("window.isTheOldPage = true")
     pid = installation.pid_of("panel")
     os.kill(pid, signal.SIGKILL)
     expect(page.locator(".lost")).to_contain_text("Not live since", timeout=LONG_MS)
     expect(page.locator("#live")).not_to_be_visible()
     page.wait_for_function("() => !window.isTheOldPage", timeout=LONG_MS)
-    expect(page.locator("#live")).to_contain_text(re.compile(r"^\s*Live"), timeout=LONG_MS)
+    expect(page.locator("#live")).to_contain_text(LIVE, timeout=LONG_MS)
     expect(page.locator(".lost")).not_to_be_visible()
     expect(page).to_have_url(re.compile("device=kept"))
     visitor.complaints.clear()  # the browser's own of a server that did not answer
@@ -53,10 +54,23 @@ def test_a_page_goes_on_by_itself_when_the_api_comes_back(installation: Installa
         os.kill(pid, signal.SIGKILL)
     expect(page.locator("#live")).to_contain_text("Not live")
     wait_for(lambda: installation.health().get("live"), seconds=60)
-    expect(page.locator("#live")).to_contain_text(re.compile(r"^\s*Live"))
+    expect(page.locator("#live")).to_contain_text(LIVE)
     expect(page.locator(".state:visible")).to_have_count(0, timeout=LONG_MS)
     installation.publish("api", **{**READING, "electrical": {"voltage": 233.3}})
     expect(page.locator("#now-voltage")).to_contain_text("233.3")
+
+
+def test_nothing_is_called_live_while_no_flow_runs(installation: Installation, visit: Visit):
+    installation.publish("fed", **READING)
+    page = visit().open("/?device=fed")
+    expect(page.locator("#live")).to_contain_text(LIVE)
+    pid = installation.pid_of("flow")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        expect(page.locator("#live")).to_contain_text("Not live", timeout=LONG_MS)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    expect(page.locator("#live")).to_contain_text(LIVE, timeout=LONG_MS)
 
 
 def test_a_page_opened_before_its_device_ever_spoke_shows_it_once_it_does(
@@ -83,5 +97,5 @@ def test_a_hostile_address_does_no_more_than_name_nothing(installation: Installa
     installation.publish("hostile", **READING)
     page = visit().open(f"/?{query}")
     expect(page.locator(".sentence, .state").first).to_be_visible()
-    expect(page.locator("#live")).to_contain_text(re.compile(r"^\s*Live"))
+    expect(page.locator("#live")).to_contain_text(LIVE)
     expect(page.get_by_text("no such path", exact=False)).to_have_count(0)
