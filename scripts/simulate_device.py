@@ -1074,10 +1074,13 @@ class Connection:
         """Whether so much waits for the broker that no more should be measured."""
         return self.sent + self.said - self.acknowledged >= self.MOST_WAITING + 5 * len(self.devices)
 
-    def close(self) -> None:
-        """Send what waits and say goodbye; give up after 2 s in which the broker takes nothing."""
+    def close(self, says_offline: bool = True) -> None:
+        """Send what waits and say goodbye; give up after 2 s in which the broker takes nothing.
+
+        says_offline : False for devices of a site that rests as a whole: nobody there is to miss them.
+        """
         if self.client.is_connected():
-            for device in self.devices:
+            for device in self.devices if says_offline else ():
                 self.client.publish(f"heatpump/{device.device_id}/status/online", "false", qos=1, retain=True)
                 self.sent += 1
             progress, since_s = self.acknowledged, time.monotonic()

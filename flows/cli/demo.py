@@ -28,7 +28,8 @@ def demo(
 
     die_with_parent()
 
-    from flows.demo.run import DemoFailed, run
+    from flows.demo.installation import DemoFailed
+    from flows.demo.run import run
     from flows.errors import FlowDown, StoreError
     from flows.settings import load_settings
 

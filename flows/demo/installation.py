@@ -11,7 +11,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from flows.demo.sites import FINE_MS
-from flows.errors import ConfigError, FlowDown
+from flows.errors import FlowDown, HeatPumpError
 from flows.flow_port import FlowPort
 from flows.history.client import Client, Progress
 from flows.model.command import CommandRequest
@@ -27,6 +27,10 @@ MINUTE_MS, MINUTES_KEPT_MS = 60_000, 80 * DAY_MS
 
 PATIENCE_S = 60.0
 """How long the effect of a command, or the broker, is waited for. [s]"""
+
+
+class DemoFailed(HeatPumpError):
+    """Something that the demo needs has ended or does not answer; the next start may go better."""
 
 
 class Installation:
@@ -74,7 +78,7 @@ class Installation:
             self._command("device_forget", {"device_id": device_id})
 
     def mark_simulated(self, device_ids: list[str]) -> None:
-        """Say of devices that they are simulated, before anything is shown of them. Raises ConfigError."""
+        """Say of devices that they are simulated, before anything is shown of them. Raises DemoFailed."""
         settings = self._settings
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="heatpump-demo", protocol=mqtt.MQTTv311)
         if password := settings.mqtt_password.get_secret_value():
@@ -86,8 +90,10 @@ class Installation:
             for device_id in device_ids:
                 told = client.publish(f"heatpump/{device_id}/status/simulated", "true", qos=1, retain=True)
                 told.wait_for_publish(PATIENCE_S)
+                if not told.is_published():
+                    raise TimeoutError(f"for {PATIENCE_S:.0f} s")
         except (OSError, ValueError, RuntimeError) as error:
-            raise ConfigError("MQTT_BROKER", where, f"takes no message ({error}); see `heatpump status`") from None
+            raise DemoFailed(f"the broker at {where} takes no message ({error}); see `heatpump status`") from None
         finally:
             client.disconnect()
             client.loop_stop()

@@ -15,7 +15,7 @@ import msgspec
 
 from flows.child import PARENT
 from flows.demo.folder import check_folder, loaded_mark
-from flows.demo.installation import Installation
+from flows.demo.installation import DemoFailed, Installation
 from flows.demo.recording import DEVICE_ID, load_recording
 from flows.demo.simulated import Task, history_file, read_history, simulator
 from flows.demo.sites import (
@@ -30,7 +30,6 @@ from flows.demo.sites import (
     past_wanted,
     recent_wanted,
 )
-from flows.errors import HeatPumpError
 from flows.flow_port import FlowPort
 from flows.lock import locked
 from flows.model.times import now_ms
@@ -41,10 +40,6 @@ GOODBYE_S = 1.2
 
 PARTS = {"recent": "the last days", "past": "the months before"}
 """The imports of a house, as people call them: its last days with all that came later, and its months."""
-
-
-class DemoFailed(HeatPumpError):
-    """A simulated house ended; what it complained of stands before."""
 
 
 def run(settings: Settings, say: Say) -> int:

@@ -180,10 +180,11 @@ def test_a_killed_house_has_the_demo_start_again(demo):
     assert not alive(house) and len(_children(_status(demo)[-1]["pid"])) == len(SITES)
 
 
-def test_stopped_and_started_again_it_stops_in_time_and_loads_nothing_twice(demo):
+def test_stopped_and_started_again_it_stops_in_time_and_loads_nothing_twice_and_nobody_is_called_offline(demo):
     """The last test on this installation: it ends it."""
     store = demo.data / "store.sqlite"
-    houses = _children(_status(demo)[-1]["pid"])
+    houses, called_offline = _children(_status(demo)[-1]["pid"]), _offline_alerts(demo)
+    assert len(called_offline) == 1  # the house that was killed
     code, seconds = demo.end()
     assert code == 0 and seconds < 5
     assert not any(map(alive, houses))
@@ -197,6 +198,7 @@ def test_stopped_and_started_again_it_stops_in_time_and_loads_nothing_twice(demo
         for house in HOUSES:
             assert times(store, house, 0, stopped - HOUR_MS) == before[house]
             assert longest_step(times(store, house, stopped - 600_000, now_ms())) <= FINE_MS
+        assert _offline_alerts(again) == called_offline
     finally:
         again.clean_up()
 
@@ -267,6 +269,11 @@ def test_an_import_of_the_demo_has_one_name_for_ever():
 
 def _settings(data: Path, port: int) -> Settings:
     return load_settings(data=data, mqtt_broker="127.0.0.1", mqtt_port=port)
+
+
+def _offline_alerts(running: Up) -> set[str]:
+    alerts = ask(running, "/api/alerts?hours=2&limit=500")
+    return {alert["id"] for alert in alerts if alert["alert_type"] == "device_offline"}
 
 
 def _status(running: Up) -> list[dict[str, Any]]:
