@@ -50,14 +50,15 @@ def prove(
         raise ConfigError("--keep", str(keep), "is there already: name a new folder")
     folder = Path(tempfile.mkdtemp(prefix="heatpump-proof-")) if keep is None else keep.absolute()
     console, progress = Console(highlight=False), Progress(Plan(seconds, rate, kills))
-    found = None
+    found, failed = None, False
     try:
         with Live(get_renderable=lambda: _picture(progress), console=console, refresh_per_second=8):
             found = run(folder, progress)
     except (RuntimeError, TimeoutError) as error:
-        raise HeatPumpError(f"the proof could not be carried out: {error}") from None
+        failed = True
+        raise HeatPumpError(f"the proof could not be carried out: {error}\nIts logs are in {folder}") from None
     finally:
-        if keep is None and (found is None or found.is_whole):
+        if keep is None and not failed and (found is None or found.is_whole):
             shutil.rmtree(folder, ignore_errors=True)
     _say_verdict(console, progress, found)
     if keep is not None or not found.is_whole:
