@@ -16,8 +16,8 @@ from bytewax.operators import StatefulBatchLogic
 from bytewax.outputs import FixedPartitionedSink
 
 from flows.graph import Graph, Step
-from flows.meter import Meter, StepMeter, count_own
 from flows.nodes.ports import PIPE_KEY, Logic, Ports, Snapshot
+from flows.telemetry.meter import Meter, StepMeter, count_own
 
 FLOW_ID = "heat_pump"
 

@@ -13,13 +13,13 @@ from flows.ingest.subscriber import Ingest
 from flows.journal.reader import JournalReader
 from flows.journal.retention import trim
 from flows.journal.writer import Journal
-from flows.meter import Meter
 from flows.model.times import iso, now_ms
-from flows.node_text import GraphText, node_text
-from flows.past import Past
 from flows.settings import Settings
 from flows.sinks.mqtt import MqttPublisher
-from flows.tap import told_trace
+from flows.telemetry.meter import Meter
+from flows.telemetry.node_text import GraphText, node_text
+from flows.telemetry.past import Past
+from flows.telemetry.tap import told_trace
 
 log = logging.getLogger("heatpump.housekeeping")
 

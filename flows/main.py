@@ -25,7 +25,6 @@ from flows.ingest.subscriber import Ingest
 from flows.journal.reader import JournalReader, describe
 from flows.journal.writer import Journal
 from flows.lock import locked
-from flows.meter import Meter
 from flows.model.frame import Start
 from flows.model.times import DAY_MS
 from flows.physics.refrigerant import dew_temperature
@@ -39,6 +38,7 @@ from flows.sources.journal import FrameReader, JournalPartition, JournalSource
 from flows.sources.replay import Recorded
 from flows.store import open_reader, open_writer
 from flows.store.protocol import Fence
+from flows.telemetry.meter import Meter
 
 log = logging.getLogger("heatpump.flow")
 

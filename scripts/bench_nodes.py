@@ -26,12 +26,12 @@ from lib.watching import cpu_model, version_of
 from flows.build import Batch, Piece, build
 from flows.graph import Graph, load_graph
 from flows.main import GC_THRESHOLDS
-from flows.meter import Meter
 from flows.model.device import DeviceMetadata, MetadataChanged
 from flows.model.frame import Frame, FrameKind, Tick
 from flows.model.times import now_ms
 from flows.nodes.ports import PIPE_KEY
 from flows.sinks.live import LivePartition
+from flows.telemetry.meter import Meter
 
 GRAPH = Path(__file__).parent.parent / "flows" / "graphs" / "heat_pump.toml"
 DEVICES = 1_000

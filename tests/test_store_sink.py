@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from flows.build import Piece
-from flows.meter import Meter
 from flows.model.command import Command
 from flows.model.dead_letter import DeadLetter, Retry, taken_up
 from flows.model.reading import FIRST_ROW, ORDER_STEP
 from flows.model.rows import RawRow
 from flows.sinks.store import StorePartition
 from flows.store import open_reader, open_writer
+from flows.telemetry.meter import Meter
 
 NOW = 1_770_000_000_000
 

@@ -147,8 +147,8 @@ def _store(
     from flows.errors import ConfigError, HeatPumpError
     from flows.lock import is_held, locked
     from flows.main import run_frames
-    from flows.meter import Meter
     from flows.sources.replay import Paced, Recorded
+    from flows.telemetry.meter import Meter
 
     meter, over = Meter(), threading.Event()
     progress = meter.progress

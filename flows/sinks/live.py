@@ -8,10 +8,10 @@ import msgspec
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from flows.build import Piece
-from flows.meter import Meter
 from flows.model.alert import Transition
 from flows.model.reading import Reading
 from flows.model.times import iso, now_ms
+from flows.telemetry.meter import Meter
 
 log = logging.getLogger("heatpump.live")
 

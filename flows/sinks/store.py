@@ -17,13 +17,13 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from flows.build import Piece
 from flows.errors import RetryableStoreError, RowRefused, StoreError
-from flows.meter import Meter
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import KEPT_BYTES, DeadLetter, LetterChange, not_stored
 from flows.model.reading import FIRST_ROW, ORDER_STEP
 from flows.model.rows import RawRow, StoreItem
 from flows.model.times import now_ms
 from flows.store.protocol import Fence, StoreWriter
+from flows.telemetry.meter import Meter
 
 log = logging.getLogger("heatpump.store")
 

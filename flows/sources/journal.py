@@ -8,11 +8,11 @@ import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.build import Batch
-from flows.meter import Progress
 from flows.model.command import command_of
 from flows.model.frame import Frame, FrameKind, Tick, start_of, tick_of
 from flows.model.history import history_of
 from flows.nodes.ports import PIPE_KEY
+from flows.telemetry.meter import Progress
 
 IDLE = timedelta(milliseconds=5)
 BATCH_BYTES = 4_000_000

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from flows.journal.frame import encode_fields
 from flows.main import run_frames
-from flows.meter import Meter
 from flows.model.frame import Frame
 from flows.model.reading import MAX_READINGS
 from flows.settings import load_settings
 from flows.sources.replay import Recorded
 from flows.store import open_reader
+from flows.telemetry.meter import Meter
 from tests.fuzz.messages import REFUSED_WITNESS, RETENTION_MS, WITNESS, Fuzz
 
 JOURNAL = "f" * 32

@@ -12,9 +12,9 @@ from flows.errors import JournalError, JournalFull
 from flows.journal.reader import JournalReader, describe
 from flows.journal.retention import frame_at, trim
 from flows.journal.topics import Topics
-from flows.meter import Progress
 from flows.model.message import Message
 from flows.sources.journal import JournalPartition
+from flows.telemetry.meter import Progress
 from tests.effort import examples
 from tests.journal.small import MESSAGE, open_small, read_all, segments, seqs, tear, write
 

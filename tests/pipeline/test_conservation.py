@@ -9,11 +9,11 @@ import pytest
 
 from flows.journal.writer import Journal
 from flows.main import run_journal
-from flows.meter import Meter
 from flows.model.frame import FrameKind, Start, start_payload, tick_payload
 from flows.model.reading import FIRST_ROW
 from flows.registry import all_nodes
 from flows.store import open_reader
+from flows.telemetry.meter import Meter
 from tests.ledger.test_determinism import Interleaver
 
 NOW = 1_770_000_000_000

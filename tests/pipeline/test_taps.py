@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from flows.main import run_journal
-from flows.meter import Meter
 from flows.store.dump import dump
+from flows.telemetry.meter import Meter
 from tests.ledger.test_determinism import Interleaver
 from tests.pipeline.conftest import NOW
 
@@ -56,7 +56,10 @@ def test_what_is_stored_is_the_same_with_every_tap_armed(tmp_path):
     assert plain.taps.read() == {"following": [], "watching": [], "held": 0}
 
 
-@pytest.mark.parametrize("place", ["flows.tap.glance_at", "flows.trace.Trace.stop", "flows.trace.Trace.is_stored"])
+@pytest.mark.parametrize(
+    "place",
+    ["flows.telemetry.tap.glance_at", "flows.telemetry.trace.Trace.stop", "flows.telemetry.trace.Trace.is_stored"],
+)
 def test_a_mistake_of_a_tap_ends_the_look_and_not_the_flow(tmp_path, record, monkeypatch, place):
     journal, meter, met = record(), Meter(), []
     for n in range(20):

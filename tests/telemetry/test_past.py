@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.past import HOUR_STEPS, Past
+from flows.telemetry.past import HOUR_STEPS, Past
 
 LAST = 2 * HOUR_STEPS - 1
 

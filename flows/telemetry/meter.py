@@ -7,14 +7,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from flows.conservation import FATES, Conservation
 from flows.graph import SOURCE, Edge, Step
 from flows.model.frame import Start, Tick
 from flows.model.history import Standing
 from flows.model.reading import Reading
 from flows.model.times import iso
 from flows.nodes.ports import Logic, Ports
-from flows.tap import StepTap, Taps
+from flows.telemetry.conservation import FATES, Conservation
+from flows.telemetry.tap import StepTap, Taps
 
 _SAMPLES = 512
 _OWN = frozenset((Tick, Start))

@@ -14,15 +14,15 @@ from typing import Any
 
 import msgspec
 
-from flows.conservation import FATES
-from flows.glance import Glance, difference, glance_at, said
 from flows.graph import Step
 from flows.model.frame import Frame, Start, Tick
 from flows.model.reading import Reading
 from flows.model.rollup import ClosedMinutes
 from flows.model.times import iso
 from flows.nodes.ports import Ports
-from flows.trace import Following, Stop, Trace
+from flows.telemetry.conservation import FATES
+from flows.telemetry.glance import Glance, difference, glance_at, said
+from flows.telemetry.trace import Following, Stop, Trace
 
 log = logging.getLogger("heatpump.taps")
 
