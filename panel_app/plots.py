@@ -50,7 +50,7 @@ PHONE_LANE = 34
 
 
 class Paint(msgspec.Struct, frozen=True):
-    """A colour that follows the theme: which token which property of a model takes."""
+    """A colour of the theme: which token which property of a model takes."""
 
     model: Any
     attribute: str
@@ -78,7 +78,6 @@ class Charts(msgspec.Struct, frozen=True):
     x_range: Any
     x_ticker: Any
     spans: dict[str, Any]
-    paints: list[Paint]
     phone: bool
 
     @property
@@ -111,15 +110,9 @@ def build(panes: Sequence[Pane], rows: Sequence[Lane], theme: Theme, phone: bool
     bars = {row.key: _bars(lane_figure, row) for row in rows}
     bars |= {level: _alert_bars(lane_figure, level, paints) for level in ("warning", "critical")}
     _over(lane_figure, spans, paints)
-    built = Charts(charts, lane_figure, bars, x_range, x_ticker, spans, paints, phone)
-    paint(built, theme)
-    return built
-
-
-def paint(built: Charts, theme: Theme) -> None:
-    """Give every figure the colours of a theme; quantities keep theirs."""
-    for item in built.paints:
+    for item in paints:
         setattr(item.model, item.attribute, getattr(TOKENS[theme], item.token))
+    return Charts(charts, lane_figure, bars, x_range, x_ticker, spans, phone)
 
 
 def lane_height(rows: int, phone: bool) -> int:

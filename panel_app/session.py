@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import panel as pn
 import param
+from panel.io import hold
 
 from panel_app.api_client import ApiClient
 from panel_app.feed import Feed
@@ -104,7 +105,8 @@ class Session:
             if self.ended:
                 return
             try:
-                draw()
+                with hold(self._document):  # what changes together is sent together
+                    draw()
             except Exception:
                 if draw not in self.failing:
                     log.exception("a part of a page cannot be drawn")

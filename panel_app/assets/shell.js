@@ -10,7 +10,7 @@
     remember("heatpump_theme", theme);
     dispatchEvent(new Event("heatpump-theme"));
   };
-  const narrow = matchMedia("(max-width: 700px)");
+  const narrow = matchMedia("(max-width: 960px)");
   const measure = () => remember("heatpump_phone", narrow.matches ? 1 : 0);
   dark.addEventListener("change", apply);
   narrow.addEventListener("change", measure);

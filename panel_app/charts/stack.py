@@ -50,7 +50,6 @@ class ChartStack(Viewer):
 
         stack = ChartStack("light", phone=False, on_span=asked, on_hidden=remember)
         stack.update(series, episodes, alerts, start=since, end=until)   # as often as data change
-        stack.retheme("dark")
 
     panes, rows : which charts and lanes; see panes.py.
     hidden      : quantities not drawn; may be set, and follows the reader's clicks.
@@ -140,11 +139,6 @@ class ChartStack(Viewer):
                 self._moves.clear()
                 self._charts.x_range.update(start=start, end=end)
             self._draw()
-
-    def retheme(self, theme: Theme) -> None:
-        """Change the colours of what Bokeh draws; the words follow the page's CSS variables."""
-        with hold():
-            plots.paint(self._charts, theme)
 
     def _draw(self) -> None:
         read = self._frame

@@ -25,6 +25,9 @@ _PARTS = {
     "unknown": "unknown",
 }
 
+_DOT = "\u00a0· "
+"""Between parts: a line may end with it, but none begins with it."""
+
 
 class Card(msgspec.Struct, frozen=True):
     """One figure. state little: too little data, `below` says what is missing. Texts are "" where not known."""
@@ -94,8 +97,8 @@ def _cop(today: Sums, then: Sums, boundary: str) -> Card:
     before = then.cop() if _heat_is_known(then) else None
     space, dhw = today.cop("space", "defrost"), today.cop("dhw")
     parts = [
-        f"space with defrost {_about(space, estimated, decimals)}" if space is not None else "",
-        f"hot water {_about(dhw, estimated, decimals)}" if dhw is not None else "",
+        f"space with defrost\u00a0{_about(space, estimated, decimals)}" if space is not None else "",
+        f"hot water\u00a0{_about(dhw, estimated, decimals)}" if dhw is not None else "",
         "without cooling" if today.electric.get("cooling") else "",
     ]
     return Card(
@@ -107,7 +110,7 @@ def _cop(today: Sums, then: Sums, boundary: str) -> Card:
         difference=""
         if before is None or today.heat_source != then.heat_source
         else signed(round(value, decimals) - round(before, decimals), decimals),
-        below=" · ".join(part for part in parts if part),
+        below=_DOT.join(part for part in parts if part),
         origin=today.heat_source or "",
         boundary=boundary,
     )
@@ -160,7 +163,7 @@ def _energy(
         unit="kWh",
         then="" if earlier is None else _about(earlier, estimated, decimals),
         difference=difference,
-        below=" · ".join(words),
+        below=_DOT.join(words),
         origin=origin,
     )
 
@@ -184,7 +187,7 @@ def _starts(today: Sums, then: Sums, cycles: list[Answer]) -> Card:
         figure=number(today.starts),
         then="" if before is None else number(before),
         difference=signed(today.starts - before) if before is not None and alike else "",
-        below=" · ".join(part for part in parts if part),
+        below=_DOT.join(part for part in parts if part),
     )
 
 

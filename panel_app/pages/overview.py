@@ -67,8 +67,7 @@ class Overview:
         for part in self.view:
             part.visible = False
 
-        environment.param.watch(lambda event: self._stack.retheme(event.new), "theme")
-        environment.param.watch(self._resized, "phone")
+        environment.param.watch(lambda _: self._replace_stack(), ["theme", "phone"])
         session.selection.param.watch(lambda *_: self._chosen(), ["span", "start", "end"])
         session.soon(self._draw)
         session.every(1.0, self._draw)
@@ -101,8 +100,12 @@ class Overview:
             on_hidden=lambda names: selection.param.update(hide=",".join(names)),
         )
 
-    def _resized(self, _: Any) -> None:
-        """Draw for the other kind of screen: a phone has other charts, and its usual span is shorter."""
+    def _replace_stack(self) -> None:
+        """Draw for another theme or kind of screen.
+
+        Repainted figures would keep specks of the old colours at their edges; a phone has other charts, and its
+        usual span is shorter.
+        """
         self._stack = self._new_stack()
         self._stack_box[:] = [self._stack]
         self._draw_charts()

@@ -43,7 +43,7 @@ def drawn(today: Sums, then: Sums = THEN, cycles: list[Any] | None = None) -> di
 
 
 def parts_of(card: Card) -> list[float]:
-    return [float(part.split("\u00a0")[-1].replace("\u2212", "-")) for part in card.below.split(" · ")]
+    return [float(part.split("\u00a0")[-1].replace("\u2212", "-")) for part in card.below.split("\u00a0· ")]
 
 
 def test_today_is_compared_with_the_same_hours_seven_days_before():
@@ -86,7 +86,7 @@ def test_the_cop_is_heat_over_electricity_with_defrosts_and_standby():
     card = drawn(sums())["cop"]
     assert (card.figure, card.then, card.origin, card.boundary) == ("3.24", "3.33", "measured", "H4")
     assert card.difference == "\u22120.09"
-    assert card.below == "space with defrost 3.32 · hot water 2.89"
+    assert card.below == "space with defrost\u00a03.32\u00a0· hot water\u00a02.89"
 
 
 def test_cooling_is_not_in_the_headline():
@@ -94,7 +94,7 @@ def test_cooling_is_not_in_the_headline():
     assert card["cop"].figure == "4.00"
     assert card["heat"].figure == "40.0"
     assert "without cooling" in card["cop"].below
-    assert card["heat"].below == "space\u00a040.0 · cooling\u00a0\u221220.0 apart"
+    assert card["heat"].below == "space\u00a040.0\u00a0· cooling\u00a0\u221220.0 apart"
 
 
 @pytest.mark.parametrize("name", ["electricity", "heat"])

@@ -14,14 +14,14 @@ from panel_app import plots
 from panel_app.charts.frame import read_frame
 from panel_app.charts.panes import LANES, PANES, Pane, Trace, fields_of
 from panel_app.charts.stack import ChartStack
-from panel_app.tokens import TOKENS
+from panel_app.tokens import TOKENS, Theme
 from tests.panel_app import sample_day as sample
 
 NAMES = [trace.name for pane in PANES for trace in pane.traces]
 
 
-def filled(**params: Any) -> ChartStack:
-    stack = ChartStack("light", **params)
+def filled(theme: Theme = "light", **params: Any) -> ChartStack:
+    stack = ChartStack(theme, **params)
     stack.update(sample.series(), sample.episodes(), sample.ALERTS, now=sample.END)
     return stack
 
@@ -179,13 +179,12 @@ def test_open_alerts_run_beyond_the_edge_and_others_end() -> None:
     assert any(len(right) == 1 and right[0] > sample.END for right in rights)
 
 
-def test_a_new_theme_changes_what_bokeh_draws_and_leaves_quantities_alone() -> None:
-    stack = filled()
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_theme_is_in_what_bokeh_draws_and_leaves_quantities_alone(theme: Theme) -> None:
+    stack = filled(theme)
     grids = [grid for figure in stack.figures for grid in figure.center if hasattr(grid, "grid_line_color")]
-    assert {grid.grid_line_color for grid in grids} == {TOKENS["light"].grid}
-    stack.retheme("dark")
-    assert {grid.grid_line_color for grid in grids} == {TOKENS["dark"].grid}
-    assert drawn(stack, "critical").glyph.fill_color == TOKENS["dark"].critical
+    assert {grid.grid_line_color for grid in grids} == {TOKENS[theme].grid}
+    assert drawn(stack, "critical").glyph.fill_color == TOKENS[theme].critical
     assert drawn(stack, "power").glyph.line_color == BY_NAME["power"].colour
 
 
