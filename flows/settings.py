@@ -172,6 +172,12 @@ class Settings(BaseSettings):
         return self.mqtt_broker or "127.0.0.1"
 
     @property
+    def simulator_options(self) -> str:
+        """Options by which the simulator finds this broker, each behind a blank; "" where its defaults do."""
+        broker = f" --broker {self.mqtt_broker}" if self.mqtt_broker else ""
+        return broker + (f" --port {self.mqtt_port}" if self.mqtt_port != 1883 else "")
+
+    @property
     def store_path(self) -> Path:
         """The embedded store."""
         return self.data / "store.sqlite"

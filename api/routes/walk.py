@@ -28,5 +28,5 @@ def walk_of_device(device_id: NewDeviceId, given: Given) -> Response:
 def _walk(given: Context, device_id: str | None) -> Response:
     system = System("unknown", "a store is served by itself, without broker and flow")
     if given.feed is not None:
-        system = system_of(given.flow, given.feed.connected)
+        system = system_of(given.flow, given.feed.connected, given.settings.simulator_options)
     return answers.json(walk(device_id, *look(given.reader, device_id, system, now_ms(), given.online_timeout_ms)))

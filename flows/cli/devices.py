@@ -63,7 +63,7 @@ def devices(
     else:
         typer.echo(f"No device has sent anything yet into {settings.data}.")
         typer.echo("`heatpump doctor --device site1` says how far its messages come; to try it without a device:")
-        typer.echo(f"python scripts/simulate_device.py --device-id site1 --port {settings.mqtt_port}")
+        typer.echo(f"python scripts/simulate_device.py --device-id site1{settings.simulator_options}")
     return 0
 
 

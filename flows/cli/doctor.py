@@ -162,6 +162,7 @@ def _walk(settings: "Settings", device_id: str) -> "Walk":
     if report is not None:
         settings = running_settings(settings, report)
     problem = api_problem(settings)
-    system = system_of(FlowPort(settings.data), None, f"the API {problem}" if problem else "")
+    shown = f"the API {problem}" if problem else ""
+    system = system_of(FlowPort(settings.data), None, settings.simulator_options, shown)
     with closing(open_reader(settings.store_path)) as reader:
         return walk(device_id, *look(reader, device_id, system, now_ms(), settings.online_timeout_s * 1000))

@@ -201,11 +201,8 @@ def _welcome(settings: "Settings") -> None:
 def simulator_line(settings: "Settings") -> str:
     """Write the command that plays a device against this installation; no secret is in it."""
     script = Path(__file__).parent.parent.parent / "scripts" / "simulate_device.py"
-    words = [_shown(Path(sys.executable)), _shown(script), "--device-id site1 --interval 10"]
-    if settings.mqtt_broker:
-        words.append(f"--broker {settings.mqtt_broker}")
-    if settings.mqtt_port != 1883:
-        words.append(f"--port {settings.mqtt_port}")
+    options = f"--device-id site1 --interval 10{settings.simulator_options}"
+    words = [_shown(Path(sys.executable)), _shown(script), options]
     secret = settings.data / "secrets" / "mqtt-password"
     if settings.mqtt_password.get_secret_value():
         words.append(f"--user {settings.mqtt_user}")

@@ -61,6 +61,7 @@ class System(msgspec.Struct, frozen=True):
     shown_detail : why nothing of the store is shown, "" if it is.
     backlog      : journaled and not read by the pipeline. [frames]
     behind_ms    : age of the newest frame it read, 0 without a backlog. [ms]
+    options      : by which the simulator finds the broker, each behind a blank.
     """
 
     broker: LinkState
@@ -70,6 +71,7 @@ class System(msgspec.Struct, frozen=True):
     shown_detail: str = ""
     backlog: int = 0
     behind_ms: int = 0
+    options: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -199,9 +201,8 @@ def _message(system: System, facts: Facts) -> _Look:
         return _Break(f"the last {age(facts.now - came)} ago", _stale(facts), remedy)
     device = facts.name or "site1"
     sentence = f"Nothing has come from {device}." if facts.name else "No device has sent anything yet."
-    remedy = (
-        f"Publish a reading to heatpump/{device}/data: `python scripts/simulate_device.py --device-id {device}`."
-    )
+    line = f"python scripts/simulate_device.py --device-id {device}{system.options}"
+    remedy = f"Publish a reading to heatpump/{device}/data: `{line}`."
     if facts.nameless:
         topic = f"heatpump/{device}/data"
         remedy = f"A message on {facts.nameless!r} was refused; if that was it, its topic must be {topic}."

@@ -32,8 +32,8 @@ class _Pipeline(msgspec.Struct):
     behind_ms: int = 0
 
 
-def system_of(flow: FlowPort, hears_broker: bool | None, shown_detail: str = "") -> System:
-    """Ask the flow. hears_broker: whether the asker itself does, None where it does not try."""
+def system_of(flow: FlowPort, hears_broker: bool | None, options: str, shown_detail: str = "") -> System:
+    """Ask the flow. hears_broker: whether the asker itself does, None where it does not try. See System."""
     if hears_broker is False:
         return System("broken", "the API is not subscribed at the broker", shown_detail=shown_detail)
     try:
@@ -53,6 +53,7 @@ def system_of(flow: FlowPort, hears_broker: bool | None, shown_detail: str = "")
         shown_detail=shown_detail,
         backlog=pipeline.backlog,
         behind_ms=pipeline.behind_ms,
+        options=options,
     )
 
 

@@ -150,12 +150,13 @@ def test_a_device_is_followed_to_the_first_broken_link(flow, mosquitto):
     port = free_port()
 
     def follow(*more: str):
-        return heatpump("doctor", "--device", "site1", *more, "--data", flow.data, HEATPUMP_API_PORT=port)
+        where = {"HEATPUMP_API_PORT": port, "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": mosquitto.port}
+        return heatpump("doctor", "--device", "site1", *more, "--data", flow.data, **where)
 
     nothing = follow()
     assert nothing.returncode == 1
     assert nothing.stdout.startswith("Nothing has come from site1.\n  ok      broker     the flow is subscribed\n")
-    assert nothing.stdout.endswith("`python scripts/simulate_device.py --device-id site1`.\n")
+    assert nothing.stdout.endswith(f"--device-id site1 --broker 127.0.0.1 --port {mosquitto.port}`.\n")
     device = Device(mosquitto.port)
     device.send(b"{")
     refused = wait_for(follow, lambda done: "\n  broken  decoded    dead: not_json\n" in done.stdout)

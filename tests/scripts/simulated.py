@@ -1,14 +1,12 @@
 """The simulator as a module, its rows, and sums over them that use nothing of its own."""
 
-import importlib.util
-import sys
 from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "simulate_device.py"
+from flows.demo.simulated import simulator as load
+
 DAY_MS = 86_400_000
 JANUARY_MS = 1_767_571_200_000  # 2026-01-05
 Row = dict[str, Any]
@@ -16,13 +14,8 @@ Row = dict[str, Any]
 
 @cache
 def simulator() -> Any:
-    """The script, imported."""
-    spec = importlib.util.spec_from_file_location("simulate_device", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    """The script, imported once."""
+    return load()
 
 
 def device(

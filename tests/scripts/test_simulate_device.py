@@ -21,6 +21,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 
+from flows.demo.simulated import SCRIPT
 from flows.model.frame import Frame, FrameKind
 from flows.nodes.decode import parse_reading
 from flows.nodes.validate import Params, all_spans, check
@@ -28,7 +29,7 @@ from tests.brokers import Rumqttd, free_port
 from tests.cli.heatpump import heatpump
 from tests.flows import Flow, wait_for
 from tests.scripts import simulated
-from tests.scripts.simulated import SCRIPT, device, rows
+from tests.scripts.simulated import device, rows
 
 DEADLINE_S = 15.0
 
