@@ -23,17 +23,16 @@ REMOVED = frozenset(("untrusted", "wrong type", "not finite", "sentinel", "out o
 
 
 class Rate:
-    """How fast a count grows, over about a second, whoever asks how often. [1/s]"""
+    """How fast a count grows, over about a second, whoever asks how often, from whichever thread. [1/s]"""
 
     def __init__(self) -> None:
-        self._then, self._count, self._rate = time.monotonic(), 0, 0.0
+        self._before, self._rate = (time.monotonic(), 0), 0.0
 
     def of(self, count: int) -> float:
         """Take the count as it is now."""
-        now = time.monotonic()
-        if now - self._then >= 0.9:
-            self._rate = round((count - self._count) / (now - self._then), 2)
-            self._then, self._count = now, count
+        now, (then, before) = time.monotonic(), self._before
+        if now - then >= 0.9:
+            self._before, self._rate = (now, count), round((count - before) / (now - then), 2)
         return self._rate
 
 
