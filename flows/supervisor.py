@@ -41,7 +41,7 @@ class Process(msgspec.Struct, frozen=True):
     problem : says what keeps it from being ready, "" once it is; may block for a second or two.
     port    : where it listens, for people; None: nowhere public.
     aside   : others do without it: it starts last, nothing waits for it, and where it refuses nothing stops.
-    parked  : it starts only when SIGUSR1 asks for it.
+    parked  : it starts only when SIGUSR1 asks for it; one that refuses is parked again. Always `aside`.
     grace_s : how long it may take to end by itself. [s]
     leaf    : none of the others needs it; leaves end first, all at once.
     """
@@ -172,9 +172,14 @@ class _Keeper:
             if self._stopping:
                 return
             if code == REFUSED:
-                self.refused = True
                 self._say(f"{name} cannot start like this" + ("" if self.process.aside else ": everything stops"))
-                return
+                if not self.process.parked:
+                    self.refused = True
+                    return
+                self.may_start.clear()
+                self._changed()
+                await self.may_start.wait()
+                continue
             if time.monotonic() - began >= WELL_S:
                 delay = FIRST_DELAY_S
             self._say(f"{name} ended {_how(code)}; starting it again in {delay:g} s")

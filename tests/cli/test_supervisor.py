@@ -109,6 +109,17 @@ def test_what_is_parked_starts_when_a_signal_asks_for_it(supervise):
     assert code == 0
 
 
+def test_what_is_parked_and_refuses_is_no_trouble_and_may_be_asked_for_again(supervise):
+    running = supervise(worker=WELL, parked="import sys; sys.exit(2)")
+    running.until_it_says("^all ready$")
+    for times in (1, 2):
+        running.process.send_signal(signal.SIGUSR1)
+        wait_for(lambda times=times: running.said.count("parked cannot start like this\n") == times)
+        wait_for(lambda: list(running.status()) == ["worker"])
+    code, seconds = running.end()
+    assert code == 0 and seconds < 2
+
+
 def test_one_that_does_not_listen_to_sigterm_is_killed_in_time(supervise):
     running = supervise(deaf=DEAF, frozen=WELL)
     running.until_it_says("^all ready$")
