@@ -184,7 +184,6 @@ def test_stopped_and_started_again_it_stops_in_time_and_loads_nothing_twice_and_
     """The last test on this installation: it ends it."""
     store = demo.data / "store.sqlite"
     houses, called_offline = _children(_status(demo)[-1]["pid"]), _offline_alerts(demo)
-    assert len(called_offline) == 1  # the house that was killed
     code, seconds = demo.end()
     assert code == 0 and seconds < 5
     assert not any(map(alive, houses))
