@@ -10,8 +10,9 @@ Edge = Literal["edge", "gap", "midnight"]
 
 FLAGGED: tuple[EpisodeKind, ...] = ("cycle", "defrost", "dhw_run")
 TRACED: tuple[EpisodeKind, ...] = (*FLAGGED, "gap")
-KINDS: tuple[EpisodeKind, ...] = (*TRACED, "change")
 """Kinds that follow from raw rows."""
+KINDS: tuple[EpisodeKind, ...] = (*TRACED, "change")
+"""All of them."""
 
 VALUES: dict[str, str] = {
     "electric_kwh": "kWh",

@@ -15,7 +15,7 @@ def asked_kinds(text: str | None) -> tuple[EpisodeKind, ...]:
     """Read a comma-separated list; without one: every kind. Raises BadQuery."""
     if text is None:
         return KINDS
-    names = {name.strip() for name in text.split(",")}
+    names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in KINDS:
             raise BadQuery("kind", name[:80], f"must be one or more of {', '.join(KINDS)}, separated by commas")
