@@ -166,9 +166,10 @@ class Taps:
 
     def add(self, step: Step) -> StepTap:
         """Put a tap on a step."""
-        tap = self.steps[step.id] = StepTap(step, len(self.steps), self)
-        tap.armed = bool(self.following)
-        return tap
+        with self.lock:
+            tap = self.steps[step.id] = StepTap(step, len(self.steps), self)
+            tap.armed = bool(self.following)
+            return tap
 
     def watch(self, step_id: str) -> list[dict[str, Any]]:
         """Keep watching a step; say what its last items were, the newest first."""
