@@ -34,8 +34,8 @@ def new_installation(tmp_path: Path) -> Iterator[Installation]:
 @contextmanager
 def _running(folder: Path) -> Iterator[Installation]:
     made = Installation(folder / "data")
-    made.start()
     try:
+        made.start()
         yield made
     finally:
         made.stop()

@@ -55,7 +55,7 @@ class Installation:
         self._device.loop_stop()
         self.api.close()
         self._up.terminate()
-        self._up.wait(30)
+        self._up.wait(60)
 
     @property
     def mqtt_port(self) -> int:

@@ -111,7 +111,8 @@ def test_a_shorter_span_draws_only_what_lies_in_it_and_never_back_in_time(
             installation.publish("span", at=begun + step * MINUTE, temperature={"outlet": 30.0 + step})
     installation.stored("span", now - MINUTE)
     page = visit().open("/?device=span&span=24h")
-    wait_for(lambda: len(drawn(page).get("temp_outlet", [])) >= 40)
+    expect(page.locator(".series", has_text="Flow water").locator("b")).to_have_text("49.0")
+    assert len(drawn(page)["temp_outlet"]) >= 40
     page.get_by_role("button", name="6 h", exact=True).click()
     wait_for(lambda: 20 <= len(drawn(page)["temp_outlet"]) < 40)
     times = drawn(page, "at")["temp_outlet"]
@@ -211,7 +212,8 @@ def test_pages_that_are_closed_leave_nothing_behind(installation: Installation, 
     for page in pages:
         page.close()
     wait_for(installation.health, lambda health: (health["sessions"], health["devices"]) == (0, 0), seconds=60)
-    wait_for(installation.health, lambda health: health["tasks"] <= 10)
+    # One more for each connection that the browser keeps open; a leak would be one for each page.
+    wait_for(installation.health, lambda health: health["tasks"] < len(pages))
 
 
 def test_a_name_that_is_hostile_is_only_a_name(installation: Installation, visit: Visit):
