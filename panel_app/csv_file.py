@@ -1,22 +1,23 @@
 """csv_file: the series a chart shows, as the API writes them, handed on as a file."""
 
 import re
+from collections.abc import Collection
 from typing import Any
 
-from tornado.web import RequestHandler
-
 from panel_app.api_client import ApiClient, ApiProblem
+from panel_app.own_host import OwnHost
 
 PATH = r"/csv/([A-Za-z0-9][A-Za-z0-9_.-]{0,63})"
 _TAKEN = ("fields", "start", "end", "resolution")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-class CsvFile(RequestHandler):
+class CsvFile(OwnHost):
     """GET /csv/{device_id}?fields&start&end&resolution: as of `/series?format=csv`."""
 
-    def initialize(self, api: ApiClient) -> None:
-        """Take what asks."""
+    def initialize(self, hosts: Collection[str], api: ApiClient) -> None:  # type: ignore[override]
+        """Take our names, and what asks."""
+        super().initialize(hosts)
         self._api = api
 
     async def get(self, device_id: str) -> None:

@@ -1,14 +1,14 @@
 """health: whether the pages are served, for supervisors and people."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-from tornado.web import RequestHandler
+from panel_app.own_host import OwnHost
 
 PATH = r"/health"
 
 
-class Health(RequestHandler):
+class Health(OwnHost):
     """GET /health: {"status": "running", "sessions", "devices", "tasks", "live"}.
 
     sessions, devices : pages that are open, and devices that somebody looks at.
@@ -16,8 +16,9 @@ class Health(RequestHandler):
     live              : whether the API's WebSocket is heard.
     """
 
-    def initialize(self, report: Callable[[], dict[str, Any]]) -> None:
-        """Take what tells."""
+    def initialize(self, hosts: Collection[str], report: Callable[[], dict[str, Any]]) -> None:  # type: ignore[override]
+        """Take our names, and what tells."""
+        super().initialize(hosts)
         self._report = report
 
     def get(self) -> None:

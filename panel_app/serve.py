@@ -59,14 +59,15 @@ async def serve(
             "live": feed.connected,
         }
 
+    names = {host, "127.0.0.1", "localhost"}
     server = get_server(
         {page.path or "/": _opener(site, pages, page, version) for page in pages},
         port=port,
         address=host,
-        websocket_origin=[f"{name}:{port}" for name in {host, "127.0.0.1", "localhost"}],
+        websocket_origin=[f"{name}:{port}" for name in names],
         extra_patterns=[
-            (csv_file.PATH, csv_file.CsvFile, {"api": api}),
-            (health.PATH, health.Health, {"report": report}),
+            (csv_file.PATH, csv_file.CsvFile, {"hosts": names, "api": api}),
+            (health.PATH, health.Health, {"hosts": names, "report": report}),
         ],
         static_dirs={"assets": str(Path(__file__).parent / "assets")},
         check_unused_sessions_milliseconds=CHECK_UNUSED_MS,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
@@ -184,6 +185,16 @@ def test_the_file_of_a_chart_is_what_the_api_answers(installation: Installation,
     assert lines[0].startswith("time,")
     assert "temp_outlet" in lines[0]
     assert len(lines) > 1
+
+
+def test_a_foreign_name_that_leads_here_gets_no_readings(installation: Installation):
+    at = installation.publish("site1", **FULL)
+    installation.stored("site1", at)
+    for path, status in [("/csv/site1?resolution=raw", 200), ("/health", 200)]:
+        assert httpx.get(installation.url + path, trust_env=False).status_code == status
+        refused = httpx.get(installation.url + path, trust_env=False, headers={"Host": "evil.example"})
+        assert refused.status_code == 421
+        assert "site1" not in refused.text
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
