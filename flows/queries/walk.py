@@ -122,6 +122,14 @@ class Facts(msgspec.Struct, frozen=True):
             return self.last_seen
         return max(self.last_seen, self.now if self.refused.often else self.refused.arrived)
 
+    @property
+    def newest_refused(self) -> bool:
+        """Tell whether the newest message with readings was refused, however long ago."""
+        if self.refused is None:
+            return False
+        unsure = self.refused.often and not self.is_fresh(self.last_seen)
+        return self.refused.arrived > self.last_seen or unsure
+
 
 class _Break(NamedTuple):
     detail: str
@@ -194,6 +202,8 @@ def _message(system: System, facts: Facts) -> _Look:
         return "ok", "within this hour, many" if often else f"{age(facts.now - came)} ago"
     if system.store_waits or system.behind_ms > BEHIND_MS:
         return "unknown", "what arrived lately is not read yet"
+    if facts.newest_refused:  # it came, be it long ago: how it was refused says more than that it is silent
+        return "ok", f"{age(facts.now - came)} ago"
     if came:
         remedy = "Look at its power, its network and its MQTT settings."
         if facts.online:
@@ -212,16 +222,17 @@ def _message(system: System, facts: Facts) -> _Look:
 
 
 def _decoded(system: System, facts: Facts) -> _Look:
-    refused = facts.refused
-    if refused is not None:
-        newest = refused.arrived > facts.last_seen or (refused.often and not facts.is_fresh(facts.last_seen))
-        if newest and facts.is_fresh(facts.last_message):
-            return _Break(
-                f"dead: {refused.reason}",
-                f"{facts.name}'s messages arrive, but the newest was refused: {refused.reason}, {refused.detail}.",
-                f"{_REFUSED.get(refused.reason, 'See docs/how-to/dead-letters.md')};"
-                f" `heatpump dead-letters list --device {facts.name}` shows what came.",
-            )
+    refused, fresh = facts.refused, facts.is_fresh(facts.last_message)
+    waits = system.store_waits or system.behind_ms > BEHIND_MS
+    if refused is not None and facts.newest_refused and (fresh or not waits):
+        since = facts.now - refused.arrived
+        newest = "messages arrive, but the newest" if fresh else f"newest message, {age(since)} ago,"
+        return _Break(
+            f"dead: {refused.reason}",
+            f"{facts.name}'s {newest} was refused: {refused.reason}, {refused.detail}.",
+            f"{_REFUSED.get(refused.reason, 'See docs/how-to/dead-letters.md')};"
+            f" `heatpump dead-letters list --device {facts.name}` shows what came.",
+        )
     if not facts.is_fresh(facts.last_seen):
         return "unknown", "what arrived lately is not read yet"
     return "ok", "as a reading"

@@ -68,6 +68,27 @@ STALE = {"last_seen": NOW - 23 * MINUTE, "newest_at": NOW - 23 * MINUTE}
             "JSON object",
         ),
         (
+            "decoded",
+            WELL,
+            silent(refused=refused(3 * 86_400)),
+            "site1's newest message, 3 d ago, was refused: not_json, not JSON.",
+            "dead-letters list --device site1",
+        ),
+        (
+            "decoded",
+            WELL,
+            facts(online=None, **STALE, refused=refused(600)),
+            "newest message, 10 min ago, was refused: not_json",
+            "JSON object;",
+        ),
+        (
+            "message",
+            WELL,
+            facts(online=None, **STALE, refused=refused(24 * 60)),
+            "site1 last spoke 23 min ago",
+            "its MQTT settings",
+        ),
+        (
             "stored",
             System("ok", "", store_waits="database is locked", backlog=7),
             facts(**STALE),
@@ -104,6 +125,12 @@ def test_the_first_broken_link_is_named_with_what_to_do(link, system, known, sen
 
 def test_an_old_refusal_breaks_nothing_once_readings_came_after_it():
     assert walk("site1", WELL, facts(refused=refused(9))).broken is None
+
+
+def test_an_old_refusal_is_not_the_newest_message_while_what_came_after_it_is_not_read_yet():
+    for system in (System("ok", "", store_waits="locked"), System("ok", "", behind_ms=90_000, backlog=7)):
+        links = walk("site1", system, silent(refused=refused(3_000))).links
+        assert [link.state for link in links] == ["ok", "unknown", "unknown", "unknown", "broken", "unknown"]
 
 
 def test_whether_a_device_is_connected_that_sends_no_status_is_not_known_until_a_message_came():
