@@ -43,6 +43,9 @@ ANSWER_S = 5.0
 IDLE_S = 30.0
 """A connection that has sent no whole request for so long is closed, however busily it sends."""
 MOST_CONNECTIONS = 32
+LOOK_EVERY_S = 0.1
+"""How often the port looks whether it is to stop, and for what takes too long. [s]"""
+
 """At once, each with a thread of its own; another is closed unanswered."""
 
 Submit = Callable[[CommandRequest], "Future[int]"]
@@ -91,7 +94,10 @@ class CommandPort:
         self._server.token, self._server.submit, self._server.reports = token, self._submit, self._reports
         self._server.submit_history, self._server.standing = self._submit_history, self._standing
         self._server.node, self._server.trace = self._node, self._trace
-        threading.Thread(target=self._server.serve_forever, name="command-port", daemon=True).start()
+        serving = threading.Thread(
+            target=self._server.serve_forever, args=[LOOK_EVERY_S], name="command-port", daemon=True
+        )
+        serving.start()
         self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._note.with_suffix(".new")
         new.write_text(json.dumps({"command_port": self.port, "pid": os.getpid()}) + "\n")
@@ -138,7 +144,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Twice a second, end what takes too long: its thread then reads the end."""
+        """End what takes too long: its thread then reads the end."""
         for request, since in list(self.since.items()):
             if time.monotonic() - since > IDLE_S:
                 with suppress(OSError):
