@@ -42,7 +42,9 @@ class JournalState(BaseModel):
     bytes: int = Field(description="All of it. [bytes]")
     free_bytes: int = Field(description="Free on its disk. [bytes]")
     room_bytes: int = Field(description="How much more it may take: limit of the disk or its own. [bytes]")
-    room_s: int | None = Field(description="How long that lasts as the last hour went; null while unknown. [s]")
+    room_s: int | None = Field(
+        description="How long that lasts as the last hour went, imports apart; null before one has passed. [s]"
+    )
     written_per_s: float | None = Field(description="Over the last minute; null at first. [bytes/s]")
     kept_s: int | None = Field(description="How far back it reaches, looked up once a minute. [s]")
     kept_at_most_s: int = Field(description="How long it is kept. [s]")

@@ -90,17 +90,17 @@ class Housekeeping:
 
     def _journal_pace(self, now: int, health: dict[str, Any]) -> dict[str, Any]:
         """How fast the journal grows, how far back it reaches, how long there is room for it."""
-        rates, settings = self._past.written_rates(), self._settings
+        settings, minute, hour = self._settings, self._past.written_rate(), self._past.hourly_rate()
         room = min(
             health["free_bytes"] - settings.min_free_mb * MB, settings.journal_max_mb * MB - health["bytes"]
         )
         return {
             "protocol": "MQTT 3.1.1",
-            "written_per_s": round(rates[0], 1) if rates else None,
+            "written_per_s": None if minute is None else round(minute, 1),
             "kept_s": max(0, now - self._oldest) // 1000 if self._oldest else None,
             "kept_at_most_s": settings.journal_retention_ms // 1000,
             "room_bytes": max(0, room),
-            "room_s": round(max(0, room) / rates[1]) if rates and rates[1] > 0 else None,
+            "room_s": round(max(0, room) / hour) if hour else None,
         }
 
     def node(self, step_id: str) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class Housekeeping:
     def _tell(self) -> None:
         """Publish the counters, keep them for the last hour, let taps rest that nobody asks about."""
         self._publisher.publish("heatpump-live/pipeline", msgspec.json.encode(self._counters()), 0)
-        self._past.note(self._meter.conservation.read(), self._journal.written)
+        self._past.note(self._meter.conservation.read(), self._journal.written, self._journal.imported)
         self._meter.taps.expire()
 
     def _until_next_copy(self) -> float:

@@ -48,7 +48,7 @@ class Journal:
     damage      : what readers of this journal met.
     sync_ms     : how long the newest commits took. [ms]
     synced_at   : (last number, when it was durable [ms since 1970, UTC]) of the newest commits.
-    written     : since it was opened. [bytes]
+    written     : since it was opened; imported: of that, history. [bytes]
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Journal:
         self.damage = Damage()
         self.sync_ms: deque[float] = deque(maxlen=1_000)
         self.synced_at: deque[tuple[int, float]] = deque(maxlen=1_000)
-        self.written = 0
+        self.written = self.imported = 0
         self._open_folder()
 
     @classmethod
@@ -171,6 +171,8 @@ class Journal:
         )
         self._buffer.append(data)
         self._buffered += len(data)
+        if kind is FrameKind.HISTORY:
+            self.imported += len(data)
         self._last_arrived, self.last_seq = arrived, seq
         return seq
 

@@ -15,11 +15,12 @@ WINDOWS = {"60s": 6, "1h": HOUR_STEPS}
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How things were. at: monotonic [s]; sums: of readings; written: by the journal. [bytes]"""
+    """How things were. at: monotonic [s]; sums: of readings; written: by the journal; lived: no imports. [bytes]"""
 
     at: float
     sums: dict[str, int]
     written: int
+    lived: int
 
 
 class Past:
@@ -29,11 +30,11 @@ class Past:
         self._clock, self._next = clock, clock()
         self._marks: deque[Mark] = deque(maxlen=HOUR_STEPS + 1)
 
-    def note(self, sums: Mapping[str, int], written: int) -> None:
-        """Keep how things are, if ten seconds have passed; see Mark."""
+    def note(self, sums: Mapping[str, int], written: int, imported: int = 0) -> None:
+        """Keep how things are, if ten seconds have passed; see Mark. imported: of what is written. [bytes]"""
         now = self._clock()
         if now >= self._next:
-            self._marks.append(Mark(now, dict(sums), written))
+            self._marks.append(Mark(now, dict(sums), written, written - imported))
             self._next = max(self._next, now - STEP_S / 2) + STEP_S
 
     def received(self) -> list[int]:
@@ -48,16 +49,20 @@ class Past:
         now, kept = self._clock(), list(self._marks)
         return {name: _added(kept[-1 - steps :][0], sums, now) for name, steps in WINDOWS.items()} if kept else {}
 
-    def written_rates(self) -> tuple[float, float] | None:
-        """How fast the journal grew in the last minute and hour; None at first. [bytes/s]"""
+    def written_rate(self) -> float | None:
+        """How fast the journal grew in the last minute; None at first. [bytes/s]"""
+        kept = list(self._marks)[-1 - WINDOWS["60s"] :]
+        return (kept[-1].written - kept[0].written) / (kept[-1].at - kept[0].at) if len(kept) > 1 else None
+
+    def hourly_rate(self) -> float | None:
+        """How fast the journal grew in the last hour by what it is sent day by day, imports apart. [bytes/s]
+
+        None before a whole hour has passed: a burst says nothing of the days to come.
+        """
         kept = list(self._marks)
-        if len(kept) < 2:
+        if len(kept) <= HOUR_STEPS:
             return None
-        return _rate(kept[-1 - WINDOWS["60s"] :]), _rate(kept)
-
-
-def _rate(marks: list[Mark]) -> float:
-    return (marks[-1].written - marks[0].written) / (marks[-1].at - marks[0].at)
+        return (kept[-1].lived - kept[0].lived) / (kept[-1].at - kept[0].at)
 
 
 def _added(mark: Mark, sums: Mapping[str, int], now: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from flows.errors import JournalError, JournalFull
 from flows.journal.reader import JournalReader, describe
 from flows.journal.retention import frame_at, trim
 from flows.journal.topics import Topics
+from flows.model.frame import FrameKind
 from flows.model.message import Message
 from flows.sources.journal import JournalPartition
 from flows.telemetry.meter import Progress
@@ -35,6 +36,17 @@ def test_reading_begins_after_any_seq(folder, after):
     frames, damage = read_all(folder, after)
     assert seqs(frames) == list(range(after + 1, 51))
     assert damage.frames == damage.regions == 0
+
+
+def test_what_was_imported_is_told_from_what_was_sent(folder):
+    journal = open_small(folder)
+    journal.append(MESSAGE, 5, topic="heatpump/site1/data", payload=b"{}")
+    journal.commit()
+    sent = journal.written
+    assert sent > 0 and journal.imported == 0
+    journal.append(FrameKind.HISTORY, 5, topic="heatpump/site1/history", payload=b"[]")
+    journal.commit()
+    assert journal.written - journal.imported == sent and journal.imported > 0
 
 
 def test_a_reader_sees_nothing_that_is_not_committed(folder):
