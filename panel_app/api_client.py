@@ -56,7 +56,9 @@ class ApiClient:
         except httpx.TimeoutException:
             raise ApiProblem(path, 0, "the API did not answer in time") from None
         except httpx.HTTPError as error:
-            raise ApiProblem(path, 0, f"the API cannot be reached ({error or type(error).__name__})") from None
+            raise ApiProblem(
+                path, 0, f"the API cannot be reached ({str(error) or type(error).__name__})"
+            ) from None
         if answer.is_success:
             return answer
         body = _body(answer.content)

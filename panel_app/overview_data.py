@@ -11,15 +11,23 @@ import msgspec
 from flows.model.quantities import FLAGS
 from flows.model.times import DAY_MS, iso, now_ms
 from panel_app.api_client import ApiClient, ApiProblem
-from panel_app.components.device import site_zone
-from panel_app.components.kpi_requests import Comparison, Request, comparison, cop_request, kpi_requests
+from panel_app.components.device import is_recording, last_seen, site_zone
+from panel_app.components.kpi_requests import (
+    Comparison,
+    Request,
+    comparison,
+    cop_request,
+    cycles_request,
+    kpi_requests,
+    last_day,
+)
 from panel_app.components.kpi_sums import cop_of
-from panel_app.components.page_state import Answers, Failure
+from panel_app.components.page_state import NEWEST, Answers, Failure, Refused
 from panel_app.components.sentence import Cop
 from panel_app.session import Session
 from panel_app.spans import Shown
 from panel_app.watch import EVER, Seen
-from panel_app.words import instant
+from panel_app.words import instant, shortened
 
 log = logging.getLogger("heatpump.panel")
 
@@ -37,8 +45,11 @@ UNKNOWN_AFTER_MS = 60_000
 LOOK_EVERY_S = 2.0
 """How often a page without devices looks for one. [s]"""
 
+NEW_MS = 60_000
+"""That a device was silent since its page met it is no trouble for so long. [ms]"""
+
 NOT_FOUND = 404
-CHARTS = "Charts"
+CHARTS, REFUSED = "Charts", "Refused messages"
 
 
 class Charts(msgspec.Struct, frozen=True):
@@ -80,6 +91,9 @@ class OverviewData:
         self.figures: dict[str, Any] | None = None
         self.flags: dict[str, Any] = {}
         self.cop: Cop | None = None
+        self.cycles: list[dict[str, Any]] = []
+        self.refused: Refused | None = None
+        self.met_at = 0
         self.failures: dict[str, Failure] = {}
 
     @property
@@ -114,6 +128,12 @@ class OverviewData:
     def behind_ms(self) -> int:
         """How old what the pipeline reads is. [ms]"""
         return self._behind[1] or 0
+
+    @property
+    def is_new(self) -> bool:
+        """Tell whether the device was announced a moment ago, and has said nothing yet."""
+        status = self._seen.status
+        return status is not None and last_seen(status) is None and now_ms() - self.met_at < NEW_MS
 
     @property
     def _is_unknown(self) -> bool:
@@ -166,7 +186,7 @@ class OverviewData:
             if behind != self._behind[1]:
                 self._behind = (self._behind[1], behind)
             self.backlog = max(self.backlog if behind else 0, int(seen.pipeline.get("backlog") or 0))
-        for part, name in (("status", "Newest values"), ("alerts", "Alerts")):
+        for part, name in (("status", NEWEST), ("alerts", "Alerts")):
             problem = seen.problems.get(part)
             if problem is not None and problem.status != NOT_FOUND:
                 self._fail(name, problem)
@@ -174,8 +194,11 @@ class OverviewData:
                 self.failures.pop(name, None)
         if self._is_unknown:
             self._session.begin(self._ask_devices())
+            self._session.begin(self._ask_refused())
         elif seen.status is not None:
-            self.devices = None
+            self.devices = self.refused = None
+            self.failures.pop(REFUSED, None)
+            self.met_at = self.met_at or now_ms()
             if seen.status["is_online"]:
                 self.walk = None  # where its way was broken it is no more
         self._changed()
@@ -186,6 +209,18 @@ class OverviewData:
             self.devices = await self._api.get("/api/devices")
             if not self.devices:
                 self.walk = await self._api.get("/api/walk")
+        self._changed()
+
+    async def _ask_refused(self) -> None:
+        """Ask whether a device that is not known has sent what could not be read."""
+        device = self.device
+        with self._told(REFUSED):
+            newest, counts = await asyncio.gather(
+                self._api.get("/api/dead-letters", device_id=device, limit=1, state="all"),
+                self._api.get("/api/dead-letters/counts", device_id=device, start=EVER),
+            )
+            refused = sum(each["count"] for each in counts)
+            self.refused = Refused(refused, _why(newest[0])) if newest and refused else None
         self._changed()
 
     async def _keep_charts(self) -> None:
@@ -216,14 +251,17 @@ class OverviewData:
             status = self._seen.status
             if status is not None:
                 with self._told("Figures of today"):
-                    moment = now_ms()
-                    hours, last = comparison(moment, site_zone(status)), cop_request(moment)
+                    moment, zone = now_ms(), site_zone(status)
+                    last, lately_run = cop_request(moment), cycles_request(moment)
+                    newest = last_seen(status) if is_recording(status) else None
+                    hours = comparison(moment, zone) if newest is None else last_day(newest, zone)
                     self.figures, lately, self.flags = await asyncio.gather(
                         self._ask_all(kpi_requests(hours)),
-                        self._ask_all([last]),
+                        self._ask_all([last, lately_run]),
                         self._api.get(f"/api/devices/{self.device}/series", fields=",".join(FLAGS)),
                     )
                     self.hours, self.cop = hours, cop_of(lately[last.key], moment)
+                    self.cycles = lately[lately_run.key]
                 self._changed()
             await asyncio.sleep(FIGURES_EVERY_S if status is not None else 0.1)
 
@@ -253,6 +291,12 @@ class OverviewData:
     def _fail(self, part: str, problem: ApiProblem) -> None:
         self.failures[part] = Failure(part, problem.status, problem.detail, now_ms())
         self._changed()
+
+
+def _why(letter: dict[str, Any]) -> str:
+    """Say why a message was refused, in the words that its letter has."""
+    reason, detail = letter["last_reason"] or letter["reason"], letter["last_detail"] or letter["detail"]
+    return f"{reason} ({shortened(detail.rstrip('. '))})" if detail else str(reason)
 
 
 async def ask_charts(api: ApiClient, device_id: str, span: Shown, fields: Sequence[str]) -> Charts:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 from markupsafe import Markup
 
-from panel_app.components.device import Answer, bound_of, open_alerts, site_zone, value
+from panel_app.components.device import Answer, bound_of, current, open_alerts, site_zone, value
 from panel_app.components.render import render
 from panel_app.words import instant, lasting, limit, said, shortened, when
 
@@ -29,7 +29,7 @@ def banner(status: Answer, alerts: list[Answer], now_ms: int) -> Markup:
     now_ms : [ms since 1970, UTC].
     Says back: action "ack" with the alert's id.
     """
-    standing = [_standing(status, alert, now_ms) for alert in open_alerts(alerts)]
+    standing = [_standing(current(status, now_ms), alert, now_ms) for alert in open_alerts(alerts)]
     cleared = [_cleared(status, alert, now_ms) for alert in alerts if _just_cleared(alert, now_ms)]
     return render("banner", standing=standing, cleared=cleared)
 

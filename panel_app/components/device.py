@@ -66,6 +66,20 @@ def is_stale(status: Answer, now_ms: int) -> bool:
     return not status.get("is_online") or silent is None or silent > HOLD_MS
 
 
+def current(status: Answer, at_ms: int) -> Answer:
+    """Give the status without the values that said nothing any more at an instant: measured 900 s before it.
+
+    at_ms : [ms since 1970, UTC]. A value whose time is not known is kept.
+    """
+    measured = {quantity.name: measured_ms(status, quantity.name) for quantity in QUANTITIES}
+    return {**status, **{name: None for name, at in measured.items() if at is not None and at_ms - at > HOLD_MS}}
+
+
+def is_recording(status: Answer) -> bool:
+    """Tell whether all that is known of it was imported: it has values, but never spoke itself."""
+    return not isinstance(status.get("last_seen"), str) and bool(status.get("measured_at"))
+
+
 def measured_ms(status: Answer, field: str) -> int | None:
     """Event time of a field's newest value. [ms since 1970, UTC]"""
     text = status.get("measured_at", {}).get(field)

@@ -2,7 +2,16 @@
 
 from markupsafe import Markup
 
-from panel_app.components.device import CHIPS, Answer, activity, is_simulated, is_stale, silent_ms
+from panel_app.components.device import (
+    CHIPS,
+    Answer,
+    activity,
+    current,
+    is_recording,
+    is_simulated,
+    is_stale,
+    silent_ms,
+)
 from panel_app.components.render import render
 from panel_app.words import age, number, shortened, with_unit
 
@@ -16,7 +25,7 @@ def header(status: Answer, now_ms: int) -> Markup:
     """
     attributes, metadata = status.get("attributes", {}), status.get("metadata", {})
     silent = silent_ms(status, now_ms)
-    stale = is_stale(status, now_ms)
+    stale, recorded = is_stale(status, now_ms), is_recording(status)
     facts = [
         ("rssi", _signal(attributes.get("rssi"))),
         ("firmware", _short(attributes.get("version") or attributes.get("firmware_version"))),
@@ -28,9 +37,11 @@ def header(status: Answer, now_ms: int) -> Markup:
         device_id=status["device_id"],
         name=metadata.get("name") or "",
         location=metadata.get("location") or "",
-        chip=None if stale else CHIPS.get(activity(status)),
-        heard="offline" if stale else "online",
-        seen="no reading yet" if silent is None else f"last seen {age(silent)} ago",
+        chip=None if stale else CHIPS.get(activity(current(status, now_ms))),
+        heard="recording" if recorded else "offline" if stale else "online",
+        seen="no reading yet"
+        if silent is None
+        else f"{'newest reading' if recorded else 'last seen'} {age(silent)} ago",
         facts=[(name, text) for name, text in facts if text],
         simulated=is_simulated(status),
     )

@@ -7,11 +7,11 @@ from typing import Any, Literal
 import msgspec
 from markupsafe import Markup
 
-from panel_app.components.device import Answer, is_simulated
+from panel_app.components.device import Answer, is_simulated, measured_ms
 from panel_app.components.kpi_requests import Comparison
 from panel_app.components.kpi_sums import ENOUGH, Sums, sums_of
 from panel_app.components.render import render
-from panel_app.words import adding, clock, day, lasting, number, percent, said, signed, with_unit
+from panel_app.words import adding, clock, day, instant, lasting, number, percent, said, signed, with_unit
 
 ALIKE = 0.05
 """Totals are compared where the coverages differ by no more than this. [0 … 1]"""
@@ -24,6 +24,9 @@ _PARTS = {
     "standby": "standby",
     "unknown": "unknown",
 }
+
+_WITHOUT_BACKUP = ("", "H1", "H2")
+"""Boundaries whose electricity leaves the backup heater out; so does one that nobody told."""
 
 _DOT = "\u00a0· "
 """Between parts: a line may end with it, but none begins with it."""
@@ -44,6 +47,13 @@ class Card(msgspec.Struct, frozen=True):
     boundary: str = ""
 
 
+class Missing(msgspec.Struct, frozen=True):
+    """Why nothing is known of a span of which no share is covered: of anything, and of the electricity."""
+
+    readings: str = "no readings today"
+    power: str = "no power readings today"
+
+
 _TITLES = {"cop": "COP", "electricity": "Electricity", "heat": "Heat", "starts": "Compressor starts"}
 
 
@@ -56,8 +66,9 @@ def kpi_cards(status: Answer, hours: Comparison, answers: Mapping[str, Any] | No
     boundary = str(status.get("metadata", {}).get("spf_boundary") or "")
     heading = {
         "until": clock(hours.today.end, hours.zone),
-        "then_day": day(hours.then.start, hours.zone),
+        "then_day": day(hours.then.end if hours.of_recording else hours.then.start, hours.zone),
         "simulated": is_simulated(status),
+        "of_recording": hours.of_recording,
     }
     if answers is None:
         loading = [Card(name, title, "loading") for name, title in _TITLES.items()]
@@ -66,7 +77,7 @@ def kpi_cards(status: Answer, hours: Comparison, answers: Mapping[str, Any] | No
     then = sums_of(_answers(answers, "then"), hours.then)
     return render(
         "kpi",
-        cards=cards(today, then, boundary, answers.get("cycles") or []),
+        cards=cards(today, then, boundary, answers.get("cycles") or [], _missing(status, hours)),
         outdoor=_outdoor(today, then),
         coverage=f"coverage {percent(today.coverage)}, then {percent(then.coverage)}",
         note=_note(today, status),
@@ -74,30 +85,51 @@ def kpi_cards(status: Answer, hours: Comparison, answers: Mapping[str, Any] | No
     )
 
 
-def cards(today: Sums, then: Sums, boundary: str, cycles: list[Answer]) -> list[Card]:
+def cards(
+    today: Sums, then: Sums, boundary: str, cycles: list[Answer], missing: Missing | None = None
+) -> list[Card]:
     """Say what the cards show."""
+    missing = missing or Missing()
     return [
-        _cop(today, then, boundary),
-        _electricity(today, then),
-        _heat(today, then),
-        _starts(today, then, cycles),
+        _cop(today, then, boundary, missing),
+        _electricity(today, then, boundary, missing),
+        _heat(today, then, missing),
+        _starts(today, then, cycles, missing),
     ]
+
+
+def _missing(status: Answer, hours: Comparison) -> Missing:
+    """Say what is true of a span without figures: the first readings give none yet."""
+    which = "that day" if hours.of_recording else "today"
+    yet = "too few readings yet"
+    heard = any(instant(text) >= hours.today.start for text in status.get("measured_at", {}).values())
+    measured = [at for field in ("power", "electric_energy") if (at := measured_ms(status, field)) is not None]
+    if measured and max(measured) >= hours.today.start:
+        power = yet
+    elif heard and not measured:
+        power = "the device does not send its power"
+    else:
+        power = f"no power readings {which}"
+    return Missing(yet if heard else f"no readings {which}", power)
 
 
 def _answers(answers: Mapping[str, Any], which: str) -> list[Answer]:
     return [answer for key, answer in answers.items() if key.startswith(f"{which}-") and answer]
 
 
-def _cop(today: Sums, then: Sums, boundary: str) -> Card:
+def _cop(today: Sums, then: Sums, boundary: str, missing: Missing) -> Card:
     value = today.cop()
     if not _heat_is_known(today) or value is None:
-        return Card("cop", _TITLES["cop"], "little", below=_missing_heat(today), boundary=boundary)
+        return Card("cop", _TITLES["cop"], "little", below=_missing_heat(today, missing), boundary=boundary)
     estimated = today.heat_source == "estimated"
     decimals = 1 if estimated else 2
     before = then.cop() if _heat_is_known(then) else None
-    space, dhw = today.cop("space", "defrost"), today.cop("dhw")
+    # What the water gives after the compressor stopped is standby's heat, though the run before paid for it.
+    standby = ("standby",) if today.heat.get("standby") else ()
+    name = "space with defrost and standby" if standby else "space with defrost"
+    space, dhw = today.cop("space", "defrost", *standby), today.cop("dhw")
     parts = [
-        f"space with defrost\u00a0{_about(space, estimated, decimals)}" if space is not None else "",
+        f"{name}\u00a0{_about(space, estimated, decimals)}" if space is not None else "",
         f"hot water\u00a0{_about(dhw, estimated, decimals)}" if dhw is not None else "",
         "without cooling" if today.electric.get("cooling") else "",
     ]
@@ -116,27 +148,40 @@ def _cop(today: Sums, then: Sums, boundary: str) -> Card:
     )
 
 
-def _electricity(today: Sums, then: Sums) -> Card:
+def _electricity(today: Sums, then: Sums, boundary: str, missing: Missing) -> Card:
     if today.electric_coverage < ENOUGH:
-        below = _covered("electricity", today.electric_coverage, "no power today")
+        below = _covered("electricity", today.electric_coverage, missing.power)
         return Card("electricity", _TITLES["electricity"], "little", below=below)
     before = then.electric if then.electric_coverage >= ENOUGH else None
     alike = abs(today.electric_coverage - then.electric_coverage) <= ALIKE
-    return _energy("electricity", today.electric, before, alike)
+    backup = "" if boundary not in _WITHOUT_BACKUP else _backup(today.backup)
+    return _energy("electricity", today.electric, before, alike, besides=backup)
 
 
-def _heat(today: Sums, then: Sums) -> Card:
+def _backup(kwh: float | None) -> str:
+    """Name what the backup heater used, unless it would read as nothing."""
+    if kwh is None or kwh < 0.005:
+        return ""
+    return f"backup heater\u00a0{with_unit(number(kwh, 1 if kwh >= 10 else 2), 'kWh')} besides"
+
+
+def _heat(today: Sums, then: Sums, missing: Missing) -> Card:
     if not _heat_is_known(today):
-        return Card("heat", _TITLES["heat"], "little", below=_missing_heat(today))
+        return Card("heat", _TITLES["heat"], "little", below=_missing_heat(today, missing))
     before = then.heat if _heat_is_known(then) else None
     alike = abs(today.coverage - then.coverage) <= ALIKE and today.heat_source == then.heat_source
     return _energy("heat", today.heat, before, alike, today.heat_source or "")
 
 
 def _energy(
-    name: str, modes: dict[str, float], before: dict[str, float] | None, alike: bool, origin: str = ""
+    name: str,
+    modes: dict[str, float],
+    before: dict[str, float] | None,
+    alike: bool,
+    origin: str = "",
+    besides: str = "",
 ) -> Card:
-    """Make a card of energies; its parts add up to its figure as they are shown."""
+    """Make a card of energies; its parts add up to its figure as they are shown, without what is `besides`."""
     counted = [mode for mode in _PARTS if not (name == "heat" and mode == "cooling")]
     chosen = [mode for mode in counted if mode in modes]
     total = sum(modes[mode] for mode in chosen)
@@ -146,6 +191,8 @@ def _energy(
     words = [f"{_PARTS[mode]}\u00a0{number(part, decimals)}" for mode, part in zip(chosen, parts, strict=True)]
     if name == "heat" and "cooling" in modes:
         words.append(f"cooling\u00a0{number(modes['cooling'], decimals)} apart")
+    if besides:
+        words.append(besides)
     estimated = origin == "estimated"
     earlier = None
     if before is not None:
@@ -168,10 +215,10 @@ def _energy(
     )
 
 
-def _starts(today: Sums, then: Sums, cycles: list[Answer]) -> Card:
+def _starts(today: Sums, then: Sums, cycles: list[Answer], missing: Missing) -> Card:
     if today.starts is None or today.coverage < ENOUGH:
         why = "the device does not send its compressor's state" if today.coverage >= ENOUGH else ""
-        below = why or _covered("", today.coverage, "too few readings today")
+        below = why or _covered("", today.coverage, missing.readings)
         return Card("starts", _TITLES["starts"], "little", below=below)
     runs = [c["seconds"] for c in cycles if c.get("begun_by") == "edge" and c.get("ended_by") == "edge"]
     parts = [
@@ -195,9 +242,9 @@ def _heat_is_known(sums: Sums) -> bool:
     return sums.heat_source is not None and sums.coverage >= ENOUGH and sums.heat_share >= ENOUGH
 
 
-def _missing_heat(sums: Sums) -> str:
+def _missing_heat(sums: Sums, missing: Missing) -> str:
     if sums.coverage < ENOUGH:
-        return _covered("", sums.coverage, "too few readings today")
+        return _covered("", sums.coverage, missing.readings)
     if sums.heat_source is None:
         only_rested = bool(sums.electric) and not any(
             mode in sums.electric for mode in ("space", "dhw", "defrost")

@@ -25,6 +25,8 @@ _FIELDS = ",".join(
         "electric_energy_coverage",
         "temp_ambient_mean",
         "temp_ambient_coverage",
+        "backup_power_mean",
+        "backup_power_coverage",
     ]
 )
 
@@ -37,11 +39,15 @@ class Hours(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Today so far, and the same hours by the site's clock seven days before."""
+    """Today so far, and the same hours by the site's clock seven days before.
+
+    of_recording : "today" is the last day of a recording, the 24 hours to its newest reading.
+    """
 
     today: Hours
     then: Hours
     zone: ZoneInfo
+    of_recording: bool = False
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -59,6 +65,15 @@ def comparison(now_ms: int, zone: ZoneInfo) -> Comparison:
     midnight = datetime(now.year, now.month, now.day, tzinfo=zone)
     week = timedelta(days=7)
     return Comparison(Hours(_ms(midnight), now_ms), Hours(_ms(midnight - week), _ms(now - week)), zone)
+
+
+def last_day(newest_ms: int, zone: ZoneInfo) -> Comparison:
+    """Say the same of a recording: the day that ends at its newest reading. newest_ms: [ms since 1970, UTC]."""
+    newest_ms -= newest_ms % MINUTE_MS
+    newest, day, week = at(newest_ms, zone), timedelta(days=1), timedelta(days=7)
+    return Comparison(
+        Hours(_ms(newest - day), newest_ms), Hours(_ms(newest - week - day), _ms(newest - week)), zone, True
+    )
 
 
 def kpi_requests(hours: Comparison) -> list[Request]:
@@ -83,6 +98,12 @@ def cop_request(now_ms: int) -> Request:
     end = now_ms - now_ms % MINUTE_MS
     params = {"fields": _FIELDS, "start": iso(end - LAST_MS), "end": iso(end), "resolution": "1m"}
     return Request("last", "series", params)
+
+
+def cycles_request(now_ms: int) -> Request:
+    """Ask for the cycles of the last hour, which short_cycling judges. now_ms: [ms since 1970, UTC]."""
+    params = {"kind": "cycle", "start": iso(now_ms - HOUR_MS), "end": iso(now_ms), "limit": "1000"}
+    return Request("lately", "episodes", params)
 
 
 def _pieces(span: Hours) -> list[tuple[int, int, str]]:

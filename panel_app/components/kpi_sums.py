@@ -30,6 +30,7 @@ class Sums(msgspec.Struct, frozen=True):
     heat_source       : where heat came from, of several the least certain; None where it is not known.
     starts, defrosts  : how often they began; None where the device does not tell.
     ambient           : mean outdoors over the time it is known. [°C]
+    backup           : electricity of the backup heater, None where the device does not send it. [kWh]
     coverage, electric_coverage : share of the span in which anything, or the electricity, is known. [0 … 1]
     """
 
@@ -42,6 +43,7 @@ class Sums(msgspec.Struct, frozen=True):
     ambient: float | None
     coverage: float
     electric_coverage: float
+    backup: float | None = None
 
     @property
     def heat_share(self) -> float:
@@ -74,6 +76,7 @@ def sums_of(answers: Iterable[Answer], span: Hours) -> Sums:
         ambient=total.ambient_c_s / total.ambient_s if total.ambient_s > 0 else None,
         coverage=_share(total.seconds, length_s),
         electric_coverage=_share(total.electric_s, length_s),
+        backup=total.backup_w_s / 3_600_000 if total.backup_s > 0 else None,
     )
 
 
@@ -104,6 +107,7 @@ class _Total:
         self.sources: set[str] = set()
         self.seconds = self.starts = self.defrosts = 0.0
         self.compressor_s = self.electric_s = self.ambient_s = self.ambient_c_s = 0.0
+        self.backup_s = self.backup_w_s = 0.0
 
     def add(self, answer: Answer) -> None:
         length_s = BUCKET_MS[answer["resolution"]] / 1_000
@@ -132,6 +136,9 @@ class _Total:
         ambient_s = held("temp_ambient_coverage") * length_s
         self.ambient_s += ambient_s
         self.ambient_c_s += held("temp_ambient_mean") * ambient_s
+        backup_s = held("backup_power_coverage") * length_s
+        self.backup_s += backup_s
+        self.backup_w_s += held("backup_power_mean") * backup_s
 
     def source(self) -> Origin | None:
         known = [name for name in HEAT_SOURCES if name in self.sources]

@@ -25,6 +25,9 @@ BEHIND_MS = 10_000
 
 NOT_FOUND = 404
 
+NEWEST = "Newest values"
+"""The part without which nothing else on the page is of now."""
+
 
 class Failure(msgspec.Struct, frozen=True):
     """A question that was not answered. part: what the page shows of it; status: of HTTP, 0 without an answer.
@@ -36,6 +39,13 @@ class Failure(msgspec.Struct, frozen=True):
     status: int
     detail: str
     at: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """What a device has sent that could not be read. reason: of the last one, in words."""
+
+    messages: int
+    reason: str
 
 
 class Answers(msgspec.Struct, frozen=True):

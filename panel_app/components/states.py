@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from panel_app.components.device import Answer, activity, last_seen, site_zone, value
-from panel_app.components.page_state import Failure, nearest
+from panel_app.components.page_state import NEWEST, Failure, Refused, nearest
 from panel_app.components.render import render
 from panel_app.components.walk import walk
 from panel_app.words import at, day, lasting, number, unit_of, value_of, when, with_unit
@@ -17,20 +17,43 @@ def loading(device_id: str, what: str = "24 hours") -> Markup:
     return render("state_loading", sentence=f"Loading {what} of {device_id}." if device_id else "Loading.")
 
 
-def first_run(simulator: str, answer: Answer | None, demo: bool = True) -> Markup:
+def first_run(simulator: str, answer: Answer | None, demo: bool = True, loads: bool = False) -> Markup:
     """No device yet. Says back: action "demo".
 
     simulator : a command line that makes a device speak; answer: of GET /api/walk.
-    demo      : whether it can be loaded from here; else it is not offered.
+    demo      : whether it can be loaded from here; else it is not offered. loads: that was asked for.
     """
-    return render("state_first_run", simulator=simulator, demo=demo, walk=walk(answer, waits=True))
+    if loads:
+        return render(
+            "state_waiting",
+            sentence="The demo is loading.",
+            detail="Its devices appear by themselves.",
+            whole=True,
+        )
+    drawn = walk(answer, waits=True, command=simulator)
+    return render("state_first_run", simulator=simulator, demo=demo, walk=drawn)
 
 
-def unknown_device(device_id: str, devices: Sequence[Answer]) -> Markup:
-    """The API knows no such device. Says back: action "device" with the id of a known one."""
+def waiting(device_id: str) -> Markup:
+    """A device that was announced a moment ago: that it has said nothing yet is no trouble."""
+    return render(
+        "state_waiting",
+        sentence=f"{device_id} is known; waiting for the first reading.",
+        detail="What it measures appears by itself.",
+        whole=False,
+    )
+
+
+def unknown_device(device_id: str, devices: Sequence[Answer], refused: Refused | None = None) -> Markup:
+    """The API knows no such device. Says back: action "device" with the id of a known one.
+
+    refused : its messages that could not be read, None where there is none.
+    """
     names = nearest(device_id, devices)
     first = names[0] if names else str(devices[0]["device_id"]) if devices else ""
-    return render("state_unknown_device", device_id=device_id, names=names, first=first, known=len(devices))
+    return render(
+        "state_unknown_device", device_id=device_id, names=names, first=first, known=len(devices), refused=refused
+    )
 
 
 def stale(status: Answer, now_ms: int, answer: Answer | None = None) -> Markup:
@@ -105,18 +128,22 @@ def no_data(device_id: str, start_ms: int, end_ms: int, nearest_ms: int | None, 
     )
 
 
-def part_failed(failure: Failure, now_ms: int, next_ms: int | None, zone: ZoneInfo) -> Markup:
-    """One part could not be loaded; the rest of the page stays. Says back: action "retry" with data-part.
+def parts_failed(failures: Sequence[Failure], now_ms: int, next_ms: int | None, zone: ZoneInfo) -> Markup:
+    """Some parts could not be loaded; the rest of the page stays. Says back: action "retry".
 
     next_ms : when it is tried again by itself. [ms since 1970, UTC]
     """
     again = "" if next_ms is None else f"Next try in {with_unit(number(max(next_ms - now_ms, 0) / 1_000), 's')}. "
-    cause = f"the API answered {failure.status}" if failure.status else failure.detail
+    parts = [failure.part for failure in failures]
+    named = " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
+    causes: dict[str, int] = {}
+    for failure in failures:
+        cause = f"the API answered {failure.status}" if failure.status else failure.detail
+        causes[cause] = max(causes.get(cause, 0), failure.at)
+    why = "; ".join(f"{cause} at {when(at, now_ms, zone, seconds=True)}" for cause, at in causes.items())
+    others = "" if NEWEST in parts else "The other figures on this page are current."
     return render(
-        "state_part_failed",
-        part=failure.part,
-        sentence=f"{failure.part} could not be loaded: {cause} at {when(failure.at, now_ms, zone, seconds=True)}.",
-        detail=f"{again}The other figures on this page are current.",
+        "state_part_failed", sentence=f"{named} could not be loaded: {why}.", detail=f"{again}{others}".strip()
     )
 
 

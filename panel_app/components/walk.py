@@ -11,17 +11,25 @@ _SHAPES = {"ok": "well", "broken": "critical", "waiting": "cannot-tell", "unknow
 _WORDS = {"ok": "well", "broken": "broken", "waiting": "waited for", "unknown": "not known"}
 
 
-def walk(answer: Answer | None, waits: bool = False) -> Markup:
+def walk(answer: Answer | None, waits: bool = False, command: str = "") -> Markup:
     """Draw the links, and what to do about the broken one.
 
-    waits  : a message that has not come yet is no trouble: nobody has sent one.
+    waits  : a message that has not come yet is no trouble: nobody has sent one, which the page says already.
+    command : one that stands below the walk; the remedy's own is left out then.
     answer : of GET /api/walk: {"links": [{"link", "state": ok | broken | unknown, "detail"}], "broken",
              "sentence", "remedy"}; None while it is not known, which draws nothing.
     """
     if not answer:
         return Markup("")
-    said = [str(answer.get(part) or "") for part in ("sentence", "remedy")]
-    return render("walk", links=_links(answer, waits), said=" ".join(part for part in said if part))
+    sentence, remedy = (str(answer.get(part) or "") for part in ("sentence", "remedy"))
+    if waits and answer.get("broken") == "message":
+        sentence = ""
+    said = [part for part in (sentence, remedy) if part]
+    # Commands stand between backticks: every second piece is one.
+    pieces = " ".join(said).split("`")
+    if command and len(pieces) > 1 and "simulate_device" in pieces[1]:
+        pieces = [pieces[0]]
+    return render("walk", links=_links(answer, waits), pieces=pieces if said else [])
 
 
 def _links(answer: Answer, waits: bool) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from flows.model.times import now_ms
 from panel_app.charts.stack import ChartStack
 from panel_app.components import states
 from panel_app.components.banner import banner
-from panel_app.components.device import last_seen, site_zone
+from panel_app.components.device import is_recording, last_seen, site_zone
 from panel_app.components.flags import flags_since
 from panel_app.components.header import header
 from panel_app.components.kpi import kpi_cards
@@ -33,6 +33,9 @@ T = TypeVar("T")
 BONES_AFTER_MS = 150
 """Before that a page that loads shows nothing: most are there by then. [ms]"""
 
+DEMO_WITHIN_MS = 180_000
+"""If no device has come by then, the demo is offered again. [ms]"""
+
 WHOLE_PAGE: tuple[State, ...] = ("loading", "first-run", "unknown-device")
 """States beside which there is nothing else to see."""
 
@@ -44,6 +47,7 @@ class Overview:
 
     def __init__(self, session: Session, environment: Environment) -> None:
         self._session, self._environment, self._opened = session, environment, now_ms()
+        self._demo_at = 0
         self._data = OverviewData(
             session,
             span=self._shown,
@@ -80,7 +84,7 @@ class Overview:
             "ack": lambda given: session.begin(data.acknowledge(given["id"])),
             "walk": lambda _: session.begin(data.ask_walk()),
             "retry": lambda _: data.ask_anew(),
-            "demo": lambda _: session.site.load_demo and session.site.load_demo(),
+            "demo": lambda _: self._load_demo(),
             "device": lambda given: self._go("/", f"?device={given['id']}"),
             "pipeline": lambda _: self._go("/pipeline"),
             "go": lambda given: self._choose_around(int(given["at"])),
@@ -126,11 +130,11 @@ class Overview:
         zone, second, span = site_zone(status), moment // 1000, self._shown()
         hours = data.hours or comparison(moment, zone)
         since = self._kept("since", lambda: flags_since(status, data.flags), status, data.flags)
-        facts = Facts(status, seen.alerts, moment, data.cop, since)
+        facts = Facts(status, seen.alerts, moment, data.cop, since, data.cycles)
         self._head.html = self._kept(
             "head",
             lambda: header(status, moment) + sentence(facts) + banner(status, alerts, moment),
-            *(status, seen.alerts, data.cop, since, second),
+            *(status, seen.alerts, data.cop, since, data.cycles, second),
         )
         self._now.html = self._kept(
             "now",
@@ -180,9 +184,14 @@ class Overview:
             case "loading" if moment - self._opened > BONES_AFTER_MS:
                 return states.loading(data.device)
             case "first-run":
-                return states.first_run(site.simulator_line, data.walk, site.load_demo is not None)
+                loads = moment - self._demo_at < DEMO_WITHIN_MS
+                return states.first_run(site.simulator_line, data.walk, site.load_demo is not None, loads)
             case "unknown-device":
-                return states.unknown_device(data.device, data.devices or [])
+                return states.unknown_device(data.device, data.devices or [], data.refused)
+            case "stale" if status is not None and is_recording(status):
+                return Markup("")  # the sentence says all there is to say
+            case "stale" if data.is_new:
+                return states.waiting(data.device)
             case "stale" if status is not None:
                 return states.stale(status, moment, data.walk)
             case "store-down":
@@ -192,15 +201,19 @@ class Overview:
                 rate = float(next((node["rate"] for node in pipeline.get("nodes", [])), 0.0))
                 return states.catching_up(moment, data.behind_ms, left, data.backlog, rate, last_ms, zone)
             case "part-failed":
-                others = (failure for part, failure in data.failures.items() if part != CHARTS or status is None)
-                return Markup("").join(states.part_failed(failure, moment, None, zone) for failure in others)
+                failures = list(data.failures.values())
+                if status is not None and list(data.failures) == [CHARTS]:
+                    return Markup("")  # told where they would be
+                return states.parts_failed(failures, moment, None, zone)
             case _:
                 return Markup("")
 
     def _instead_of_charts(self, state: State, moment: int) -> Markup:
         data, zone = self._data, site_zone(self._data.seen.status or {})
         if CHARTS in data.failures:
-            return states.part_failed(data.failures[CHARTS], moment, None, zone)
+            # Where another card tells of it, or of what it comes from, one is enough.
+            told = state == "store-down" or (state == "part-failed" and len(data.failures) > 1)
+            return Markup("") if told else states.parts_failed([data.failures[CHARTS]], moment, None, zone)
         charts = data.charts
         if state not in ("no-data", "stale") or charts is None or charts.series["readings"]:
             return Markup("")
@@ -219,6 +232,12 @@ class Overview:
     def _shown(self) -> Shown:
         last = last_seen(self._data.seen.status or {})
         return shown(self._session.selection, now_ms(), self._environment.phone, last)
+
+    def _load_demo(self) -> None:
+        if self._session.site.load_demo is not None:
+            self._demo_at = now_ms()
+            self._session.site.load_demo()
+            self._session.soon(self._draw)
 
     def _chosen(self) -> None:
         self._data.ask_anew()

@@ -75,7 +75,7 @@ def all_states() -> str:
             states.store_down(NOW, NOW - 14 * MINUTE, 25_032, BERLIN),
             states.catching_up(NOW, 14 * MINUTE, 9_512, 25_032, 455.0, NOW, BERLIN),
             states.no_data("site1", NOW - 3 * DAY, NOW, NOW - 4 * DAY, BERLIN),
-            states.part_failed(Failure("Alerts", 0, LONG, NOW), NOW, NOW + 8_000, BERLIN),
+            states.parts_failed([Failure("Alerts", 0, LONG, NOW)], NOW, NOW + 8_000, BERLIN),
         ]
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from flows.model.times import iso
 from panel_app.components.kpi import Card, cards, kpi_cards
-from panel_app.components.kpi_requests import Comparison, Hours, comparison, cop_request, kpi_requests
+from panel_app.components.kpi_requests import Comparison, Hours, comparison, cop_request, kpi_requests, last_day
 from panel_app.components.kpi_sums import Sums, cop_of, sums_of
 from panel_app.words import instant, zone_of
 from tests.panel_app.answers import DAY, HOUR, MINUTE, NOW, a_status
@@ -79,7 +79,11 @@ def test_in_the_days_first_minute_nothing_is_asked_and_nothing_claimed():
     assert kpi_requests(hours) == []
     html = kpi_cards(a_status(), hours, {})
     assert html.count("too little data") == 4
-    assert "too few readings today" in html
+    assert html.count("too few readings yet") == 4
+    yesterday = kpi_cards(a_status(ago=DAY), hours, {})
+    assert "no readings today" in yesterday and "no power readings today" in yesterday
+    cold = kpi_cards(a_status({"temp_outlet": 30.0}), hours, {})
+    assert "the device does not send its power" in cold
 
 
 def test_the_cop_is_heat_over_electricity_with_defrosts_and_standby():
@@ -87,6 +91,45 @@ def test_the_cop_is_heat_over_electricity_with_defrosts_and_standby():
     assert (card.figure, card.then, card.origin, card.boundary) == ("3.24", "3.33", "measured", "H4")
     assert card.difference == "\u22120.09"
     assert card.below == "space with defrost\u00a03.32\u00a0· hot water\u00a02.89"
+
+
+def test_heat_after_the_compressor_stopped_is_counted_with_space():
+    electric = {"space": 10.0, "defrost": 0.5, "dhw": 2.0, "standby": 0.5}
+    heat = {"space": 25.0, "defrost": -1.0, "dhw": 6.0, "standby": 9.0}
+    card = drawn(sums(electric=electric, heat=heat))["cop"]
+    assert card.below == "space with defrost and standby\u00a03.00\u00a0· hot water\u00a03.00"
+    assert card.figure == "3.00"
+
+
+def test_the_backup_heater_is_told_besides_where_the_electricity_leaves_it_out():
+    with_backup = sums(backup=49.8)
+
+    def below(boundary: str, today: Sums) -> str:
+        card = {card.name: card for card in cards(today, THEN, boundary, [])}["electricity"]
+        assert card.figure == "15.0"
+        return card.below.replace("\u00a0", " ")
+
+    for boundary in ("", "H1", "H2"):
+        assert below(boundary, with_backup).endswith(" · backup heater 49.8 kWh besides")
+    for boundary, today in (("H3", with_backup), ("H4", with_backup), ("", sums()), ("", sums(backup=0.0))):
+        assert "backup" not in below(boundary, today)
+
+
+def test_the_backup_heaters_energy_is_its_power_over_the_time_it_is_known():
+    hour = an_answer(backup_power_mean=2000.0, backup_power_coverage=0.75)
+    minute = an_answer(resolution="1m", backup_power_mean=6000.0, backup_power_coverage=1.0)
+    assert sums_of([hour, minute], Hours(0, 61 * MINUTE)).backup == pytest.approx(1.6)
+    assert sums_of([an_answer()], Hours(0, HOUR)).backup is None
+
+
+def test_of_a_recording_its_last_day_is_compared_with_that_of_the_week_before():
+    hours = last_day(NOW, BERLIN)
+    assert (hours.today, hours.then) == (
+        Hours(utc(2026, 2, 9, 13, 8), utc(2026, 2, 10, 13, 8)),
+        Hours(utc(2026, 2, 2, 13, 8), utc(2026, 2, 3, 13, 8)),
+    )
+    html = kpi_cards(a_status(), hours, None)
+    assert "Its last day until" in html and "the day until Tue 3 Feb 14:08, a week before" in html
 
 
 def test_cooling_is_not_in_the_headline():

@@ -1,8 +1,12 @@
 """The first line: is it well now?"""
 
+from typing import Any
+
 import pytest
 
+from flows.model.times import iso
 from panel_app.components.sentence import Cop, Facts, judge, sentence
+from panel_app.components.short_cycling import ShortCycling, short_cycling
 from tests.panel_app.answers import CALM, DAY, HOUR, LIMITS, MINUTE, NOW, a_status, an_alert
 
 
@@ -91,9 +95,10 @@ def test_alerts_that_are_not_known_yet_are_not_called_none():
 def test_a_silent_device_cannot_be_told_whatever_alerts_are_open():
     alerts = [an_alert("device_offline", "critical")]
     assert said(a_status(ago=23 * MINUTE), alerts) == (
-        "Cannot tell: no reading for 23 min; it was heating at 32.8 °C flow with no open alert."
+        "Cannot tell: no reading for 23 min; it was heating at 32.8 °C flow."
     )
-    assert said(a_status(ago=2 * HOUR), [*alerts, an_alert("voltage_low")]).endswith("with 1 open alert.")
+    assert said(a_status(ago=2 * HOUR), [*alerts, an_alert("voltage_low")]).endswith("with 1 other open alert.")
+    assert said(a_status(ago=5 * MINUTE), []).endswith("with no open alert.")
 
 
 def test_a_site_with_a_longer_timeout_is_online_as_long_as_the_api_says_so():
@@ -110,6 +115,93 @@ def test_a_last_will_counts_though_the_last_reading_is_fresh():
 def test_a_device_that_never_sent_a_reading_cannot_be_told():
     status = {"device_id": "site3", "is_online": False, "last_seen": None, "limits": LIMITS}
     assert said(status) == "Cannot tell: it has not sent a reading yet."
+
+
+def a_cycle(began: int, run: int, begun_by: str = "edge") -> dict[str, Any]:
+    """A cycle that began so long ago. began, run: [ms]"""
+    ends = {"start": iso(NOW - began), "end": iso(NOW - began + run)}
+    return {**ends, "seconds": run / 1_000, "begun_by": begun_by, "ended_by": "edge"}
+
+
+SHORT_CYCLES = [a_cycle(began * MINUTE, 6 * MINUTE) for began in range(8, 58, 8)]
+
+
+def judged(status, **given):
+    found = judge(Facts(status, given.pop("alerts", []), NOW, **given))
+    return found.level, f"{found.lead}: {found.rest}".replace("\u00a0", " ")
+
+
+def test_short_cycling_is_worth_a_look_with_its_starts_and_median_run():
+    level, words = judged(a_status(), cycles=SHORT_CYCLES)
+    assert level == "warning"
+    assert words == (
+        "Worth a look: 7 starts in the last hour, median run 6 min; still heating, flow 32.8 °C, last reading 4 s ago."
+    )
+
+
+def test_short_cycling_does_not_hide_an_alert():
+    alerts = [an_alert("compressor_temp", "critical", value=95.3)]
+    assert judged(a_status(), alerts=alerts, cycles=SHORT_CYCLES)[0] == "critical"
+
+
+def test_six_starts_within_the_hour_a_quarter_apart_at_most_are_too_many():
+    five = SHORT_CYCLES[:5]
+    assert short_cycling(five, NOW) is None
+    assert short_cycling(five, NOW, running_since=NOW - MINUTE) == ShortCycling(6, 6 * MINUTE)
+    assert short_cycling(five, NOW, running_since=NOW - 8 * MINUTE) is None  # the newest of the five
+    assert short_cycling([*five, a_cycle(61 * MINUTE, MINUTE)], NOW) is None
+    assert short_cycling([*five, a_cycle(50 * MINUTE, MINUTE, begun_by="gap")], NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"backup_active": True, "backup_power": 2074.0},
+            "28.5 °C return, backup heater on at 2\u2009074 W, no open",
+        ),
+        ({"backup_power": 2074.0}, "backup heater on at 2\u2009074 W"),
+        ({"backup_active": True}, "return, backup heater on, no open alert"),
+    ],
+)
+def test_a_backup_heater_that_runs_is_named(values, words):
+    assert words in said(a_status(CALM | values))
+    assert "; still heating, flow 32.8 °C, backup heater on" in said(a_status(CALM | values), [an_alert("x")])
+
+
+def test_a_backup_heater_that_rests_or_was_heard_long_ago_is_not_named():
+    assert "backup" not in said(a_status(CALM | {"backup_active": False, "backup_power": 0.0}))
+    old = {"backup_power": 20 * MINUTE}
+    assert "backup" not in said(a_status(CALM | {"backup_power": 2074.0}, ages=old))
+
+
+def test_values_older_than_a_quarter_of_an_hour_are_not_told_as_current():
+    heats = {name: 16 * MINUTE for name in CALM if name not in ("voltage", "temp_ambient")}
+    level, words = judged(a_status(ages=heats), cop=Cop(3.9, "measured"))
+    assert level == "cannot-tell"
+    assert words == (
+        "Cannot tell: no heating values for 16 min, outdoor 3.8 °C, voltage 231.4 V, no open alert,"
+        " last reading 4 s ago."
+    )
+    waters = {"temp_outlet": 20 * MINUTE, "temp_inlet": 16 * MINUTE}
+    assert judged(a_status(ages=waters), cop=Cop(3.9, "measured"))[1] == (
+        "All well: heating, no temperatures for 16 min, no open alert, last reading 4 s ago."
+    )
+    assert "32.8 °C flow" in said(a_status(ages=dict.fromkeys(CALM, 15 * MINUTE)))
+
+
+def test_an_old_value_that_an_alert_judged_is_told_as_past():
+    hot = a_status(CALM | {"temp_compressor": 96.4}, ages={"temp_compressor": 16 * MINUTE})
+    alerts = [an_alert("compressor_temp", "critical", value=95.3)]
+    assert said(hot, alerts).startswith("Needs you: discharge temperature was 95.3 °C")
+
+
+def test_a_recording_is_history_and_no_silence():
+    status = {**a_status(ago=28 * HOUR, online=False), "last_seen": None}
+    assert judged(status) == (
+        "cannot-tell",
+        "History: site1 holds history up to Mon 9 Feb 10:08; nothing is live.",
+    )
 
 
 def test_numbers_that_change_are_not_spoken_but_another_state_is():

@@ -3,7 +3,7 @@
 import pytest
 
 from panel_app.components import states
-from panel_app.components.page_state import Answers, Failure, nearest, page_state
+from panel_app.components.page_state import Answers, Failure, Refused, nearest, page_state
 from panel_app.components.walk import walk
 from panel_app.words import zone_of
 from tests.panel_app.answers import DAY, MINUTE, NOW, a_status
@@ -86,6 +86,39 @@ def test_the_walk_stops_at_the_broken_link_and_says_the_remedy():
     assert walk(None) == ""
 
 
+def test_the_first_page_says_each_thing_once_and_its_command_is_the_one_to_copy():
+    remedy = "Publish a reading to heatpump/site1/data: `python scripts/simulate_device.py --device-id site1`."
+    said = "No device has sent anything yet."
+    links = {"links": [], "broken": "message", "sentence": said, "remedy": remedy}
+    line = "python scripts/simulate_device.py --device-id site1 --port 1999"
+    html = states.first_run(line, links)
+    assert html.count(said) == 1
+    assert "Publish a reading to heatpump/site1/data:" in html
+    assert "`" not in html and html.count(f'<code tabindex="0">{line}</code>') == html.count("<code") == 1
+    alone = states.first_run("", links)
+    assert "data: <code>python scripts/simulate_device.py --device-id site1</code>." in alone
+
+
+def test_a_demo_that_was_asked_for_says_that_it_loads():
+    html = states.first_run("x", WALK, loads=True)
+    assert "The demo is loading." in html
+    assert 'data-action="demo"' not in html and "mark-critical" not in html
+
+
+def test_a_device_announced_a_moment_ago_waits_without_alarm():
+    html = states.waiting("site1")
+    assert "waiting for the first reading" in html
+    assert "mark-critical" not in html and "data-action" not in html
+
+
+def test_a_device_whose_messages_were_all_refused_is_not_called_unknown():
+    html = states.unknown_device("site17", DEVICES, Refused(3, "not_json (it ends early)"))
+    words = "site17 has sent only messages that could not be read: 3, the last because not_json (it ends early)."
+    assert words in html
+    assert 'href="/pipeline?node=:dead-letters"' in html
+    assert "No device is called" not in html
+
+
 def test_a_first_message_that_has_not_come_is_waited_for_but_a_broker_that_is_away_is_trouble():
     def drawn(broken):
         return states.first_run("", {"links": [{"link": broken, "state": "broken", "detail": ""}]})
@@ -128,10 +161,22 @@ def test_an_empty_span_offers_the_nearest_data():
 
 
 def test_a_part_that_failed_says_which_why_when_and_can_be_tried_again():
-    html = states.part_failed(FAILURE, NOW, NOW + 8_000, BERLIN).replace("\u00a0", " ")
+    html = states.parts_failed([FAILURE], NOW, NOW + 8_000, BERLIN).replace("\u00a0", " ")
     assert "Alerts could not be loaded: the API answered 503 at 14:08:07." in html
     assert "Next try in 8 s." in html
-    assert 'data-action="retry" data-part="Alerts"' in html
+    assert 'data-action="retry"' in html
+
+
+def test_parts_that_failed_together_are_told_in_one_sentence():
+    away = Failure("Newest values", 0, "the API cannot be reached (ConnectError)", NOW)
+    charts = Failure("Charts", 0, away.detail, NOW + 1_000)
+    html = states.parts_failed([FAILURE, away, charts], NOW, None, BERLIN)
+    assert html.count("<section") == 1
+    assert (
+        "Alerts, Newest values and Charts could not be loaded: the API answered 503 at 14:08:07;"
+        " the API cannot be reached (ConnectError) at 14:08:08." in html
+    )
+    assert "are current" not in html and "are current" in states.parts_failed([charts], NOW, None, BERLIN)
 
 
 def test_loading_says_what_for_and_can_be_cancelled():
@@ -140,7 +185,12 @@ def test_loading_says_what_for_and_can_be_cancelled():
 
 
 def test_a_state_that_stands_for_the_whole_page_is_its_heading():
-    for html in (states.loading("site1"), states.first_run("", None), states.unknown_device("site9", DEVICES)):
+    for html in (
+        states.loading("site1"),
+        states.first_run("", None),
+        states.first_run("", None, loads=True),
+        states.unknown_device("site9", DEVICES),
+    ):
         assert html.count("<h1>") == 1
 
 
@@ -156,6 +206,6 @@ def test_hostile_names_are_escaped_in_every_state():
         states.unknown_device(evil, [{"device_id": evil + "1"}]),
         states.stale(status, NOW, links),
         states.no_data(evil, NOW - DAY, NOW, NOW, BERLIN),
-        states.part_failed(failure, NOW, None, BERLIN),
+        states.parts_failed([failure], NOW, None, BERLIN),
     ):
         assert "<img" not in html
