@@ -9,8 +9,11 @@ from flows.model.dead_letter import LetterState
 from flows.model.times import iso
 from flows.store.protocol import StoredDeadLetter, StoreReader
 
-MOST_TOPIC = 250
-"""Characters of a topic that a command carries: no longer one is valid, and the port takes few brackets."""
+LEVELS, MOST_LEVEL = 4, 65
+"""Of a topic a command carries so many levels of so many characters: the port takes few brackets.
+
+No longer level means anything, so that a topic cut like this is refused for what it was refused for whole.
+"""
 
 
 class DeadLetterLine(msgspec.Struct, frozen=True):
@@ -78,7 +81,7 @@ def command_body(reader: StoreReader, letter_id: int) -> dict[str, object]:
     seen = {
         "state": letter.state,
         "attempts": letter.attempts,
-        "topic": letter.topic[:MOST_TOPIC],
+        "topic": "/".join(level[:MOST_LEVEL] for level in letter.topic.split("/", LEVELS - 1)),
         "arrived": letter.arrived,
         "payload": base64.b64encode(letter.body).decode() if letter.state == "open" else "",
         "size": letter.size,

@@ -15,7 +15,12 @@ WINDOWS = {"60s": 6, "1h": HOUR_STEPS}
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How things were. at: monotonic [s]; sums: of readings; written: by the journal; lived: no imports. [bytes]"""
+    """How things were.
+
+    at      : monotonic. [s]
+    sums    : of readings.
+    written : by the journal; lived: of that, what was not imported. [bytes]
+    """
 
     at: float
     sums: dict[str, int]

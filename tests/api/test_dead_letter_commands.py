@@ -76,6 +76,38 @@ def test_the_largest_letter_with_the_strangest_topic_fits_through_the_command_po
     assert again.status_code == 409 and again.json()["detail"].startswith("bad_topic: "), again.text
 
 
+@pytest.mark.parametrize(
+    ("device_id", "below", "reason"),
+    [
+        ("i" * 300, "data", "bad_device_id"),
+        ("[" * 300, f"status/{'[' * 300}/{'[' * 300}", "bad_device_id"),
+        ("[" * 300, f"data/{'[' * 300}", "bad_topic"),
+        ("site1", f"status/{'n' * 300}", "bad_status"),
+        ("site1", "k" * 300, "bad_topic"),
+    ],
+)
+def test_a_letter_with_an_overlong_topic_meets_the_same_decision_again_and_the_books_agree(
+    api, device, monkeypatch, device_id, below, reason
+):
+    before, topic = dead(api), f"heatpump/{device_id}/{below}"
+    monkeypatch.setattr(device, "device_id", device_id)
+    device.send(b'{"temperature":{"inlet":30}}', topic=below)
+    wait_for(lambda: [letter for letter in letters(api, reason) if letter["topic"] == topic], "the letter")
+    (letter,) = [letter for letter in letters(api, reason) if letter["topic"] == topic]
+    again = api.post(f"/api/dead-letters/{letter['id']}/retry")
+    assert again.status_code == 409 and again.json()["detail"].startswith(f"{reason}: "), again.text
+    wait_for(lambda: dead(api)["nodes"] == before["nodes"] + 2, "both refusals counted")
+    is_reading = below == "data"
+    wait_for(lambda: dead(api)["sum"] == before["sum"] + 2 * is_reading, "both counted as readings, if it is one")
+
+
+def dead(api):
+    """How many refusals the nodes have counted, and the conservation sum, which has those of readings."""
+    pipeline = api.get("/api/pipeline").json()
+    nodes = sum(sum(node["dead"].values()) for node in pipeline["nodes"])
+    return {"nodes": nodes, "sum": pipeline["conservation"]["dead"]}
+
+
 def test_wider_spans_let_a_retried_reading_in_from_the_command_line_too(api, flow, device, broker):
     """The graph of the second start takes what that of the first refused."""
     for inlet in (131.0, 132.0, 133.0):
