@@ -35,11 +35,14 @@ SPACE = 14
 """Room above and below the drawing, through which spans go on to the next chart. [px]"""
 
 ESTIMATED_DASH = (8, 4)
-BAND, BAND_OF_DAYS = 0.2, 0.08
-"""How strong the band from lowest to highest is: that of days covers nearly all."""
+BAND = 0.2
+"""How strong the band from lowest to highest is."""
 
 FAINTEST = 0.15
 """A lane's bar of this share of the time on, or less, can still be seen."""
+
+_LINES, _PHONE_LINES = 60, 24
+"""How many lines at beginnings of alerts fit side by side without being a fence: some 16 pixels apart."""
 
 _MOST_PATCHED = 4
 """So many changed points are sent one by one, so many that are too old stay."""
@@ -91,7 +94,8 @@ def build(panes: Sequence[Pane], rows: Sequence[Lane], theme: Theme, phone: bool
     x_range, x_ticker = Range1d(start=0, end=1), FixedTicker(ticks=[])
     spans = {name: ColumnDataSource({"left": [], "right": []}) for name in ("missing", "warning", "critical")}
     spans["missing"].data = {"left": [], "right": [], "bottom": []}
-    spans |= {name: ColumnDataSource({"left": []}) for name in ("midnights", "seams")}
+    lines = ("midnights", "seams", "warning_starts", "critical_starts")
+    spans |= {name: ColumnDataSource({"left": []}) for name in lines}
     paints: list[Paint] = []
     charts = []
     for pane in panes:
@@ -128,17 +132,19 @@ def lane_tops(rows: int, phone: bool) -> list[int]:
 def put_lines(chart: Chart, read: frame.Frame, hidden: Sequence[str]) -> list[float]:
     """Put a frame's values into a pane; fit its axis to what is not hidden. Gives its ticks, in its unit."""
     pane, drawn = chart.pane, []
+    nothing = np.empty(0)
     for trace in pane.traces:
         line, name = read.lines[trace.name], trace.name
         shown, measured = name not in hidden, name not in read.estimated
-        value, low, high = (part * pane.scale for part in (line.value, line.low, line.high))
-        banded = line.at if low.size else line.low
+        # From lowest to highest of a day is nearly all there is: a band of it would hide the means.
+        edges = (line.low, line.high) if read.step < DAY_MS else (nothing, nothing)
+        value, low, high = (part * pane.scale for part in (line.value, *edges))
+        banded = line.at if low.size else nothing
         put(chart.drawn[name], {"at": line.at, "value": value}, shown)
         put(chart.drawn[f"{name}:held"], {"at": line.held_at, "value": line.held * pane.scale}, shown)
         put(chart.drawn[f"{name}:band"], {"at": banded, "low": low, "high": high}, shown and measured)
         if trace.mark == "area":
             put(chart.drawn[f"{name}:area"], {"at": line.at, "top": np.nan_to_num(value)}, shown and measured)
-        chart.drawn[f"{name}:band"].glyph.fill_alpha = BAND if read.step < DAY_MS else BAND_OF_DAYS
         chart.drawn[name].glyph.line_dash = list(trace.dash) if measured else list(ESTIMATED_DASH)
         if shown:
             drawn += [value, low, high] if measured else [value]
@@ -203,7 +209,8 @@ def put_spans(
 ) -> None:
     """Put what goes through all charts: what is missing, alerts (open ones beyond the end), and changes.
 
-    rows : how many lanes are shown; the alerts' own lane is below them.
+    rows : how many lanes are shown; the alerts' own lane is below them. There each alert has its bar; the charts
+           are tinted once, however many alerts there are at a time.
     """
     height = lane_height(rows, built.phone)
     top = lane_tops(rows, built.phone)[-1]
@@ -217,12 +224,18 @@ def put_spans(
     built.spans["seams"].data = {"left": list(seams)}
     beyond = 2 * read.end - read.start
     inset, height = (20, 10) if built.phone else (8, 15)
+    tints = marks.tints(alerts, beyond)
+    lines = marks.beginnings(alerts, (read.end - read.start) / (_PHONE_LINES if built.phone else _LINES))
     for level in ("warning", "critical"):
         ours = [span for span in alerts if span.level == level]
-        edges = {"left": [s.start for s in ours], "right": [beyond if s.is_open else s.end for s in ours]}
-        built.spans[level].data = edges
+        built.spans[level].data = {
+            "left": [tint.start for tint in tints if tint.level == level],
+            "right": [tint.end for tint in tints if tint.level == level],
+        }
+        built.spans[f"{level}_starts"].data = {"left": [line.start for line in lines if line.level == level]}
         built.bars[level].data = {
-            **edges,
+            "left": [span.start for span in ours],
+            "right": [beyond if span.is_open else span.end for span in ours],
             "top": [top + inset] * len(ours),
             "bottom": [top + inset + height] * len(ours),
         }
@@ -290,7 +303,7 @@ def _under(
 def _over(plot: Any, spans: dict[str, Any], paints: list[Paint]) -> None:
     for name, token in (("warning", "warning_fill"), ("critical", "critical")):
         edge = VSpan(x="left", line_width=1)
-        plot.add_glyph(spans[name], edge)
+        plot.add_glyph(spans[f"{name}_starts"], edge)
         paints.append(Paint(edge, "line_color", token))
     seam = VSpan(x="left", line_width=1, line_dash=[2, 2])
     plot.add_glyph(spans["seams"], seam)

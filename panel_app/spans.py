@@ -1,11 +1,13 @@
 """The span of time a page shows: chosen by a name, or by its ends."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from flows.model.times import DAY_MS, HOUR_MS, iso
+from panel_app.words import instant
 
 if TYPE_CHECKING:
     from panel_app.session import Selection
@@ -20,6 +22,9 @@ LENGTHS: dict[str, tuple[str, str, int]] = {
 """By name in the URL: on its button, as a title, how long. [ms]"""
 
 SHORTEST_MS = 60_000
+YOUNG_MS = 900_000
+"""At least so much is shown of a device that began just now. [ms]"""
+
 NEAR_NOW = 100
 """A hundredth of a span before now is now: time went on since it was chosen."""
 
@@ -39,10 +44,14 @@ class Shown(msgspec.Struct, frozen=True):
         return self.end - self.start
 
 
-def shown(selection: "Selection", now_ms: int, phone: bool, last_ms: int | None = None) -> Shown:
+def shown(
+    selection: "Selection", now_ms: int, phone: bool, last_ms: int | None = None, first_ms: int | None = None
+) -> Shown:
     """Read what was chosen; what cannot be read is the usual span: 24 hours, 6 on a phone.
 
-    last_ms : when the device was measured last; of one long silent the usual span ends there. [ms since 1970, UTC]
+    last_ms  : when the device was measured last; of one long silent the usual span ends there.
+    first_ms : when its readings begin (see `began`); of a young one the usual span begins there, or 15 min
+               ago where that is earlier. [both ms since 1970, UTC]
     """
     if selection.span == "custom":
         start, end = _ms(selection.start), _ms(selection.end)
@@ -52,7 +61,21 @@ def shown(selection: "Selection", now_ms: int, phone: bool, last_ms: int | None 
     _, title, length = LENGTHS[name]
     if last_ms is not None and not selection.span and now_ms - last_ms > length:
         return Shown(last_ms - length, last_ms + 1, False, "", title.replace("Last", "Its last"))
+    if first_ms is not None and not selection.span and now_ms - length // 2 < first_ms:
+        return Shown(min(first_ms, now_ms - YOUNG_MS), now_ms, True, "", "Since its first reading")
     return Shown(now_ms - length, now_ms, True, name, title)
+
+
+def began(series: Mapping[str, Any]) -> int | None:
+    """Tell when readings begin in an answer of `/series` that is empty before that for more than half its span.
+
+    None where they begin earlier, and where there are none. [ms since 1970, UTC]
+    """
+    if not series["readings"] or not series["gaps"]:
+        return None
+    start, end = instant(series["start"]), instant(series["end"])
+    left, right = (instant(at) for at in series["gaps"][0])
+    return right if left <= start and right > (start + end) // 2 else None
 
 
 def choose(selection: "Selection", start: int, end: int) -> None:

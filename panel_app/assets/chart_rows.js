@@ -1,6 +1,9 @@
 // Rows of a ChartStack: the words beside and over each figure, and where they stand.
 // The figures fill their cells from edge to edge, so a time's place is its share of the cell's width.
 
+const LETTER = 6; // px that a letter takes, at most
+const BESIDE = 8; // px between words
+
 class Rows {
   // Rows are made anew where content changed; places follow every move.
   draw() {
@@ -165,18 +168,24 @@ class Rows {
 
   placeTicks(axis, { ticks }) {
     const width = axis.clientWidth;
-    const shown = ticks.map(([at, label, midnight]) => [this.share(at) * width, label, midnight]).filter(([left]) => left >= 0 && left <= width);
-    // A midnight's date pushes its neighbours aside.
-    const days = shown.filter(([, , midnight]) => midnight).map(([left]) => left);
-    const labels = shown
-      .filter(([left, , midnight]) => midnight || !days.some((day) => Math.abs(day - left) < 56))
-      .filter(([left, label]) => left >= label.length * 3 && left <= width - label.length * 3)
-      .map(([left, label, midnight]) => {
-        const text = make("span", midnight ? "tick midnight" : "tick", {}, label);
-        text.style.left = `${left}px`;
-        return text;
-      });
-    axis.replaceChildren(...labels);
+    const places = ticks.map(([at, label, midnight]) => ({ left: this.share(at) * width, half: label.length * LETTER / 2, label, midnight }));
+    // Where not all have room every second is named, or third, counted from a midnight; its date pushes neighbours aside.
+    const days = places.filter(({ midnight }) => midnight);
+    const others = places.filter(({ midnight }) => !midnight);
+    const between = Math.min(...places.slice(1).map(({ left }, i) => left - places[i].left));
+    const every = Math.max(1, Math.ceil((2 * Math.max(...others.map(({ half }) => half)) + BESIDE) / between));
+    const first = Math.max(0, places.indexOf(days[0]));
+    const kept = [];
+    for (const place of [...days, ...others.filter((place) => (places.indexOf(place) - first) % every === 0)]) {
+      const inside = place.left >= place.half && place.left <= width - place.half;
+      if (inside && kept.every(({ left, half }) => Math.abs(left - place.left) >= half + place.half + BESIDE)) kept.push(place);
+    }
+    kept.sort((a, b) => a.left - b.left);
+    axis.replaceChildren(...kept.map(({ left, label, midnight }) => {
+      const text = make("span", midnight ? "tick midnight" : "tick", {}, label);
+      text.style.left = `${left}px`;
+      return text;
+    }));
   }
 
   placeLabels({ missing, seams, alerts, lanes, phone }) {
@@ -198,26 +207,35 @@ class Rows {
       return [label];
     });
     first.over.replaceChildren(...apart(missing.flatMap((hole) => middle(hole, "missing")), width), ...names);
-    const cell = this.cells.at(-1);
-    const told = alerts.flatMap(([start, end, text, level]) => {
-      const [left, right] = [this.share(start), this.share(end)];
-      if (right < 0 || left > 1) return [];
-      const before = right > 0.6;
+    this.cells.at(-1).over.replaceChildren(...this.alertLabels(alerts, width, lanes.at(-1).top + (phone ? 17 : 7)));
+  }
+
+  // An alert is named beside its bar where there is room, at least by its type: not over another's bar or name, not
+  // beyond the edge.
+  alertLabels(alerts, width, top) {
+    const bars = alerts
+      .map(([start, end, text, level]) => ({ left: Math.max(this.share(start), 0) * width, right: Math.min(this.share(end), 1) * width, text, level }))
+      .filter(({ left, right }) => right >= 0 && left <= width);
+    const taken = bars.map(({ left, right }) => [left + 3, Math.max(right, left + 1) - 3]);
+    const isFree = ([left, right]) => left >= 0 && right <= width && !taken.some(([from, to]) => left < to + BESIDE && right + BESIDE > from);
+    const critical = bars.filter(({ level }) => level === "critical");
+    return [...critical, ...bars.filter(({ level }) => level !== "critical")].flatMap(({ left, right, text, level }) => {
+      const places = [text, text.split(" · ")[0]].flatMap((words) => {
+        const long = words.length * LETTER + 16;
+        const sides = [[right + BESIDE, right + BESIDE + long], [left - BESIDE - long, left - BESIDE]];
+        return (right > 0.6 * width ? sides.reverse() : sides).map((box) => ({ words, box }));
+      });
+      const found = places.find(({ box }) => isFree(box));
+      if (!found) return [];
+      const { words, box } = found;
+      taken.push(box);
+      const before = box[1] <= left;
       const label = make("span", `alert ${before ? "before" : "after"}`);
-      label.append(shape(level), make("span", "", {}, text));
+      label.append(shape(level), make("span", "", {}, words));
       if (before) label.append(label.firstChild);
-      label.style.top = `${lanes.at(-1).top + (phone ? 17 : 7)}px`;
-      label.style.left = `${(before ? Math.max(left, 0) * width - 6 : Math.min(right, 1) * width + 6)}px`;
-      return [{ label, level }];
+      label.style.top = `${top}px`;
+      label.style.left = `${before ? box[1] : box[0]}px`;
+      return [label];
     });
-    told.sort((a, b) => (a.level === "critical" ? 0 : 1) - (b.level === "critical" ? 0 : 1));
-    cell.over.replaceChildren();
-    const taken = [];
-    for (const { label } of told) {
-      cell.over.append(label);
-      const box = label.getBoundingClientRect();
-      if (taken.some((other) => box.left < other.right + 8 && box.right + 8 > other.left)) label.remove();
-      else taken.push(box);
-    }
   }
 }

@@ -4,12 +4,14 @@
 
 const HOLD = 900_000;
 const LEAST_SPAN = 60_000;
+const NOW = 60_000; // ms that a live chart may be behind
 const SETTLED = 300; // ms after the last move until the server is asked
 
 export function render({ model }) {
   const stack = new Stack(model);
   model.on("content", () => stack.draw());
   model.on("hidden", () => stack.draw());
+  model.on("newest", () => stack.read());
   model.on("table", () => stack.drawTable());
   model.on("table_open", () => stack.drawTable());
   model.on("after_layout", () => stack.untab());
@@ -137,6 +139,7 @@ class Stack extends Rows {
 
   read() {
     const { content } = this.model;
+    if (!content.panes) return;
     const at = this.cursor;
     const share = at === null ? null : this.share(at);
     const shown = share !== null && share >= 0 && share <= 1;
@@ -152,7 +155,7 @@ class Stack extends Rows {
 
   readPane(cell, i, content, shown) {
     const pane = content.panes[i];
-    const found = cell.values.map((row) => this.last(i, row, shown ? this.cursor : this.x.end));
+    const found = cell.values.map((row) => (shown ? this.last(i, row, this.cursor) : this.newest(row, this.last(i, row, this.x.end))));
     const drawn = found.filter((point, n) => point && !cell.values[n].undrawn);
     const newest = drawn.length ? Math.max(...drawn.map(({ at }) => at)) : null;
     const reach = Math.max(content.step, HOLD);
@@ -164,6 +167,16 @@ class Stack extends Rows {
     });
     const time = shown ? this.cursor : newest;
     cell.time.textContent = time === null ? "" : this.when(time, false);
+  }
+
+  // The newest value told beside the series (ChartStack.say_newest), where the span reaches until now and single
+  // values are what is read out. Its place is that of a bucket which begins then.
+  newest(row, point) {
+    const { step } = this.model.content;
+    const [value, at] = this.model.newest[row.name] ?? [];
+    const isNow = at >= this.x.start && at <= this.x.end + NOW;
+    if (!row.shown || !isNow || step > NOW || (point && at + step / 2 < point.at)) return point;
+    return { at: at + step / 2, value };
   }
 
   // The last point of a series until a time. Where a line breaks, it is the one before; a COP has no lines.

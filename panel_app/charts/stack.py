@@ -17,16 +17,21 @@ from panel_app import plots, words
 from panel_app.charts import axes, lanes, marks, ratio, text
 from panel_app.charts.frame import Answer, Frame, read_frame
 from panel_app.charts.panes import LANES, PANES, Lane, Pane, fields_of
+from panel_app.spans import LENGTHS, SHORTEST_MS, YOUNG_MS, began
 from panel_app.tokens import Theme
 
 _ASSETS = Path(__file__).parent.parent / "assets"
 _TICKS, _PHONE_TICKS = 13, 6
+
+Newest = Mapping[str, tuple[float | bool | None, float]]
+"""By quantity its newest value, in its unit, and when that was measured. [ms since 1970, UTC]"""
 
 
 class StackFace(JSComponent):
     """What the browser draws around the figures; see assets/chart_stack.js.
 
     content    : all words and places, in one piece.
+    newest     : by quantity, value (in the unit of its chart) and time of what is known beside the series.
     hidden     : quantities that a reader has put away.
     chosen     : the span a reader moved or zoomed to, as [start, end]. [ms since 1970, UTC]
     table_open : whether the table is shown.
@@ -34,6 +39,7 @@ class StackFace(JSComponent):
 
     figures = Children()
     content = param.Dict()
+    newest = param.Dict()
     hidden = param.List(item_type=str)
     chosen = param.List(item_type=(int, float))
     table_open = param.Boolean()
@@ -50,6 +56,7 @@ class ChartStack(Viewer):
 
         stack = ChartStack("light", phone=False, on_span=asked, on_hidden=remember)
         stack.update(series, episodes, alerts, start=since, end=until)   # as often as data change
+        stack.say_newest({"power": (1240.0, at)})                        # as often as a status arrives
 
     panes, rows : which charts and lanes; see panes.py.
     hidden      : quantities not drawn; may be set, and follows the reader's clicks.
@@ -79,11 +86,14 @@ class ChartStack(Viewer):
         self._on_span, self._on_hidden = on_span, on_hidden
         self._charts = plots.build(self._panes, self._rows, theme, phone)
         self._frame: Frame | None = None
+        self._first: int | None = None
+        self._ever: set[str] = set()
         self._last: dict[str, Any] = {}
         self._moves: deque[tuple[float, float]] = deque(maxlen=50)
         self._face = StackFace(
             figures=self._charts.figures,
             content={},
+            newest={},
             hidden=list(self.hidden),
             sizing_mode="stretch_width",
         )
@@ -119,13 +129,16 @@ class ChartStack(Viewer):
         start: float | None = None,
         end: float | None = None,
         now: float | None = None,
+        newest: Newest | None = None,
     ) -> None:
         """Show new data in the same figures.
 
         series     : answer of `/api/devices/{id}/series`.
         episodes   : of `/api/devices/{id}/episodes`; alerts: of `/api/alerts`, of this device.
-        start, end : what the time axis shows; None keeps what it shows (at first: the answer's span).
+        start, end : what the time axis shows; None keeps what it shows (at first: the answer's span). The last
+                     24 h (or another usual span) of a device that began late in them begin at its first reading.
         now        : length of open alerts and runs goes until then; None: the clock. [ms since 1970, UTC]
+        newest     : as of `say_newest`; None leaves what was said.
         """
         at = float(now_ms()) if now is None else now
         drawn = [trace.name for pane in self._panes for trace in pane.traces]
@@ -133,12 +146,38 @@ class ChartStack(Viewer):
         if self._frame is None and start is None and end is None:
             start, end = read.start, read.end
         self._frame, self._last = read, {"episodes": episodes, "alerts": alerts, "now": at}
+        self._ever |= {name for name in (*read.lines, *read.flags) if read.has(name)}
         with hold():
             # The answer to a reader's own move comes late: the reader may have moved on since.
             if start is not None and end is not None and (start, end) not in self._moves:
                 self._moves.clear()
-                self._charts.x_range.update(start=start, end=end)
+                is_usual = any(round(end - start) == ms for _, _, ms in LENGTHS.values())
+                is_live = abs(end - at) <= SHORTEST_MS
+                self._first = began(series) if is_usual and is_live else None
+                begin = start if self._first is None else min(self._first, end - YOUNG_MS)
+                self._charts.x_range.update(start=begin, end=end)
+            if newest is not None:
+                self.say_newest(newest)
             self._draw()
+
+    def say_newest(self, newest: Newest) -> None:
+        """Show values newer than the last answer in the read-out, while no cursor is set; no figure changes.
+
+        They are shown where the span reaches until now at resolutions raw and 1m. What is None was never sent:
+        without data in the span, series that were never sent are left out.
+        """
+        known = {name: told for name, told in newest.items() if told[0] is not None}
+        self._ever |= known.keys()
+        self._face.newest = {
+            trace.name: [float(known[trace.name][0] or 0.0) * pane.scale, known[trace.name][1]]
+            for pane in self._panes
+            for trace in pane.traces
+            if trace.name in known
+        }
+
+    def _is_sent(self, name: str) -> bool:
+        """Tell whether a device has a quantity, as far as was heard; of one that nothing was heard of, all."""
+        return not self._ever or name in self._ever
 
     def _draw(self) -> None:
         read = self._frame
@@ -153,7 +192,7 @@ class ChartStack(Viewer):
         is_empty = not any(read.has(name) for name in read.lines)
         panes = [self._pane(chart, read, is_empty) for chart in self._charts.charts]
         bars = {row.key: lanes.bars_of(row, read, episodes) for row in self._rows}
-        shown = [row for row in self._rows if is_empty or bars[row.key] or read.has(row.flag)]
+        shown = [row for row in self._rows if bars[row.key] or self._is_shown(row.flag, read, is_empty)]
         plots.put_spans(self._charts, read, alerts, [seam.start for seam in seams], len(shown))
         self._face.content = {
             "phone": self._charts.phone,
@@ -169,13 +208,16 @@ class ChartStack(Viewer):
             "missing": [msgspec.structs.astuple(label) for label in marks.missing_labels(read)],
             "seams": [msgspec.structs.astuple(seam) for seam in seams],
             "alerts": [[a.start, a.end, a.text, a.level] for a in alerts],
-            "footer": text.footer(read, self._shown_panes(read, is_empty)),
+            "footer": text.footer(read, self._shown_panes(read, is_empty), self._first),
         }
         if self._face.table_open:
             self._fill_table()
 
     def _shown_panes(self, read: Frame, is_empty: bool) -> list[Pane]:
-        return [p for p in self._panes if is_empty or any(read.has(trace.name) for trace in p.traces)]
+        return [p for p in self._panes if any(self._is_shown(trace.name, read, is_empty) for trace in p.traces)]
+
+    def _is_shown(self, name: str, read: Frame, is_empty: bool) -> bool:
+        return read.has(name) or (is_empty and self._is_sent(name))
 
     def _pane(self, chart: plots.Chart, read: Frame, is_empty: bool) -> dict[str, Any]:
         pane = chart.pane
@@ -193,7 +235,7 @@ class ChartStack(Viewer):
                 "about": "≈ " if trace.name in read.estimated else "",
             }
             for trace in pane.traces
-            if is_empty or read.has(trace.name)
+            if self._is_shown(trace.name, read, is_empty)
         ]
         return {
             "key": pane.key,

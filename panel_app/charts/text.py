@@ -17,7 +17,7 @@ _MEANS = {
     "raw": "Every reading",
     "1m": "1-minute means, shaded band min–max",
     "1h": "1-hour means, shaded band min–max",
-    "1d": "1-day means, shaded band min–max",
+    "1d": "1-day means",
 }
 
 
@@ -29,13 +29,17 @@ class Table(msgspec.Struct, frozen=True):
     rows: list[list[str]]
 
 
-def footer(frame: Frame, panes: Sequence[Pane]) -> list[str]:
-    """Say resolution, units, span and zone, readings, coverage and what is missing, as parts to be joined by ·."""
+def footer(frame: Frame, panes: Sequence[Pane], first: float | None = None) -> list[str]:
+    """Say resolution, units, span and zone, readings, coverage and what is missing, as parts to be joined by ·.
+
+    first : the reading that is shown first, where that is late in the span. [ms since 1970, UTC]
+    """
+    span = length(frame.end - frame.start)
     units = " and ".join(dict.fromkeys(pane.unit for pane in panes if pane.unit))
     parts = [
         _MEANS[frame.resolution],
         units,
-        f"{length(frame.end - frame.start)}, site time",
+        f"{span}, site time" if first is None else f"{span}, shown from the first reading on, site time",
         f"{words.number(frame.readings)} reading{'' if frame.readings == 1 else 's'}",
         f"coverage {words.percent(frame.coverage)}{_missing(frame)}",
     ]

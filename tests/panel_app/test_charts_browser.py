@@ -1,12 +1,14 @@
 """A ChartStack in a real browser: what is drawn, read, moved, hidden, and said."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
+from panel_app import words
 from panel_app.charts.stack import ChartStack
 from panel_app.tokens import Theme
 from tests.panel_app import sample_day as sample
@@ -82,7 +84,8 @@ class Site:
             on_hidden=lambda hidden: self.told.append(hidden),
         )
         full = answer["readings"] > 0
-        stack.update(answer, sample.episodes() if full else [], sample.ALERTS if full else [], now=sample.END)
+        alerts = self.wanted.get("alerts", sample.ALERTS if full else [])
+        stack.update(answer, sample.episodes() if full else [], alerts, now=sample.END)
         self.made.append(stack)
         return stack, theme
 
@@ -245,6 +248,74 @@ def test_without_data_every_chart_is_empty_hatched_and_named(visit: Visit) -> No
     expect(visit.value("Flow water")).to_have_text("–")
     expect(visit.page.locator(".footer")).to_contain_text("0 readings")
     assert [visit.ink(chart) for chart in range(4)] == [0, 0, 0, 0]
+
+
+def test_a_newer_value_is_read_out_while_there_is_no_cursor(visit: Visit) -> None:
+    visit.stack.say_newest({"power": (1234.0, sample.END + 2_000), "temp_outlet": (20.0, sample.START)})
+    # Told from this thread: the next message of the page brings it.
+    visit.page.get_by_role("button", name="Hot water tank").click()
+    expect(visit.value("Electrical power")).to_have_text("1.23")
+    expect(visit.page.locator(".time").last).to_have_text("14:08")
+    expect(visit.value("Flow water")).to_have_text(f"{sample.reading(1439)['temp_outlet']:.1f}")
+    visit.hover(0.5)
+    expect(visit.value("Electrical power")).to_have_text(f"{sample.reading(719)['power'] / 1000:.2f}")
+
+
+def crowd() -> list[dict[str, Any]]:
+    """Alerts close to each other, over each other, and open ones that began long ago."""
+    short = [sample.alert("current", "warning", minute, minute + 20) for minute in range(1090, 1250, 25)]
+    return [
+        sample.alert("compressor_temp", "critical", 1085, 1100),
+        *short,
+        sample.alert("voltage_low", "warning", 1365, 1370),
+        sample.alert("pressure_high", "critical", 1432, None),
+    ]
+
+
+_BOXES = "(all) => all.map((e) => e.getBoundingClientRect()).map(({ left, right }) => [left, right])"
+
+
+@pytest.mark.parametrize(
+    "visit",
+    [
+        {"alerts": crowd()},
+        {"alerts": crowd(), "phone": True, "answer": sample.series(minutes=range(1080, 1440))},
+    ],
+    indirect=True,
+)
+def test_alerts_are_named_where_there_is_room_and_nowhere_else(visit: Visit) -> None:
+    lane = visit.page.locator(".plot").last
+    box = lane.bounding_box()
+    assert box is not None
+    named = sorted(visit.page.locator(".over .alert").evaluate_all(_BOXES))
+    assert named
+    assert len(named) < len(crowd())
+    assert box["x"] <= named[0][0]
+    assert named[-1][1] <= box["x"] + box["width"]
+    start, end = visit.stack.span
+    for alert in crowd():
+        since, until = (words.instant(alert[part] or sample.iso(end)) for part in ("since", "cleared_at"))
+        left, right = (box["x"] + box["width"] * (at - start) / (end - start) for at in (since, until))
+        assert all(to <= left or at >= right for at, to in named)
+    assert all(a[1] < b[0] for a, b in pairwise(named))
+
+
+@pytest.mark.parametrize("width", [720, 480])
+def test_times_do_not_lie_on_each_other_however_narrow_the_window(visit: Visit, width: int) -> None:
+    visit.page.set_viewport_size({"width": width, "height": 640})
+    script = "(w) => document.documentElement.clientWidth === w"
+    visit.page.wait_for_function(script, arg=width)
+    ticks = visit.page.locator(".axis .tick")
+    expect(ticks.filter(has_text="Tue 10 Feb")).to_be_visible()
+    visit.until(lambda: all(a[1] < b[0] for a, b in pairwise(sorted(ticks.evaluate_all(_BOXES)))))
+    assert ticks.count() >= 2
+
+
+def test_the_last_line_stands_off_the_border(visit: Visit) -> None:
+    stack, footer = (visit.page.locator(part).bounding_box() for part in (".stack", ".footer"))
+    assert stack is not None
+    assert footer is not None
+    assert stack["y"] + stack["height"] - footer["y"] - footer["height"] >= 12
 
 
 def idle() -> dict[str, Any]:

@@ -17,7 +17,7 @@ def frame(answer: dict[str, Any] | None = None, now: float = sample.END) -> Fram
     return read_frame(answer or sample.series(), NAMES, FLAGS, now)
 
 
-def minutes(bar: lanes.Bar | marks.AlertSpan) -> tuple[int, int]:
+def minutes(bar: lanes.Bar | marks.AlertSpan | marks.Tint) -> tuple[int, int]:
     return (round((bar.start - sample.START) / sample.MINUTE), round((bar.end - sample.START) / sample.MINUTE))
 
 
@@ -103,6 +103,49 @@ def test_an_open_alert_runs_to_the_right_edge() -> None:
     assert span.text == "compressor_temp · critical · 13\u00a0min, open"
 
 
+def test_an_alert_that_began_just_now_is_open_without_seconds() -> None:
+    (span,) = marks.alert_spans([sample.alert("current", "warning", 1439, None)], frame(), sample.END - 58_000)
+    assert span.text == "current · warning · open"
+
+
+def test_an_alert_that_is_cleared_is_not_open_even_where_nobody_says_when() -> None:
+    cleared = sample.alert("current", "warning", 1420, None) | {"state": "cleared"}
+    (span,) = marks.alert_spans([cleared], frame(), sample.END)
+    assert not span.is_open
+    assert "open" not in span.text
+
+
+def test_alerts_at_the_same_time_tint_it_once_with_the_worst_level() -> None:
+    given = [
+        sample.alert("current", "warning", 100, 200),
+        sample.alert("voltage_low", "warning", 150, 300),
+        sample.alert("compressor_temp", "critical", 180, 190),
+        sample.alert("pressure_high", "critical", 250, 400),
+        sample.alert("pressure_low", "critical", 400, 420),
+        sample.alert("superheat", "warning", 1400, None),
+        sample.alert("current", "warning", 1410, None),
+    ]
+    spans = marks.alert_spans(given, frame(), sample.END)
+    found = [(*minutes(tint), tint.level) for tint in marks.tints(spans, sample.END + 60 * sample.MINUTE)]
+    assert found == [
+        (100, 180, "warning"),
+        (180, 190, "critical"),
+        (190, 250, "warning"),
+        (250, 420, "critical"),
+        (1400, 1500, "warning"),
+    ]
+
+
+def test_of_beginnings_close_to_each_other_one_has_a_line_and_that_a_critical_one() -> None:
+    given = [sample.alert("current", "warning", minute, minute + 5) for minute in range(0, 60, 2)]
+    given.append(sample.alert("compressor_temp", "critical", 31, 40))
+    lines = marks.beginnings(marks.alert_spans(given, frame(), sample.END), 10 * sample.MINUTE)
+    begun = sorted(minutes(line)[0] for line in lines)
+    assert 31 in begun
+    assert len(begun) == 6
+    assert all(b - a >= 10 for a, b in pairwise(begun))
+
+
 def test_alerts_of_other_times_are_left_out() -> None:
     others = [sample.alert("current", "warning", -90, -60), sample.alert("current", "warning", 1500, None)]
     assert marks.alert_spans(others, frame(), sample.END) == []
@@ -124,6 +167,12 @@ def test_the_line_below_says_what_is_shown() -> None:
         "1-minute means, shaded band min–max · °C and kW · 24 h, site time · 8\u2009208 readings"
         " · coverage 96.0 %, 57 min missing 21:50–22:47"
     )
+
+
+def test_the_line_below_tells_where_the_first_reading_is_shown_and_of_days_no_band() -> None:
+    said = text.footer(frame(sample.series() | {"resolution": "1d"}), PANES, sample.START)
+    assert said[0] == "1-day means"
+    assert said[2].replace("\u00a0", " ") == "24 h, shown from the first reading on, site time"
 
 
 def test_the_line_below_an_empty_chart_says_that_nothing_is_there() -> None:

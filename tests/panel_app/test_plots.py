@@ -171,6 +171,85 @@ def test_estimated_heat_is_a_long_dashed_line_without_area() -> None:
     assert stack._face.content["panes"][2]["ratio"]["about"] == "≈ "
 
 
+def test_however_many_alerts_there_are_the_charts_are_tinted_once_and_lines_stay_apart() -> None:
+    stack = ChartStack("light")
+    many = [sample.alert("current", "warning", minute, minute + 60) for minute in range(0, 1400, 8)]
+    many.append(sample.alert("compressor_temp", "critical", 700, None))
+    stack.update(sample.series(), alerts=many, now=sample.END)
+    tints = stack._charts.spans
+    assert [len(tints[level].data["left"]) for level in ("warning", "critical")] == [1, 1]
+    assert list(tints["warning"].data["right"]) == list(tints["critical"].data["left"])
+    lines = sorted([*tints["warning_starts"].data["left"], *tints["critical_starts"].data["left"]])
+    assert sample.START + 700 * sample.MINUTE in lines
+    assert np.diff(lines).min() >= 9 * sample.MINUTE
+    assert len(drawn(stack, "warning").data_source.data["left"]) == len(many) - 1
+
+
+def test_of_days_the_means_alone_are_drawn_and_fill_the_chart() -> None:
+    day, days = 86_400_000, 30
+    means = [5.0 + 0.2 * n for n in range(days)]
+    parts = {"mean": means, "min": [v - 30 for v in means], "max": [v + 30 for v in means]}
+    answer = {
+        **sample.empty(),
+        "resolution": "1d",
+        "end": sample.iso(sample.START + days * day),
+        "readings": 1000,
+        "gaps": [],
+        "time": [sample.iso(sample.START + n * day) for n in range(days)],
+        "values": {"temp_ambient": parts},
+    }
+    stack = ChartStack("light")
+    stack.update(answer, now=sample.START + days * day)
+    assert len(drawn(stack, "temp_ambient:band").data_source.data["at"]) == 0
+    y_range = stack.figures[1].y_range
+    assert y_range.end - y_range.start < 12
+    hours = answer | {"resolution": "1h", "time": [sample.iso(sample.START + n * day // 24) for n in range(days)]}
+    stack.update(hours, now=sample.START + days * day)
+    assert len(drawn(stack, "temp_ambient:band").data_source.data["at"]) == days
+
+
+def young(first: int = 1320) -> dict[str, Any]:
+    """The day of a device whose first reading is late in it, by minutes."""
+    gap = [sample.iso(sample.START), sample.iso(sample.START + first * sample.MINUTE)]
+    return sample.series(minutes=range(first, 1440)) | {"start": sample.iso(sample.START), "gaps": [gap]}
+
+
+def test_the_last_24_hours_of_a_young_device_begin_at_its_first_reading() -> None:
+    first = sample.START + 1320 * sample.MINUTE
+    stack = ChartStack("light")
+    stack.update(young(), start=sample.START, end=sample.END, now=sample.END)
+    assert stack.span == (first, sample.END)
+    assert stack._face.content["footer"][2].endswith("shown from the first reading on, site time")
+    stack.update(young(1438), start=sample.START, end=sample.END, now=sample.END)
+    assert stack.span == (sample.END - 15 * sample.MINUTE, sample.END)
+    # A span that was chosen by its ends, or does not end now, is shown whole.
+    for begin, now in ((sample.START - 1000, sample.END), (sample.START, sample.END + 3_600_000)):
+        stack.update(young(), start=begin, end=sample.END, now=now)
+        assert stack.span == (begin, sample.END)
+        assert "first reading" not in stack._face.content["footer"][2]
+
+
+def test_without_data_series_that_were_never_sent_are_left_out() -> None:
+    stack = ChartStack("light")
+    newest: dict[str, Any] = {"temp_outlet": (30.0, sample.START), "temp_dhw": (None, sample.START)}
+    stack.update(sample.empty(), now=sample.END, newest=newest | {"compressor_running": (True, sample.START)})
+    panes = stack._face.content["panes"]
+    assert [[row["name"] for row in pane["rows"]] for pane in panes] == [["temp_outlet"], [], []]
+    assert [lane["label"] for lane in stack._face.content["lanes"]] == [
+        BY_NAME["compressor_running"].label,
+        "Alerts",
+    ]
+
+
+def test_the_newest_values_are_told_in_the_unit_of_their_chart_and_no_figure_changes() -> None:
+    stack = filled()
+    before, content = columns(stack), stack._face.content
+    stack.say_newest({"power": (1500.0, sample.END), "temp_dhw": (None, sample.END), "vibration": (1.0, 0)})
+    assert stack._face.newest == {"power": [1.5, sample.END]}
+    assert stack._face.content is content
+    assert columns(stack).keys() == before.keys()
+
+
 def test_open_alerts_run_beyond_the_edge_and_others_end() -> None:
     stack = filled()
     figure = stack.figures[0]
