@@ -151,16 +151,14 @@ def _walk(settings: "Settings", device_id: str) -> "Walk":
     from contextlib import closing
 
     from flows.cli.checks import api_problem
-    from flows.cli.status import read_report, running_settings
+    from flows.cli.status import as_it_runs
     from flows.flow_port import FlowPort
     from flows.model.times import now_ms
     from flows.queries.walk import walk
     from flows.queries.walk_facts import look, system_of
     from flows.store import open_reader
 
-    report = read_report(settings.data)
-    if report is not None:
-        settings = running_settings(settings, report)
+    settings = as_it_runs(settings)
     problem = api_problem(settings)
     shown = f"the API {problem}" if problem else ""
     system = system_of(FlowPort(settings.data), None, settings.simulator_options, shown)

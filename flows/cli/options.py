@@ -11,6 +11,10 @@ from flows.errors import ConfigError
 Data = Annotated[Path | None, typer.Option(help="Folder that holds all state; else HEATPUMP_DATA, else ./data.")]
 MqttPort = Annotated[int | None, typer.Option(help="Port of MQTT; else MQTT_PORT, else 1883.")]
 ApiPort = Annotated[int | None, typer.Option(help="Port of the API; else HEATPUMP_API_PORT, else 8000.")]
+AskedPort = Annotated[
+    int | None, typer.Option("--api-port", help="Port of the API; else that of `up`, HEATPUMP_API_PORT or 8000.")
+]
+"""Of commands that ask the API: what `up` runs on the data folder is found by itself."""
 PanelPort = Annotated[int | None, typer.Option(help="Port of the pages; else HEATPUMP_PANEL_PORT, else 5006.")]
 
 

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from flows.cli.options import ApiPort, Data, PanelPort
+from flows.cli.options import AskedPort, Data, PanelPort
 
 if TYPE_CHECKING:
     from flows.settings import Settings
@@ -19,7 +19,7 @@ ANSWER_S = 2.0
 
 def panel(
     data: Data = None,
-    api_port: ApiPort = None,
+    api_port: AskedPort = None,
     panel_port: PanelPort = None,
 ) -> int:
     """Serve the pages alone, for an API that is running.
@@ -38,18 +38,20 @@ def panel(
 
     from api.guard import token_for
     from api.version import VERSION
+    from flows.cli.checks import api_address
+    from flows.cli.status import as_it_runs
     from flows.errors import ConfigError
     from flows.settings import load_settings
     from panel_app.serve import serve
 
     settings = load_settings(data=data, api_port=api_port, panel_port=panel_port)
-    host = "127.0.0.1" if settings.api_host == "0.0.0.0" else settings.api_host
+    host, port = api_address(as_it_runs(settings) if api_port is None else settings)
     try:
         asyncio.run(
             serve(
                 "127.0.0.1",
                 settings.panel_port,
-                f"http://{host}:{settings.api_port}",
+                f"http://{host}:{port}",
                 token_for(settings) or "",
                 VERSION,
                 os.environ.get(SIMULATOR_LINE, ""),

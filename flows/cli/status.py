@@ -69,6 +69,12 @@ def running_settings(settings: "Settings", report: dict[str, Any]) -> "Settings"
     return settings.model_copy(update=changed)
 
 
+def as_it_runs(settings: "Settings") -> "Settings":
+    """Take the ports from what `up` runs on the data folder; as they are set where it runs nothing."""
+    report = read_report(settings.data)
+    return settings if report is None else running_settings(settings, report)
+
+
 def problem_of(process: dict[str, Any], settings: "Settings") -> str:
     """Ask a process of the report how it is; "" if it is well."""
     from flows.cli.checks import api_problem, flow_problem, own_broker_problem

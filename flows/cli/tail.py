@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.options import ApiPort, Data, checked_device
+from flows.cli.options import AskedPort, Data, checked_device
 from flows.cli.words import counted, printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ LONGEST_WHOLE = 20
 def tail(
     device: Annotated[str | None, typer.Argument(help="Only this device.", metavar="DEVICE")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, for programs.")] = False,
-    api_port: ApiPort = None,
+    api_port: AskedPort = None,
     data: Data = None,
 ) -> int:
     """Show readings, alerts and dead letters as they happen.
@@ -48,7 +48,7 @@ def tail(
         checked_device("DEVICE", device)
     settings = load_settings(data=data, api_port=api_port)
     try:
-        for event in _events(settings, device):
+        for event in _events(settings, device, api_port is None):
             line = json.dumps(event) if as_json else _line(event)
             print(line, flush=True)  # noqa: T201 (typer.echo costs a look-up of the stream each)
     except KeyboardInterrupt:
@@ -58,8 +58,11 @@ def tail(
     return 0
 
 
-def _events(settings: "Settings", device: str | None) -> Iterator[dict[str, Any]]:
-    """Give what happens, from connection to connection, endlessly. Raises ConfigError where the token is wrong."""
+def _events(settings: "Settings", device: str | None, find_port: bool) -> Iterator[dict[str, Any]]:
+    """Give what happens, from connection to connection, endlessly. Raises ConfigError where the token is wrong.
+
+    find_port: ask what `up` runs, which may start later and elsewhere.
+    """
     import socket
     import time
 
@@ -68,17 +71,17 @@ def _events(settings: "Settings", device: str | None) -> Iterator[dict[str, Any]
     from websockets.sync.client import connect
 
     from flows.cli.checks import api_address, api_token_of
+    from flows.cli.status import as_it_runs
     from flows.errors import ConfigError
 
-    host, port = api_address(settings)
     token = api_token_of(settings)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     known, told = False, ""
-    with httpx.Client(
-        base_url=f"http://{host}:{port}", headers=headers, timeout=ANSWER_S, trust_env=False
-    ) as client:
+    with httpx.Client(headers=headers, timeout=ANSWER_S, trust_env=False) as client:
         letters = Letters(client, device)
         while True:
+            host, port = api_address(as_it_runs(settings) if find_port else settings)
+            client.base_url = f"http://{host}:{port}"
             try:
                 letters.begin()
                 link = socket.create_connection((host, port), ANSWER_S)  # by ourselves: no proxy is asked
@@ -93,10 +96,10 @@ def _events(settings: "Settings", device: str | None) -> Iterator[dict[str, Any]
                 reason = f"answers {error.response.status_code}"
             except (OSError, httpx.HTTPError, WebSocketException):
                 reason = "does not answer"
-            if reason != told:
+            if (problem := f"the API {reason} at {host}:{port}") != told:
                 lost = "connection lost: " if known and not told else ""
-                _say(f"{lost}the API {reason} at {host}:{port}; trying again")
-            told = reason
+                _say(f"{lost}{problem}; trying again")
+            told = problem
             time.sleep(RETRY_S)
 
 

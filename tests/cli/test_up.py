@@ -16,7 +16,7 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from tests.brokers import Mosquitto, free_port
-from tests.cli.heatpump import Up, alive, heatpump
+from tests.cli.heatpump import HEATPUMP, Running, Up, alive, heatpump
 from tests.flows import wait_for
 
 pytestmark = pytest.mark.slow
@@ -119,6 +119,18 @@ def test_status_tells_of_each_process_and_sigterm_ends_all_within_5_s(up):
     assert code == 0 and seconds < 5
     assert not any(alive(process["pid"]) for process in processes.values())
     assert heatpump("status", "--data", running.data).returncode == 1
+
+
+def test_a_tail_finds_the_api_by_the_data_folder_though_it_waited_elsewhere_before(up, tmp_path):
+    elsewhere = free_port()
+    command = [*HEATPUMP, "tail", "--data", str(tmp_path / "data")]
+    tail = Running(command, tmp_path / "tail.log", HEATPUMP_API_PORT=elsewhere)
+    try:
+        tail.until_it_says(f"the API does not answer at 127.0.0.1:{elsewhere}; trying again$")
+        up().until_ready()
+        tail.until_it_says("^heatpump tail: connected$")
+    finally:
+        tail.clean_up()
 
 
 def test_nothing_outlives_a_killed_up(up):
