@@ -16,15 +16,21 @@ SHOWN = ("temp_outlet", "temp_inlet", "power")
 MOST_ALERTS = 10_000
 LONGEST_ALERT = 15
 """Of the usual alert types: they stay whole in 80 columns."""
+MONTHS_MS = 300 * 86_400_000
+"""A date further back is said with its year. [ms]"""
 
 
 class Line(NamedTuple):
-    """One device. values: newest of SHOWN, where it sent them; measured_at: when; alerts: level by type."""
+    """One device. values: newest of SHOWN, where it sent them; measured_at: when; alerts: level by type.
+
+    measured_to : newest event time of any value, which an imported device has though nobody saw it.
+    """
 
     device_id: str
     name: str
     is_online: bool
     last_seen: str | None
+    measured_to: str | None
     values: dict[str, float | bool]
     measured_at: dict[str, str]
     alerts: dict[str, str]
@@ -85,6 +91,7 @@ def _lines(reader: "StoreReader", now: int, timeout_ms: int) -> list[Line]:
                 metadata_at(device.metadata, now).name,
                 is_online(device, now, timeout_ms),
                 iso(device.last_seen) if device.last_seen else None,
+                iso(max(at for at, _ in device.latest.values())) if device.latest else None,
                 {name: value for name, (_, value) in newest.items()},
                 {name: iso(at) for name, (at, _) in newest.items()},
                 alerts.get(device.device_id, {}),
@@ -100,19 +107,16 @@ def _table(lines: list[Line], now: int) -> "Table":
     from rich.text import Text
 
     from flows.model.quantities import BY_NAME
-    from flows.queries.ages import age
-    from flows.queries.times import instant
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("device", overflow="fold", min_width=12)
     table.add_column("online", no_wrap=True)
-    table.add_column("seen", no_wrap=True)
+    table.add_column("seen\nUTC", no_wrap=True)
     for name in SHOWN:
         table.add_column(f"{name.removeprefix('temp_')}\n{BY_NAME[name].unit}", justify="right", no_wrap=True)
     table.add_column("open alerts", overflow="fold", min_width=LONGEST_ALERT)
     for line in lines:
         name = f"\n{printable(line.name)}" if line.name else ""
-        seen = f"{age(now - instant('last_seen', line.last_seen))} ago" if line.last_seen else "never"
         values = [
             f"{line.values[name]:.{0 if name == 'power' else 1}f}" if name in line.values else "–"
             for name in SHOWN
@@ -124,8 +128,24 @@ def _table(lines: list[Line], now: int) -> "Table":
         table.add_row(
             Text.assemble(line.device_id, (name, "dim")),
             Text("yes" if line.is_online else "no", "" if line.is_online else "bold"),
-            seen,
+            _seen(line, now),
             *(Text(value, "" if line.is_online else "dim") for value in values),
             Text(printable(alerts) or "–", style if alerts else ""),
         )
     return table
+
+
+def _seen(line: Line, now: int) -> str:
+    """Say when a device spoke; of one that never did, up to when there are imported values."""
+    from datetime import datetime
+
+    from flows.queries.ages import age
+    from flows.queries.times import instant
+
+    if line.last_seen:
+        return f"{age(now - instant('last_seen', line.last_seen))} ago"
+    if line.measured_to is None:
+        return "never"
+    recent = now - instant("measured_to", line.measured_to) < MONTHS_MS
+    at = datetime.fromisoformat(line.measured_to)
+    return f"imported, to\n{at:%d %b %H:%M}" if recent else f"imported, to\n{at:%d %b %Y}"

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,17 @@ def test_the_table_is_whole_however_narrow_the_terminal(tmp_path, now, columns):
     assert columns != 80 or LONG[:64] in ids
     for word in ("compressor_temp", "critical", "voltage_low", "4 s ago", "30 h ago", "never", "1000"):
         assert word in shown
+
+
+@pytest.mark.parametrize(("days", "form"), [(1, "%d %b %H:%M"), (700, "%d %b %Y")])
+def test_of_an_imported_device_it_is_told_up_to_when_there_are_values(tmp_path, now, days, form):
+    newest = now - days * 24 * HOUR
+    fill(tmp_path / "store.sqlite", [newest - HOUR, newest], device_id="imported", seen=0, first_order=300)
+    shown = listed(tmp_path)
+    assert "imported, to" in shown and f"{datetime.fromtimestamp(newest / 1000, UTC):{form}}" in shown
+    assert max(map(len, shown.splitlines())) <= 80 and "…" not in shown
+    (line,) = [line for line in json.loads(listed(tmp_path, "--json")) if line["device_id"] == "imported"]
+    assert (line["last_seen"], line["measured_to"]) == (None, iso(newest))
 
 
 def test_the_list_is_json_for_programs(tmp_path, now):
