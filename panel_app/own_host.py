@@ -8,8 +8,8 @@ from tornado.web import HTTPError, RequestHandler
 class OwnHost(RequestHandler):
     """Refuses with 421 what was asked of a foreign name.
 
-    A foreign name that resolves to loopback (DNS rebinding) would let any web page read the answers. The pages need no
-    such care: what they show comes by their WebSocket, which checks where it is opened from.
+    A foreign name that resolves to loopback (DNS rebinding) would let any web page read the answers. The pages
+    need no such care: what they show comes by their WebSocket, which checks where it is opened from.
     """
 
     hosts: Collection[str] = ()

@@ -15,6 +15,7 @@ from tornado.websocket import WebSocketClosedError
 from panel_app import csv_file, health
 from panel_app.api_client import ApiClient
 from panel_app.feed import Feed
+from panel_app.not_found import NotFound
 from panel_app.pages import Page, all_pages
 from panel_app.session import Site
 from panel_app.shell import serve_page
@@ -69,6 +70,7 @@ async def serve(
             (csv_file.PATH, csv_file.CsvFile, {"hosts": names, "api": api}),
             (health.PATH, health.Health, {"hosts": names, "report": report}),
         ],
+        default_handler_class=NotFound,
         static_dirs={"assets": str(Path(__file__).parent / "assets")},
         check_unused_sessions_milliseconds=CHECK_UNUSED_MS,
         unused_session_lifetime_milliseconds=UNUSED_MS,

@@ -36,6 +36,7 @@ def serve_page(site: Site, pages: list[Page], page: Page, version: str) -> Any:
     bar = Bar(session, pages, page)
     template.add_panel("bar", bar.choice)
     template.add_panel("pulse", bar.pulse)
+    template.add_panel("bell", bar.bell)
     template.add_panel("environment", environment)
     template.add_panel("main", page.open(session, environment))
     return template

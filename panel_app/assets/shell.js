@@ -34,12 +34,35 @@
     else setTimeout(attend, 200);
   };
   attend();
+  // What Panel draws stands in shadow roots, which document.querySelector does not look into.
+  const deep = (selector, root) => {
+    const found = root.querySelector(selector);
+    if (found) return found;
+    for (const { shadowRoot } of root.querySelectorAll("*")) {
+      const inside = shadowRoot && deep(selector, shadowRoot);
+      if (inside) return inside;
+    }
+    return null;
+  };
+  const find = () => {
+    const field = deep("#find", document.querySelector(".living"));
+    if (!field) return; // not drawn yet
+    if (!field.checkVisibility()) field.closest("[popover]").showPopover();
+    field.focus();
+  };
+  // By itself the browser closes it, but in a shadow root it does not lead back to what opened it.
+  const putAway = (popup) => {
+    popup?.hidePopover();
+    popup?.getRootNode().querySelector("[popovertarget], [data-to-find]").focus();
+  };
   addEventListener("DOMContentLoaded", () => {
-    document.querySelector("#theme").addEventListener("click", () => {
-      const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-      localStorage.setItem("heatpump-theme", next);
-      apply();
-    });
+    for (const button of document.querySelectorAll(".theme")) {
+      button.addEventListener("click", () => {
+        const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+        localStorage.setItem("heatpump-theme", next);
+        apply();
+      });
+    }
     // From page to page the device stays the same.
     addEventListener("click", (event) => {
       const link = event.target.closest?.("nav a");
@@ -62,11 +85,15 @@
     }
     addEventListener("keydown", (event) => {
       if (event.key === "Escape" && document.body.classList.contains("drawer")) slide(false);
-      const typing = event.composedPath()[0].matches?.("input, textarea, select");
+      if (event.key === "Escape") putAway(event.composedPath().find((each) => each.matches?.(":popover-open")));
+      const typing = event.composedPath()[0].matches?.("input, textarea, select, [contenteditable]");
       if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
         event.preventDefault();
-        document.querySelector("#find").focus();
+        find();
       }
+    });
+    addEventListener("click", (event) => {
+      if (event.composedPath()[0].closest?.("[data-to-find]")) find();
     });
   });
 })();

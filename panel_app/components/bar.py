@@ -1,4 +1,4 @@
-"""bar: which device, find; whether the page is live, how many alerts are open."""
+"""bar: which device, find; whether the page is live."""
 
 from datetime import UTC, datetime
 
@@ -24,12 +24,11 @@ def bar(
     return render("bar", options=options, chosen=chosen or first, pages=pages, is_of_one=is_of_one)
 
 
-def pulse(live: bool, heard_at: float, alerts: int, failing: bool = False) -> Markup:
-    """Draw whether the page is live, and the bell.
+def pulse(live: bool, heard_at: float, failing: bool = False) -> Markup:
+    """Draw whether the page is live.
 
     heard_at : when something was heard last, 0 for never. [s since 1970]
-    alerts   : how many are open.
     failing  : whether the page itself cannot do all that it should.
     """
     heard = datetime.fromtimestamp(heard_at, UTC).strftime("%H:%M:%S UTC") if heard_at else ""
-    return render("pulse", live=live, heard=heard, alerts=alerts, failing=failing)
+    return render("pulse", live=live, heard=heard, failing=failing)

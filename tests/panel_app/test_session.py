@@ -59,5 +59,5 @@ def test_a_task_that_ends_by_an_error_is_remembered_and_one_broken_off_is_not():
 
 
 def test_the_bar_does_not_call_a_failing_page_live():
-    assert "Not all live: reload" in pulse(True, 0.0, 0, failing=True)
-    assert "Not all live" not in pulse(True, 0.0, 0)
+    assert "Not all live: reload" in pulse(True, 0.0, failing=True)
+    assert "Not all live" not in pulse(True, 0.0)
