@@ -1,10 +1,15 @@
 """The walk from device to page: each fact breaks its link, with a sentence and a remedy."""
 
+from contextlib import closing
+
 import pytest
 
+from flows.model.dead_letter import DeadLetter
 from flows.model.times import DAY_MS, HOUR_MS
 from flows.queries.ages import age, clock_time
 from flows.queries.walk import LINKS, Facts, Refusal, System, walk
+from flows.queries.walk_facts import look
+from flows.store import open_reader, open_writer
 from tests.recorded import ms
 
 NOW = ms("2026-02-02T12:00:00Z")
@@ -125,6 +130,21 @@ def test_the_first_broken_link_is_named_with_what_to_do(link, system, known, sen
 
 def test_an_old_refusal_breaks_nothing_once_readings_came_after_it():
     assert walk("site1", WELL, facts(refused=refused(9))).broken is None
+
+
+def test_a_device_all_of_whose_messages_were_refused_long_ago_is_told_why(tmp_path):
+    store = tmp_path / "store.sqlite"
+    with closing(open_writer(store)) as writer:
+        writer.apply(
+            [
+                DeadLetter(order, "site1", "heatpump/site1/data", NOW + order, reason, f"{reason}.", b"{", 1)
+                for order, reason in ((1, "not_an_object"), (2, "not_json"))
+            ]
+        )
+    with closing(open_reader(store)) as reader:
+        found = walk("site1", *look(reader, "site1", WELL, NOW + 3 * DAY_MS, 120_000))
+    assert (found.broken, found.links[3].detail) == ("decoded", "dead: not_json")
+    assert found.sentence == "site1's newest message, 2 d ago, was refused: not_json, not_json."
 
 
 def test_an_old_refusal_is_not_the_newest_message_while_what_came_after_it_is_not_read_yet():
