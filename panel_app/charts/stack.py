@@ -14,7 +14,7 @@ from panel.viewable import Children, Viewable, Viewer
 from flows.model.quantities import BY_NAME
 from flows.model.times import now_ms
 from panel_app import plots, words
-from panel_app.charts import axes, lanes, marks, ratio, text
+from panel_app.charts import axes, heat, lanes, marks, ratio, text
 from panel_app.charts.frame import Answer, Frame, read_frame
 from panel_app.charts.panes import LANES, PANES, Lane, Pane, fields_of
 from panel_app.spans import LENGTHS, SHORTEST_MS, YOUNG_MS, began
@@ -88,6 +88,7 @@ class ChartStack(Viewer):
         self._frame: Frame | None = None
         self._first: int | None = None
         self._ever: set[str] = set()
+        self._heat_in_energies = False
         self._last: dict[str, Any] = {}
         self._moves: deque[tuple[float, float]] = deque(maxlen=50)
         self._face = StackFace(
@@ -104,8 +105,8 @@ class ChartStack(Viewer):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """What to ask of `/series`."""
-        return fields_of(self._panes)
+        """What to ask of `/series`; more once an answer told that heat is not measured: then ask anew."""
+        return (*fields_of(self._panes), *(heat.FIELDS if self._heat_in_energies else ()))
 
     @property
     def figures(self) -> list[Any]:
@@ -142,7 +143,9 @@ class ChartStack(Viewer):
         """
         at = float(now_ms()) if now is None else now
         drawn = [trace.name for pane in self._panes for trace in pane.traces]
-        read = read_frame(series, drawn, [row.flag for row in self._rows], at)
+        if series["readings"] and series["resolution"] != "raw":
+            self._heat_in_energies = heat.HEAT in drawn and heat.is_in_energies(series)
+        read = read_frame(heat.with_power(series), drawn, [row.flag for row in self._rows], at)
         if self._frame is None and start is None and end is None:
             start, end = read.start, read.end
         self._frame, self._last = read, {"episodes": episodes, "alerts": alerts, "now": at}

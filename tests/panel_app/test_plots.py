@@ -11,6 +11,7 @@ import pytest
 
 from flows.model.quantities import BY_NAME, QUANTITIES
 from panel_app import plots
+from panel_app.charts import heat
 from panel_app.charts.frame import read_frame
 from panel_app.charts.panes import LANES, PANES, Pane, Trace, fields_of
 from panel_app.charts.stack import ChartStack
@@ -169,6 +170,43 @@ def test_estimated_heat_is_a_long_dashed_line_without_area() -> None:
     row = stack._face.content["panes"][2]["rows"][0]
     assert (row["about"], row["area"], row["dash"]) == ("≈ ", False, [8, 4])
     assert stack._face.content["panes"][2]["ratio"]["about"] == "≈ "
+
+
+def estimated() -> dict[str, Any]:
+    """The day of a device without a flow meter, as rollups tell its heat."""
+    answer = sample.series(with_hole=False) | {"heat_source": "estimated"}
+    values, size = answer["values"], len(answer["time"])
+    watts = values["heat_power"]["mean"]
+    values["heat_power"] = dict.fromkeys(("mean", "min", "max"), [None] * size)
+    values |= {name: [0.0] * size for name in heat.FIELDS}
+    # The first minute is known by half, the second not at all.
+    seconds = [30.0, 0.0, *[60.0] * (size - 2)]
+    values["seconds_space"] = seconds
+    values["heat_kwh_space"] = [None, None, *(w / 60_000 for w in watts[2:])]
+    values["heat_kwh_dhw"] = [watts[0] / 120_000, None, *[0.0] * (size - 2)]
+    return answer
+
+
+def test_heat_that_is_not_measured_is_drawn_from_the_energies_of_buckets() -> None:
+    without = sample.series(with_hole=False) | {"heat_source": "estimated"}
+    del without["values"]["heat_power"]
+    stack = ChartStack("light")
+    assert stack.fields == fields_of()
+    stack.update(without, now=sample.END)
+    assert stack.fields == (*fields_of(), *heat.FIELDS)
+    stack.update(estimated(), now=sample.END)
+    line = drawn(stack, "heat_power")
+    shown = line.data_source.data["value"]
+    assert line.visible
+    assert line.glyph.line_dash == [8, 4]
+    watts = sample.series(with_hole=False)["values"]["heat_power"]["mean"]
+    np.testing.assert_allclose(shown[~np.isnan(shown)] * 1000, [watts[0], *watts[2:]], atol=1e-6)
+    power = stack._face.content["panes"][2]
+    assert power["rows"][0]["about"] == power["ratio"]["about"] == "≈ "
+    stack.update(sample.series("raw"), now=sample.END)
+    assert set(heat.FIELDS) < set(stack.fields)
+    stack.update(sample.series(), now=sample.END)
+    assert stack.fields == fields_of()
 
 
 def test_however_many_alerts_there_are_the_charts_are_tinted_once_and_lines_stay_apart() -> None:
