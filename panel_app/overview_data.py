@@ -27,7 +27,7 @@ from panel_app.components.sentence import Cop
 from panel_app.session import Session
 from panel_app.spans import Shown
 from panel_app.watch import EVER, Seen
-from panel_app.words import instant, shortened
+from panel_app.words import instant
 
 log = logging.getLogger("heatpump.panel")
 
@@ -251,10 +251,9 @@ class OverviewData:
             status = self._seen.status
             if status is not None:
                 with self._told("Figures of today"):
-                    moment, zone = now_ms(), site_zone(status)
+                    moment = now_ms()
                     last, lately_run = cop_request(moment), cycles_request(moment)
-                    newest = last_seen(status) if is_recording(status) else None
-                    hours = comparison(moment, zone) if newest is None else last_day(newest, zone)
+                    hours = compared_hours(status, moment)
                     self.figures, lately, self.flags = await asyncio.gather(
                         self._ask_all(kpi_requests(hours)),
                         self._ask_all([last, lately_run]),
@@ -293,10 +292,15 @@ class OverviewData:
         self._changed()
 
 
+def compared_hours(status: dict[str, Any], moment: int) -> Comparison:
+    """Say of which hours the figures are: today, of a recording its last day. moment: [ms since 1970, UTC]."""
+    newest, zone = last_seen(status) if is_recording(status) else None, site_zone(status)
+    return comparison(moment, zone) if newest is None else last_day(newest, zone)
+
+
 def _why(letter: dict[str, Any]) -> str:
-    """Say why a message was refused, in the words that its letter has."""
-    reason, detail = letter["last_reason"] or letter["reason"], letter["last_detail"] or letter["detail"]
-    return f"{reason} ({shortened(detail.rstrip('. '))})" if detail else str(reason)
+    """Say why a message was refused, when it was tried last."""
+    return str(letter["last_reason"] or letter["reason"])
 
 
 async def ask_charts(api: ApiClient, device_id: str, span: Shown, fields: Sequence[str]) -> Charts:

@@ -42,7 +42,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """What a device has sent that could not be read. reason: of the last one, in words."""
+    """What a device has sent that could not be read. reason: of the last one, in a word."""
 
     messages: int
     reason: str
@@ -82,6 +82,8 @@ def page_state(answers: Answers) -> State:
         return "part-failed" if answers.failures else "loading"
     if _catches_up(answers):
         return "catching-up"
+    if any(failure.part == NEWEST for failure in answers.failures):
+        return "part-failed"  # whether it is silent cannot be known
     if is_stale(answers.status, answers.now_ms):
         return "stale"
     if answers.failures:

@@ -63,7 +63,11 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """The sentence: lead says the level in words, rest the evidence; state: what is said aloud when it changes."""
+    """The sentence.
+
+    lead  : the level in words, "" where there is none to say. rest: the evidence.
+    state : what is said aloud when it changes.
+    """
 
     level: Level
     lead: str
@@ -158,9 +162,9 @@ def _recording(facts: Facts) -> Judgement:
     until = when(newest, facts.now_ms, site_zone(facts.status))
     return Judgement(
         "cannot-tell",
-        "History",
+        "",
         f"{facts.status['device_id']} holds history up to {until}; nothing is live.",
-        "History: nothing is live.",
+        "It holds history; nothing is live.",
     )
 
 

@@ -16,14 +16,14 @@ from panel_app.components.device import is_recording, last_seen, site_zone
 from panel_app.components.flags import flags_since
 from panel_app.components.header import header
 from panel_app.components.kpi import kpi_cards
-from panel_app.components.kpi_requests import MINUTE_MS, comparison
+from panel_app.components.kpi_requests import MINUTE_MS
 from panel_app.components.now import now
 from panel_app.components.page_state import State, page_state
 from panel_app.components.sentence import Facts, sentence
 from panel_app.components.span_bar import span_bar
 from panel_app.environment import Environment
 from panel_app.fragment import Fragment
-from panel_app.overview_data import CHARTS, OverviewData
+from panel_app.overview_data import CHARTS, OverviewData, compared_hours
 from panel_app.pages import Page
 from panel_app.session import Session
 from panel_app.spans import LENGTHS, Shown, choose, moved, shown
@@ -128,7 +128,7 @@ class Overview:
         if status is None or whole:
             return
         zone, second, span = site_zone(status), moment // 1000, self._shown()
-        hours = data.hours or comparison(moment, zone)
+        hours = data.hours or compared_hours(status, moment)
         since = self._kept("since", lambda: flags_since(status, data.flags), status, data.flags)
         facts = Facts(status, seen.alerts, moment, data.cop, since, data.cycles)
         self._head.html = self._kept(
@@ -183,11 +183,13 @@ class Overview:
         match state:
             case "loading" if moment - self._opened > BONES_AFTER_MS:
                 return states.loading(data.device)
+            case "first-run" | "unknown-device" if data.refused is not None:
+                return states.unknown_device(data.device, data.devices or [], data.refused)
             case "first-run":
                 loads = moment - self._demo_at < DEMO_WITHIN_MS
                 return states.first_run(site.simulator_line, data.walk, site.load_demo is not None, loads)
             case "unknown-device":
-                return states.unknown_device(data.device, data.devices or [], data.refused)
+                return states.unknown_device(data.device, data.devices or [])
             case "stale" if status is not None and is_recording(status):
                 return Markup("")  # the sentence says all there is to say
             case "stale" if data.is_new:
@@ -215,7 +217,7 @@ class Overview:
             told = state == "store-down" or (state == "part-failed" and len(data.failures) > 1)
             return Markup("") if told else states.parts_failed([data.failures[CHARTS]], moment, None, zone)
         charts = data.charts
-        if state not in ("no-data", "stale") or charts is None or charts.series["readings"]:
+        if state not in ("no-data", "stale") or data.is_new or charts is None or charts.series["readings"]:
             return Markup("")
         return states.no_data(data.device, charts.span.start, charts.span.end, data.nearest, zone)
 

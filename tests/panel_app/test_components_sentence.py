@@ -200,7 +200,7 @@ def test_a_recording_is_history_and_no_silence():
     status = {**a_status(ago=28 * HOUR, online=False), "last_seen": None}
     assert judged(status) == (
         "cannot-tell",
-        "History: site1 holds history up to Mon 9 Feb 10:08; nothing is live.",
+        ": site1 holds history up to Mon 9 Feb 10:08; nothing is live.",
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from panel_app.components import states
-from panel_app.components.page_state import Answers, Failure, Refused, nearest, page_state
+from panel_app.components.page_state import NEWEST, Answers, Failure, Refused, nearest, page_state
 from panel_app.components.walk import walk
 from panel_app.words import zone_of
 from tests.panel_app.answers import DAY, MINUTE, NOW, a_status
@@ -44,6 +44,8 @@ def known(**given):
         (known(behind_ms=9_000, behind_before_ms=15_000), "well"),
         (known(status=a_status(ago=23 * MINUTE)), "stale"),
         (known(failures=[FAILURE]), "part-failed"),
+        (known(status=a_status(ago=23 * MINUTE), failures=[FAILURE]), "stale"),
+        (known(status=a_status(online=False), failures=[Failure(NEWEST, 0, "away", NOW)]), "part-failed"),
         (known(series={"readings": 0}), "no-data"),
         (known(series={"readings": 8208}), "well"),
     ],
@@ -112,8 +114,8 @@ def test_a_device_announced_a_moment_ago_waits_without_alarm():
 
 
 def test_a_device_whose_messages_were_all_refused_is_not_called_unknown():
-    html = states.unknown_device("site17", DEVICES, Refused(3, "not_json (it ends early)"))
-    words = "site17 has sent only messages that could not be read: 3, the last because not_json (it ends early)."
+    html = states.unknown_device("site17", DEVICES, Refused(3, "not_json"))
+    words = "site17 has sent only messages that could not be read: 3, the last because not_json."
     assert words in html
     assert 'href="/pipeline?node=:dead-letters"' in html
     assert "No device is called" not in html

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -117,6 +119,25 @@ def test_what_is_no_json_is_a_problem_with_words(body: str):
             await api.get("/api/devices")
 
     with pytest.raises(ApiProblem, match="no JSON"):
+        asyncio.run(ask())
+
+
+def test_an_error_without_words_is_told_by_its_name():
+    async def ask() -> None:
+        async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            linger = struct.pack("ii", 1, 0)  # close with a reset, as a process that dies does
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.close()
+
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        api = ApiClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "")
+        try:
+            await api.get("/api/devices")
+        finally:
+            await api.close()
+            server.close()
+
+    with pytest.raises(ApiProblem, match=r"cannot be reached \(\w"):
         asyncio.run(ask())
 
 

@@ -163,6 +163,37 @@ def test_a_device_that_nobody_knows_is_said_with_those_of_like_names(installatio
     expect(page.get_by_role("heading", name="site1")).to_be_visible()
 
 
+def test_a_device_that_was_never_understood_is_told_with_the_reason(installation: Installation, visit: Visit):
+    installation.send("heatpump/mumbles/data", "not json")
+    page = visit().open("/?device=mumbles")
+    expect(page.locator("#state h1")).to_contain_text(
+        "mumbles has sent only messages that could not be read: 1, the last because not_json."
+    )
+    page.get_by_role("link", name="Look at what was refused").click()
+    expect(page).to_have_url(re.compile("/pipeline.*dead-letters"))
+    expect(page.get_by_text("mumbles").first).to_be_visible()
+
+
+def test_a_device_that_was_only_announced_is_waited_for_without_alarm(installation: Installation, visit: Visit):
+    installation.send("heatpump/newborn/status/online", "true", retain=True)
+    page = visit().open("/?device=newborn")
+    expect(page.locator("#state")).to_contain_text("newborn is known; waiting for the first reading.")
+    expect(page.locator(".mark-critical")).to_have_count(0)
+    expect(page.get_by_text("sent nothing between")).to_have_count(0)
+
+
+def test_a_machine_that_starts_too_often_is_worth_a_look(installation: Installation, visit: Visit):
+    now = time.time_ns() // 1_000_000
+    for minute in range(58, 0, -1):
+        runs = minute % 8 >= 4  # of eight minutes four
+        at = now - minute * MINUTE
+        installation.publish("hasty", at=at, **{**FULL, "status": {"compressor": runs, "fan": runs}})
+    installation.publish("hasty", **{**FULL, "status": {"compressor": False}})
+    page = visit().open("/?device=hasty")
+    expect(page.locator(".sentence")).to_contain_text(re.compile(r"Worth a look: [67] starts in the last hour"))
+    expect(page.locator(".sentence")).to_contain_text("median run 4 min")
+
+
 def test_a_device_that_went_offline_cannot_be_told_and_shows_where_its_way_is_broken(
     installation: Installation, visit: Visit
 ):
