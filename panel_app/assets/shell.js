@@ -50,6 +50,16 @@
     if (!field.checkVisibility()) field.closest("[popover]").showPopover();
     field.focus();
   };
+  // A part of a name is enough: it opens the first that has it. What is named whole opens by itself (fragment.js).
+  const complete = (field) => {
+    const part = field.value.trim().toLowerCase();
+    const options = [...field.list.options];
+    if (!part || options.some((option) => option.value === field.value)) return;
+    const found = options.find((option) => `${option.value} ${option.text}`.toLowerCase().includes(part));
+    if (!found) return;
+    field.value = found.value;
+    field.dispatchEvent(new Event("change", { bubbles: true }));
+  };
   // By itself the browser closes it, but in a shadow root it does not lead back to what opened it.
   const putAway = (popup) => {
     popup?.hidePopover();
@@ -86,6 +96,7 @@
     addEventListener("keydown", (event) => {
       if (event.key === "Escape" && document.body.classList.contains("drawer")) slide(false);
       if (event.key === "Escape") putAway(event.composedPath().find((each) => each.matches?.(":popover-open")));
+      if (event.key === "Enter" && event.composedPath()[0].matches?.("#find")) complete(event.composedPath()[0]);
       const typing = event.composedPath()[0].matches?.("input, textarea, select, [contenteditable]");
       if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
         event.preventDefault();

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 Visit = Callable[..., Visitor]
 WELL: dict[str, Any] = {"temperature": {"outlet": 32.8, "inlet": 28.5}, "electrical": {"voltage": 231.0}}
 TROUBLE: dict[str, Any] = {**WELL, "electrical": {"voltage": 252.0}}
-NAME = "Kastanienweg 13"
+NAME = "Kastanienweg 13 north house"
 SMALL_PHONE, ZOOMED = {"width": 360, "height": 740}, {"width": 720, "height": 450}
 
 
@@ -47,6 +47,17 @@ def test_a_slash_finds_and_in_a_field_it_is_a_slash(installation: Installation, 
     field.fill("find2")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("device=find2"))
+
+
+def test_a_part_of_a_name_and_enter_open_the_first_that_has_it(installation: Installation, visit: Visit):
+    installation.publish("tree", **WELL)
+    installation.api.put("/api/devices/tree", json={"name": NAME})
+    page = at_rest(visit().open("/pipeline"))
+    expect(page.locator("#found option", has_text=NAME)).to_have_count(1)
+    page.keyboard.press("/")
+    page.keyboard.type("NIENWEG")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("device=tree"))
 
 
 def test_on_a_phone_find_opens_over_the_bar_and_escape_puts_it_away(installation: Installation, visit: Visit):
