@@ -11,6 +11,7 @@ from panel_app.components.device import (
     HOLD_MS,
     Answer,
     flag,
+    is_recording,
     is_stale,
     measured_ms,
     open_alerts,
@@ -71,7 +72,7 @@ def now(
     groups = now_groups(status, alerts, now_ms, since or {}, untrusted)
     cells = [cell for group in groups for cell in group.cells]
     more = any(not cell.is_flag and not cell.order for cell in cells)
-    return render("now", groups=groups, fields=len(cells), more=more)
+    return render("now", groups=groups, fields=len(cells), more=more, of_recording=is_recording(status))
 
 
 def now_groups(

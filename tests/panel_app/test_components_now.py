@@ -10,7 +10,7 @@ from panel_app.components.header import header
 from panel_app.components.now import now, now_groups
 from panel_app.components.now_fields import GROUPS, MOST_READ
 from panel_app.components.scale import scale_of
-from tests.panel_app.answers import CALM, HOUR, LIMITS, MINUTE, NOW, a_status, an_alert
+from tests.panel_app.answers import CALM, DAY, HOUR, LIMITS, MINUTE, NOW, a_status, an_alert
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'"
 
@@ -181,3 +181,9 @@ def test_of_minutes_the_one_that_is_partly_so_is_where_it_changed():
 def test_a_change_behind_a_silence_is_not_known():
     held = {"time": [iso(NOW - HOUR), iso(NOW - MINUTE)], "values": {"compressor_running": [False, True]}}
     assert flags_since(a_status(), held) == {}
+
+
+def test_what_a_recording_holds_is_not_called_now():
+    recorded = {**a_status(ago=DAY, online=False), "last_seen": None}
+    assert "At its newest reading</h2>" in now(recorded, [], NOW)
+    assert "Now</h2>" in now(a_status(), [], NOW)
