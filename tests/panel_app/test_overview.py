@@ -65,6 +65,17 @@ def test_before_any_device_the_page_says_how_to_begin_and_shows_the_first_one_by
     expect(page).to_have_url(re.compile(r"device=site1"))
 
 
+def test_the_demo_is_said_to_load_at_once_and_nothing_is_red_until_its_houses_speak(
+    new_installation: Installation, visit: Visit
+):
+    page = visit(to=new_installation).open("/")
+    page.get_by_role("button", name="Load the demo").click()
+    expect(page.get_by_role("heading", name="The demo is loading.")).to_be_visible()
+    expect(page.get_by_role("button", name="Load the demo")).to_have_count(0)
+    expect(page.locator(".device h1")).to_contain_text("demo-")
+    expect(page.locator(".state .mark-critical")).to_have_count(0)
+
+
 def test_a_reading_is_on_the_page_as_it_is_published(installation: Installation, visit: Visit):
     installation.publish("site1", **FULL)
     page = visit().open("/?device=site1")
