@@ -72,6 +72,7 @@ def all_states() -> str:
             states.first_run("python scripts/simulate_device.py --device-id site1 --speed 60 --seed 1", walk),
             states.unknown_device(LONG, [{"device_id": LONG}, {"device_id": "site1"}]),
             states.stale(a_status(ago=23 * MINUTE), NOW, None),
+            states.waiting(LONG),
             states.store_down(NOW, NOW - 14 * MINUTE, 25_032, BERLIN),
             states.catching_up(NOW, 14 * MINUTE, 9_512, 25_032, 455.0, NOW, BERLIN),
             states.no_data("site1", NOW - 3 * DAY, NOW, NOW - 4 * DAY, BERLIN),
