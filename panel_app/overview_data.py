@@ -179,6 +179,8 @@ class OverviewData:
         self._session.selection.device = self._found
 
     def _saw(self, seen: Seen) -> None:
+        if self._first_seen.is_set() and _standing(seen) != _standing(self._seen):
+            self._anew.set()  # the charts show alerts, too
         self._seen = seen
         self._first_seen.set()
         if seen.pipeline is not None:
@@ -301,6 +303,11 @@ def compared_hours(status: dict[str, Any], moment: int) -> Comparison:
 def _why(letter: dict[str, Any]) -> str:
     """Say why a message was refused, when it was tried last."""
     return str(letter["last_reason"] or letter["reason"])
+
+
+def _standing(seen: Seen) -> dict[str, str]:
+    """Tell how its alerts stand, by their ids."""
+    return {alert["id"]: alert["state"] for alert in seen.alerts or []}
 
 
 async def ask_charts(api: ApiClient, device_id: str, span: Shown, fields: Sequence[str]) -> Charts:

@@ -62,7 +62,7 @@ def shown(
     if last_ms is not None and not selection.span and now_ms - last_ms > length:
         return Shown(last_ms - length, last_ms + 1, False, "", title.replace("Last", "Its last"))
     if first_ms is not None and not selection.span and now_ms - length // 2 < first_ms:
-        return Shown(min(first_ms, now_ms - YOUNG_MS), now_ms, True, "", "Since its first reading")
+        return Shown(min(first_ms, now_ms - YOUNG_MS), now_ms, True, "", "Its newest readings")
     return Shown(now_ms - length, now_ms, True, name, title)
 
 

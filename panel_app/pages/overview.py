@@ -8,11 +8,12 @@ from urllib.parse import urlencode
 import panel as pn
 from markupsafe import Markup
 
+from flows.model.quantities import BY_NAME
 from flows.model.times import now_ms
 from panel_app.charts.stack import ChartStack
 from panel_app.components import states
 from panel_app.components.banner import banner
-from panel_app.components.device import is_recording, last_seen, site_zone
+from panel_app.components.device import Answer, is_recording, last_seen, measured_ms, site_zone
 from panel_app.components.flags import flags_since
 from panel_app.components.header import header
 from panel_app.components.kpi import kpi_cards
@@ -26,7 +27,7 @@ from panel_app.fragment import Fragment
 from panel_app.overview_data import CHARTS, OverviewData, compared_hours
 from panel_app.pages import Page
 from panel_app.session import Session
-from panel_app.spans import LENGTHS, Shown, choose, moved, shown
+from panel_app.spans import LENGTHS, Shown, began, choose, moved, shown
 
 T = TypeVar("T")
 
@@ -60,6 +61,7 @@ class Overview:
         self._state, self._head, self._now, self._kpi = (Fragment(on=acts) for _ in range(4))
         self._span_bar = Fragment(on=acts, stylesheets=["/assets/overview.css"])
         self._beside = Fragment(on=acts, margin=(4, 14))
+        self._first_ms: int | None = None
         self._stack = self._new_stack()
         self._stack_box = pn.Column(self._stack, margin=(0, 14), sizing_mode="stretch_width")
         self._card = pn.Column(
@@ -154,6 +156,7 @@ class Overview:
             self._csv(),
         )
         self._put(self._beside, self._instead_of_charts(state, moment))
+        self._kept("newest", lambda: self._stack.say_newest(self._newest(status)), status, self._stack)
 
     def _kept(self, part: str, make: Callable[[], T], *inputs: Any) -> T:
         """Make a part of what it is made of, or give it as it is while that is the same."""
@@ -163,12 +166,20 @@ class Overview:
         return made
 
     def _draw_charts(self) -> None:
-        charts = self._data.charts
+        charts, asked = self._data.charts, self._stack.fields
         if charts is not None:
+            self._first_ms = began(charts.series) or self._first_ms
             self._stack.update(
                 charts.series, charts.episodes, charts.alerts, start=charts.span.start, end=charts.span.end
             )
+            if self._stack.fields != asked:
+                self._data.ask_anew()  # the answer told that there is more to ask for
         self._draw()
+
+    def _newest(self, status: Answer) -> dict[str, tuple[Any, float]]:
+        """Give the newest value of what is drawn, and when it was measured; None of what was never sent."""
+        drawn = (name for name in self._stack.fields if name in BY_NAME)
+        return {name: (status.get(name), measured_ms(status, name) or 0) for name in drawn}
 
     @staticmethod
     def _put(part: Fragment, html: Markup) -> None:
@@ -233,7 +244,7 @@ class Overview:
 
     def _shown(self) -> Shown:
         last = last_seen(self._data.seen.status or {})
-        return shown(self._session.selection, now_ms(), self._environment.phone, last)
+        return shown(self._session.selection, now_ms(), self._environment.phone, last, self._first_ms)
 
     def _load_demo(self) -> None:
         if self._session.site.load_demo is not None:

@@ -189,7 +189,7 @@ def test_a_device_that_was_only_announced_is_waited_for_without_alarm(installati
     installation.send("heatpump/newborn/status/online", "true", retain=True)
     page = visit().open("/?device=newborn")
     expect(page.locator("#state")).to_contain_text("newborn is known; waiting for the first reading.")
-    expect(page.locator(".mark-critical")).to_have_count(0)
+    expect(page.locator("#main .mark-critical")).to_have_count(0)
     expect(page.get_by_text("sent nothing between")).to_have_count(0)
 
 

@@ -33,7 +33,7 @@ def test_a_device_that_is_long_silent_is_shown_as_it_was_last():
 
 def test_of_a_young_device_the_usual_span_begins_at_its_first_reading():
     span = shown(chosen(), NOW, False, NOW, NOW - 2 * HOUR)
-    assert span == Shown(NOW - 2 * HOUR, NOW, True, "", "Since its first reading")
+    assert span == Shown(NOW - 2 * HOUR, NOW, True, "", "Its newest readings")
     assert shown(chosen(), NOW, False, NOW, NOW - 60_000).length == HOUR // 4
     assert shown(chosen("24h"), NOW, False, NOW, NOW - 2 * HOUR).name == "24h"
     assert shown(chosen(), NOW, False, NOW, NOW - 13 * HOUR).name == "24h"
