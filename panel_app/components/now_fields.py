@@ -14,7 +14,7 @@ GROUPS: tuple[tuple[str, dict[str, str]], ...] = (
         },
     ),
     ("Air", {"temp_ambient": "Outdoor", "temp_indoor": "Indoor"}),
-    ("Set points", {"setpoint_flow": "Flow", "setpoint_indoor": "Indoor", "setpoint_dhw": "Hot water"}),
+    ("Set points", {"setpoint_flow": "Flow set", "setpoint_indoor": "Indoor set", "setpoint_dhw": "Tank set"}),
     ("Counters", {"heat_energy": "Heat", "electric_energy": "Electricity"}),
     ("Electrical", {"power": "Power", "voltage": "Voltage", "current": "Current", "backup_power": "Backup"}),
     (
