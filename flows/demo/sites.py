@@ -50,7 +50,7 @@ SITES = (
         "terrace",
         20,
         DeviceMetadata(
-            name="Terraced house, Bristol",
+            name="Simulated terrace, Bristol",
             location="Bristol, United Kingdom",
             timezone="Europe/London",
             refrigerant="R32",
@@ -65,7 +65,7 @@ SITES = (
         "cottage",
         7,
         DeviceMetadata(
-            name="Cottage, Kassel",
+            name="Simulated cottage, Kassel",
             location="Kassel, Germany",
             timezone="Europe/Berlin",
             refrigerant="R410A",
@@ -77,7 +77,7 @@ SITES = (
         "villa",
         11,
         DeviceMetadata(
-            name="Villa, Malmö",
+            name="Simulated villa, Malmö",
             location="Malmö, Sweden",
             timezone="Europe/Stockholm",
             refrigerant="R290",
