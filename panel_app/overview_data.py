@@ -43,7 +43,7 @@ UNKNOWN_AFTER_MS = 60_000
 """A status older than this, because the API does not answer, says nothing of now. [ms]"""
 
 LOOK_EVERY_S = 2.0
-"""How often a page without devices looks for one. [s]"""
+"""How often a page without a device, or without an answer on it, looks again. [s]"""
 
 NEW_MS = 60_000
 """That a device was silent since its page met it is no trouble for so long. [ms]"""
@@ -249,6 +249,7 @@ class OverviewData:
         return instant(found[0]["time"]) if found else None
 
     async def _keep_figures(self) -> None:
+        await self._first_seen.wait()
         while True:
             status = self._seen.status
             if status is not None:
@@ -264,7 +265,7 @@ class OverviewData:
                     self.hours, self.cop = hours, cop_of(lately[last.key], moment)
                     self.cycles = lately[lately_run.key]
                 self._changed()
-            await asyncio.sleep(FIGURES_EVERY_S if status is not None else 0.1)
+            await asyncio.sleep(LOOK_EVERY_S if status is None else FIGURES_EVERY_S)
 
     async def _ask_all(self, requests: Sequence[Request]) -> dict[str, Any]:
         device = f"/api/devices/{self.device}"

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from flows.broker import rumqttd_config
@@ -21,7 +22,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Broker:
+class Broker(ABC):
     """A broker: start, kill -9, start again on the same port."""
 
     name = ""
@@ -34,8 +35,9 @@ class Broker:
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        """Say how it is started."""
 
     def _environment(self) -> dict[str, str]:
         return dict(os.environ)
