@@ -195,7 +195,7 @@ def test_a_nodes_text_is_that_of_its_file_and_its_lines_those_of_the_graph(api, 
 def test_while_the_store_is_away_its_wait_is_told_and_a_trace_says_how_far_its_reading_came(
     api, site1, flow, monkeypatch
 ):
-    monkeypatch.setattr("api.routes.pipeline.PATIENCE_S", 4.0)
+    monkeypatch.setattr("api.routes.pipeline.PATIENCE_S", 1.0)
     with closing(sqlite3.connect(flow.store, isolation_level=None)) as locker:
         locker.execute("BEGIN IMMEDIATE")
         under_way = follow(api, site1.reading).json()
