@@ -1,23 +1,39 @@
-"""Where rows are kept: one protocol, SQLite beside the flow. Knows nothing of the pipeline."""
+"""Where rows are kept: one protocol, SQLite beside the flow or InfluxDB as server. Knows nothing of the pipeline."""
 
 from pathlib import Path
 
+from flows.store.influx.address import InfluxAddress
 from flows.store.protocol import StoreReader, StoreWriter
-from flows.store.sqlite.checking import check
-from flows.store.sqlite.reader import SqliteReader
-from flows.store.sqlite.writer import SqliteWriter
+
+StoreAddress = str | Path | InfluxAddress
+"""The embedded store's file, or a server's."""
 
 
-def open_writer(path: str | Path) -> StoreWriter:
+def open_writer(address: StoreAddress) -> StoreWriter:
     """Open the store for the flow, creating or migrating it. Raises RetryableStoreError, StoreError."""
-    return SqliteWriter(Path(path))
+    # Each brings its own packages, which take their time to load.
+    if isinstance(address, InfluxAddress):
+        from flows.store.influx.writer import InfluxWriter
+
+        return InfluxWriter(address)
+    from flows.store.sqlite.writer import SqliteWriter
+
+    return SqliteWriter(Path(address))
 
 
-def open_reader(path: str | Path) -> StoreReader:
+def open_reader(address: StoreAddress) -> StoreReader:
     """Open the store for reading. It may not exist yet: then every read raises RetryableStoreError."""
-    return SqliteReader(Path(path))
+    if isinstance(address, InfluxAddress):
+        from flows.store.influx.reader import InfluxReader
+
+        return InfluxReader(address)
+    from flows.store.sqlite.reader import SqliteReader
+
+    return SqliteReader(Path(address))
 
 
 def check_store(path: str | Path) -> None:
-    """Read all of a store that exists. Raises StoreDamaged, RetryableStoreError."""
+    """Read all of an embedded store that exists. Raises StoreDamaged, RetryableStoreError."""
+    from flows.store.sqlite.checking import check
+
     check(Path(path))

@@ -1,11 +1,13 @@
 """The stores under test: one suite for all. A new kind is one more class here and one more name in KINDS."""
 
+import os
 import resource
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import pytest
 
@@ -16,6 +18,8 @@ from flows.model.rollup import RollupRow
 from flows.model.rows import RawRow, StoreItem
 from flows.store import open_reader, open_writer
 from flows.store.dump import dump
+from flows.store.influx.address import InfluxAddress
+from flows.store.influx.server import InfluxServer
 from flows.store.protocol import StoreReader, StoreWriter
 from tests.folding import block_of
 
@@ -38,12 +42,6 @@ class StoreUnderTest(Protocol):
 
     def reopen(self) -> None:
         """Close and open both sides."""
-
-    def locked(self) -> AbstractContextManager[None]:
-        """Have something else hold the store."""
-
-    def full(self) -> AbstractContextManager[None]:
-        """Have no room for another byte."""
 
     def close(self) -> None:
         """Close both sides."""
@@ -94,7 +92,44 @@ class Sqlite:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-KINDS: dict[str, Callable[[Path], StoreUnderTest]] = {"sqlite": Sqlite}
+URL, TOKEN = "HEATPUMP_TEST_INFLUXDB_URL", "HEATPUMP_TEST_INFLUXDB_TOKEN"
+
+
+class Influx:
+    """Buckets of their own in the server that the environment names."""
+
+    def __init__(self, folder: Path) -> None:
+        if not os.environ.get(URL):
+            pytest.skip(f"{URL} names no InfluxDB: nothing of the server store is tried")
+        bucket = f"test-{uuid4().hex}"
+        self.address = InfluxAddress(os.environ[URL], os.environ.get(TOKEN, ""), bucket=bucket)
+        self._open()
+
+    def _open(self) -> None:
+        self.writer, self.reader = open_writer(self.address), open_reader(self.address)
+
+    def apply(self, *items: StoreItem | RollupRow) -> int:
+        return self.writer.apply([block_of([item]) if isinstance(item, RollupRow) else item for item in items])
+
+    def content(self) -> list[str]:
+        return list(dump(self.address))
+
+    def reopen(self) -> None:
+        self.writer.close()
+        self.reader.close()
+        self._open()
+
+    def close(self) -> None:
+        self.writer.close()
+        self.reader.close()
+        with closing(InfluxServer(self.address)) as server:
+            buckets = server.client.buckets_api()
+            for name in self.address.retentions:
+                if found := buckets.find_bucket_by_name(name):
+                    buckets.delete_bucket(found)
+
+
+KINDS: dict[str, Callable[[Path], StoreUnderTest]] = {"sqlite": Sqlite, "influx": Influx}
 
 
 @pytest.fixture(params=sorted(KINDS))

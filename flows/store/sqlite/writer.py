@@ -12,6 +12,7 @@ from flows.model.dead_letter import DeadLetter, LetterChange
 from flows.model.episode import EpisodeRow, Retrace
 from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
+from flows.store.batches import KEPT, in_sequence
 from flows.store.protocol import Fence
 from flows.store.sqlite.catalog import Catalog
 from flows.store.sqlite.connection import LONGEST_LOG_BYTES, connect_writer, speaking, transaction
@@ -57,9 +58,6 @@ STEPS: dict[type, Callable[[Catalog, list[Any]], int | None]] = {
 
 Of raw rows: returns how many said nothing new.
 """
-
-_KEPT = (Forget, LetterChange, CommandOutcome)
-"""What a Forget leaves alone."""
 
 
 class SqliteWriter:
@@ -117,7 +115,7 @@ class SqliteWriter:
             kinds.setdefault(Refold if isinstance(item, Compose) else type(item), []).append(item)
         for kind, write in STEPS.items():
             mine = kinds.get(kind)
-            if mine and catalog.forgotten and kind not in _KEPT:
+            if mine and catalog.forgotten and kind not in KEPT:
                 mine = [item for item in mine if item.order > catalog.forgotten.get(item.device_id, -1)]
             if mine:
                 unchanged += write(catalog, mine) or 0
@@ -139,28 +137,3 @@ class SqliteWriter:
             # Whatever hinders it, the fence is durable and the next one tries again.
             with suppress(sqlite3.OperationalError):
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def in_sequence(items: list[StoreItem]) -> Iterator[list[StoreItem]]:
-    """Split a batch where its result would depend on what else is in it.
-
-    Items are written kind by kind. That is right for whatever order they came in, but for what follows a Retain:
-    it must not see newer rows, nor be missed by them. So a batch is cut behind it.
-    """
-    if not any(isinstance(item, Retain) for item in items):
-        yield items
-        return
-    part: list[StoreItem] = []
-    closed = False
-    for item in sorted(items, key=_order):
-        barrier = isinstance(item, Retain)
-        if closed and not barrier:
-            yield part
-            part, closed = [], False
-        part.append(item)
-        closed = closed or barrier
-    yield part
-
-
-def _order(item: StoreItem) -> int:
-    return 0 if isinstance(item, CommandOutcome) else item.order

@@ -1,0 +1,100 @@
+"""InfluxWriter: one batch is some requests, tried again as a whole until all of them were answered."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flows.model.alert import Transition
+from flows.model.command import CommandOutcome
+from flows.model.dead_letter import DeadLetter, LetterChange
+from flows.model.episode import EpisodeRow, Retrace
+from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock
+from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
+from flows.store.batches import KEPT, in_sequence
+from flows.store.influx import buckets, commands, fences
+from flows.store.influx.address import InfluxAddress
+from flows.store.influx.alerts import write_transitions
+from flows.store.influx.catalog import Catalog
+from flows.store.influx.checking import check
+from flows.store.influx.devices import write_devices, write_latest
+from flows.store.influx.episodes import retrace, write_episodes
+from flows.store.influx.healing import heal
+from flows.store.influx.leaving import forget, retain
+from flows.store.influx.letters import write_dead_letters, write_letter_changes
+from flows.store.influx.raw import write_raw
+from flows.store.influx.rollups import write_blocks, write_closed
+from flows.store.influx.server import InfluxServer
+from flows.store.protocol import Fence
+
+STEPS: dict[type, Callable[[Catalog, list[Any]], int | None]] = {
+    Forget: forget,
+    DeviceRow: write_devices,
+    RawRow: write_raw,
+    LatestRow: write_latest,
+    ClosedMinutes: write_closed,
+    RollupBlock: write_blocks,
+    Refold: heal,
+    EpisodeRow: write_episodes,
+    Retrace: retrace,
+    Transition: write_transitions,
+    DeadLetter: write_dead_letters,
+    LetterChange: write_letter_changes,
+    CommandOutcome: commands.write_outcomes,
+    Retain: retain,
+}
+"""What is done with each kind of item, in the order in which a batch is written; Compose goes with Refold.
+
+Of raw rows: returns how many said nothing new.
+"""
+
+
+class InfluxWriter:
+    """The flow's side of the server store; see StoreWriter. A batch has no transaction: raw rows are first."""
+
+    def __init__(self, address: InfluxAddress) -> None:
+        self._server = InfluxServer(address)
+        self._catalog: Catalog | None = None
+        try:
+            buckets.prepare(self._server)
+        except BaseException:
+            self._server.close()
+            raise
+
+    def apply(self, items: list[StoreItem]) -> int:
+        """Write one batch; returns how many raw rows said nothing new.
+
+        Raises RetryableStoreError, RowRefused: some of the batch may be written then, and the same batch (or any
+        part of it) may be applied again.
+        """
+        check(items)
+        catalog = self._catalog or Catalog(self._server)
+        self._catalog = None  # until all is written: what was not answered may be stored or not
+        unchanged = sum(self._write(catalog, part) for part in in_sequence(items))
+        catalog.outgoing.flush()
+        self._catalog = catalog
+        return unchanged
+
+    def commit_fence(self, fence: Fence) -> None:
+        """Write the fence; what was applied before it is durable since InfluxDB answered."""
+        fences.write(self._server, fence)
+
+    def fence(self) -> Fence | None:
+        """Return the last durable fence, None of a new store."""
+        return fences.read(self._server)
+
+    def close(self) -> None:
+        """Let connections go; safe to call twice."""
+        self._server.close()
+
+    def _write(self, catalog: Catalog, items: list[StoreItem]) -> int:
+        unchanged = 0
+        kinds: dict[type, list[Any]] = {}
+        for item in items:
+            kinds.setdefault(Refold if isinstance(item, Compose) else type(item), []).append(item)
+        forgotten = catalog.leaving.forgotten
+        for kind, write in STEPS.items():
+            mine = kinds.get(kind)
+            if mine and forgotten and kind not in KEPT:
+                mine = [item for item in mine if item.order > forgotten.get(item.device_id, -1)]
+            if mine:
+                unchanged += write(catalog, mine) or 0
+        return unchanged
