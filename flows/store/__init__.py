@@ -1,4 +1,4 @@
-"""Where rows are kept: one protocol, SQLite beside the flow or InfluxDB as server. Knows nothing of the pipeline."""
+"""Where rows are kept: one protocol, SQLite beside the flow or InfluxDB. Knows nothing of the pipeline."""
 
 from pathlib import Path
 

@@ -24,7 +24,10 @@ class Outgoing:
         self._lines.setdefault((bucket, precision), []).extend(lines)
 
     def flush(self) -> None:
-        """Send all that was collected: a question asked after this sees it. Raises RetryableStoreError, RowRefused."""
+        """Send all that was collected: a question asked after this sees it.
+
+        Raises RetryableStoreError, RowRefused.
+        """
         address = self._server.address
         for bucket in address.retentions:
             for precision in ("ms", "ns"):
