@@ -29,9 +29,9 @@ from scripts.lib.fleet import Pump
 from scripts.lib.site import Broker, shipped_site
 from scripts.lib.watching import console, show_settings
 from tests.brokers import Rumqttd
-from tests.ledger.compare import TIME_BITS
 from tests.ledger.load import Message
 from tests.ledger.processes import ProductionMosquitto, Publisher, Site, wait_until
+from tests.ledger.stored import TIME_BITS
 
 LOOK_EVERY_S = 0.002
 WATCHED_EVERY_S = 0.05

@@ -3,6 +3,7 @@
 
     .venv/bin/python scripts/ledger.py
     .venv/bin/python scripts/ledger.py --seconds 30 --kills 5 --broker-kills 1 --devices 4
+    .venv/bin/python scripts/ledger.py --influxd /usr/bin/influxd --influx-kills 10
 
 Flow and api run with the settings that scripts/up ships. Exit code 1 if anything differs.
 """
@@ -34,12 +35,14 @@ def main(
     broker: Annotated[
         Broker, typer.Option(help="rumqttd keeps sessions in memory: never killed.")
     ] = Broker.mosquitto,
+    influxd: Annotated[str, typer.Option(help="Binary of an InfluxDB 2 server that is the store then.")] = "",
+    influx_kills: Annotated[int, typer.Option(min=0, help="How often that is killed with -9.")] = 0,
     seed: Annotated[str, typer.Option(help="What is published and when is killed follows from it.")] = "1",
     folder: Annotated[Path | None, typer.Option(help="Keep everything here; else a temporary folder.")] = None,
 ) -> None:
     """Publish, kill, compare."""
     broker_kills = broker_kills if broker is Broker.mosquitto else 0
-    options = Options(seconds, rate, devices, kills, broker_kills, broker.value, seed)
+    options = Options(seconds, rate, devices, kills, broker_kills, broker.value, seed, influxd, influx_kills)
     show_settings(options._asdict())
     where = folder or Path(tempfile.mkdtemp(prefix="ledger-"))
     outcome = run(where, options, lambda sentence: console.print(sentence, style="dim", highlight=False))

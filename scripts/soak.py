@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -35,6 +35,7 @@ from tests.ledger.load import Load, Message
 from tests.ledger.processes import OrdinaryMosquitto, Publisher, Site
 from tests.ledger.rough import Rough, differences
 from tests.ledger.runner import MEMORY_DISK, Options, kill_broker, kills_of, last_message, settle
+from tests.ledger.stored import StoredSqlite
 
 WAVE_S = 300.0
 FEWEST_WAVES = 3
@@ -189,7 +190,9 @@ def held_against(store: Path, waves: list[Wave], field: list[Rough]) -> list[str
     for wave in waves:
         load = wave.load()
         expected = expected_of(list(load.messages()))
-        verdict = compare(store, expected, load.events, others=everybody - wave.device_ids, left=True)
+        with closing(StoredSqlite(store)) as stored:
+            others = everybody - wave.device_ids
+            verdict = compare(stored, expected, load.events, others=others, left=True)
         counts = verdict.counts
         say(
             f"wave {wave.number}: {counts['published']} readings, {counts['distinct']} different, "

@@ -99,9 +99,12 @@ class Child:
 
 
 class Site:
-    """Flow and api on one data folder, with the settings that are shipped, and nothing of our environment."""
+    """Flow and api on one data folder, with the settings that are shipped, and nothing of our environment.
 
-    def __init__(self, folder: Path, mqtt_port: int) -> None:
+    settings : further ones, as environment variables.
+    """
+
+    def __init__(self, folder: Path, mqtt_port: int, **settings: str) -> None:
         self.data, self.mqtt_port, self.api_port = folder / "data", mqtt_port, free_port()
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | {
             "HEATPUMP_DATA": str(self.data),
@@ -109,6 +112,7 @@ class Site:
             "MQTT_PORT": str(mqtt_port),
             "HEATPUMP_API_PORT": str(self.api_port),
             PARENT: str(os.getpid()),
+            **settings,
         }
         self.children = {name: Child(name, environment, folder / f"{name}.log") for name in ("flow", "api")}
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=10.0, trust_env=False)

@@ -2,9 +2,8 @@
 
 from contextlib import closing
 from math import isclose
-from pathlib import Path
 
-from flows.store import open_reader
+from flows.store import StoreAddress, open_reader
 from tests.ledger.compare import Expected
 from tests.oracle.readings import derived
 
@@ -12,7 +11,7 @@ NAMES = ("delta_t", "heat_power", "carnot_cop", "pressure_ratio", "t_sat_low", "
 EVER = (0, 1 << 42)
 
 
-def differences(store: Path, expected: dict[str, Expected]) -> list[str]:
+def differences(store: StoreAddress, expected: dict[str, Expected]) -> list[str]:
     """Say of which readings another value is told, to 1e-9, or one that should not be."""
     found = []
     with closing(open_reader(store)) as reader:

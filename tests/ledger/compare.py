@@ -1,21 +1,15 @@
-"""Holds a store file against the oracle; reads it with plain SQL (docs/reference/store.md), nothing of `flows`."""
+"""Holds what a store has against the oracle."""
 
-import sqlite3
 from collections import Counter
 from collections.abc import Set
-from contextlib import closing
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.ledger.load import Event, Message, published
+from tests.ledger.stored import Stored
 from tests.oracle import alerts, rollups
 from tests.oracle.readings import FLAGS, Samples, derived, samples_of
-from tests.packed import columns_of, unpacked
 
-TIME_BITS = 43
-HEAT_SOURCES = {0: "counter", 1: "measured", 2: "estimated", None: ""}
-RESOLUTIONS = {"1m": "rollup_1m", "1h": "rollup_1h", "1d": "rollup_1d"}
-OWN_COLUMNS = {"key", "ord", "late", "clock", "count", "heat_source", "body"}
+RESOLUTIONS = ("1m", "1h", "1d")
 
 
 class Expected(NamedTuple):
@@ -59,7 +53,7 @@ class Verdict:
 
 
 def compare(
-    store: Path,
+    store: Stored,
     expected: dict[str, Expected],
     events: list[Event],
     others: Set[str] = frozenset(),
@@ -71,42 +65,22 @@ def compare(
     left   : the devices said at last that they go offline.
     """
     verdict = Verdict()
-    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
-        db.row_factory = sqlite3.Row
-        known = {row["device_id"]: row["device"] for row in db.execute("SELECT device_id, device FROM device")}
-        for device_id in sorted(known.keys() - expected.keys() - others):
-            verdict.differs(f"device {device_id} is stored, nobody published it")
-        for device_id, wanted in expected.items():
-            key = known.get(device_id, -1)
-            verdict.counts.update({"published": wanted.published, "distinct": len(wanted.samples)})
-            _compare_raw(verdict, db, device_id, key, wanted.samples)
-            _compare_rollups(verdict, db, device_id, key, wanted.rollups)
-            _compare_transitions(verdict, db, device_id, key, wanted.transitions, left)
-        numbers = {number: device_id for device_id, number in known.items() if device_id not in others}
-        _compare_events(verdict, db, numbers, events)
-        query = "SELECT device_id, reason, sum(count) FROM dead_letter_count GROUP BY device_id, reason"
-        for device_id, reason, count in db.execute(query):
-            if device_id not in others:
-                verdict.differs(f"{device_id}: {count} dead letters: {reason}")
+    for device_id in sorted(store.devices() - expected.keys() - others):
+        verdict.differs(f"device {device_id} is stored, nobody published it")
+    for device_id, wanted in expected.items():
+        verdict.counts.update({"published": wanted.published, "distinct": len(wanted.samples)})
+        _compare_raw(verdict, store, device_id, wanted.samples)
+        _compare_rollups(verdict, store, device_id, wanted.rollups)
+        _compare_transitions(verdict, store, device_id, wanted.transitions, left)
+    _compare_events(verdict, store, events, others)
+    for device_id, reason, count in store.letters():
+        if device_id not in others:
+            verdict.differs(f"{device_id}: {count} dead letters: {reason}")
     return verdict
 
 
-def _rows_of(db: sqlite3.Connection, table: str, device: int) -> dict[int, dict[str, Any]]:
-    """Rows of one device by time; columns without a value are left out."""
-    span = (device << TIME_BITS, device + 1 << TIME_BITS)
-    rows = db.execute(f"SELECT * FROM {table} WHERE key >= ? AND key < ?", span)
-    columns = columns_of(db, table)
-    return {
-        row["key"] & (1 << TIME_BITS) - 1: {
-            **{name: row[name] for name in row.keys() if row[name] is not None},
-            **unpacked(columns, row["body"]),
-        }
-        for row in rows
-    }
-
-
-def _compare_raw(verdict: Verdict, db: sqlite3.Connection, device_id: str, device: int, samples: Samples) -> None:
-    stored = _rows_of(db, "raw", device)
+def _compare_raw(verdict: Verdict, store: Stored, device_id: str, samples: Samples) -> None:
+    stored = store.rows(device_id, "raw")
     verdict.counts.update({"stored": len(stored), "lost": len(samples.keys() - stored.keys())})
     verdict.counts["doubled"] += len(stored.keys() - samples.keys())
     for at in sorted(samples.keys() - stored.keys()):
@@ -114,7 +88,7 @@ def _compare_raw(verdict: Verdict, db: sqlite3.Connection, device_id: str, devic
     for at in sorted(stored.keys() - samples.keys()):
         verdict.differs(f"{device_id}: a reading of {at} is stored, none was published")
     for at in sorted(samples.keys() & stored.keys()):
-        row = {name: value for name, value in stored[at].items() if name not in OWN_COLUMNS}
+        row = stored[at].values
         sent = samples[at].keys() - derived(samples[at]).keys()
         wrong = [name for name in sorted(row.keys() | sent) if not _same(name, row, samples[at])]
         if wrong:
@@ -134,14 +108,10 @@ def _same(name: str, row: dict[str, Any], sample: dict[str, Any]) -> bool:
 
 
 def _compare_rollups(
-    verdict: Verdict,
-    db: sqlite3.Connection,
-    device_id: str,
-    device: int,
-    expected: dict[tuple[str, int], rollups.Row],
+    verdict: Verdict, store: Stored, device_id: str, expected: dict[tuple[str, int], rollups.Row]
 ) -> None:
-    for resolution, table in RESOLUTIONS.items():
-        stored = _rows_of(db, table, device)
+    for resolution in RESOLUTIONS:
+        stored = store.rows(device_id, resolution)
         wanted = {start: row for (of, start), row in expected.items() if of == resolution}
         verdict.counts[f"{resolution} rows"] += len(wanted)
         for start in sorted(wanted.keys() - stored.keys()):
@@ -150,24 +120,19 @@ def _compare_rollups(
             verdict.differs(f"{device_id}: there is a {resolution} row of {start} that should not be")
         for start in sorted(wanted.keys() & stored.keys()):
             row = stored[start]
-            columns = {name: value for name, value in row.items() if name not in OWN_COLUMNS}
-            source = HEAT_SOURCES[row.get("heat_source")]
-            for difference in rollups.differences(wanted[start], row["count"], columns, source):
+            for difference in rollups.differences(wanted[start], row.count, row.values, row.heat_source):
                 verdict.differs(f"{device_id}: {resolution} row of {start}: {difference}")
 
 
 def _compare_transitions(
     verdict: Verdict,
-    db: sqlite3.Connection,
+    store: Stored,
     device_id: str,
-    device: int,
     expected: dict[str, list[alerts.Change]],
     left: bool,
 ) -> None:
     stored: dict[str, list[alerts.Change]] = {}
-    query = "SELECT * FROM alert_transition WHERE device = ? AND state != 'noted' ORDER BY ord"
-    for row in db.execute(query, (device,)):
-        change = alerts.Change(row["alert_type"], row["state"], row["level"], row["at"], row["value"])
+    for change in store.changes(device_id):
         stored.setdefault(change.alert_type, []).append(change)
     offline = [change.state for change in stored.pop("device_offline", [])]
     if offline != ["raised"] * left:
@@ -185,14 +150,10 @@ def _compare_transitions(
             verdict.differs(f"{device_id}: {alert_type}: transition {first} of {len(wanted)} is {told}")
 
 
-def _compare_events(
-    verdict: Verdict, db: sqlite3.Connection, numbers: dict[int, str], events: list[Event]
-) -> None:
-    rows = db.execute("SELECT * FROM alert_transition WHERE state = 'noted'")
-    stored = Counter(
-        Event(numbers[row["device"]], row["at"], row["value"]) for row in rows if row["device"] in numbers
-    )
+def _compare_events(verdict: Verdict, store: Stored, events: list[Event], others: Set[str]) -> None:
+    stored = {event: count for event, count in store.events().items() if event.device_id not in others}
     verdict.counts["events"] += len(events)
     for event in sorted(stored.keys() | set(events)):
-        if stored[event] != 1 or event not in events:
-            verdict.differs(f"{event.device_id}: its own alert of {event.at} is noted {stored[event]} times")
+        if stored.get(event, 0) != 1 or event not in events:
+            noted = stored.get(event, 0)
+            verdict.differs(f"{event.device_id}: its own alert of {event.at} is noted {noted} times")

@@ -17,8 +17,8 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 
-from tests.ledger.compare import TIME_BITS
 from tests.ledger.processes import wait_until
+from tests.ledger.stored import TIME_BITS
 from tests.packed import columns_of, unpacked
 
 BETWEEN_S = (0.3, 1.5)

@@ -1,18 +1,25 @@
 """One ledger run: publish at a steady rate, kill, wait until all is stored, compare."""
 
+import random
+import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from flows.proof.kills import Kills, send
+from flows.store.influx.address import InfluxAddress
 from tests.brokers import Mosquitto, Rumqttd
+from tests.influxd import ORG, TOKEN, Influxd
 from tests.ledger import answers
 from tests.ledger.compare import Expected, Verdict, compare, expected_of
 from tests.ledger.load import Load, Message
 from tests.ledger.processes import OrdinaryMosquitto, Publisher, Site, wait_until
+from tests.ledger.stored import StoredSqlite
+from tests.ledger.stored_influx import StoredInflux
 
 AUTOSAVED_S = 1.5
 """Mosquitto acknowledges before it saves, at most a second later: it is killed only when that is over."""
@@ -30,7 +37,13 @@ Say = Callable[[str], None]
 
 
 class Options(NamedTuple):
-    """rate: messages a second; kills: of flow and api; broker_kills: between bursts; broker: mosquitto or rumqttd."""
+    """What to do.
+
+    rate         : messages a second.
+    kills        : of flow and api; broker_kills: between bursts.
+    broker       : mosquitto or rumqttd.
+    influxd      : binary of the server store, "" for the embedded one; influx_kills: how often it is killed.
+    """
 
     seconds: int = 300
     rate: int = 500
@@ -39,6 +52,8 @@ class Options(NamedTuple):
     broker_kills: int = 5
     broker: str = "mosquitto"
     seed: str = "1"
+    influxd: str = ""
+    influx_kills: int = 0
 
 
 class Outcome(NamedTuple):
@@ -64,13 +79,17 @@ def _run(folder: Path, memory: Path, options: Options, say: Say) -> Outcome:
     messages = [*load.messages(), last_message(load.now)]
     broker = (OrdinaryMosquitto if options.broker == "mosquitto" else Rumqttd)(memory)
     broker.start()
-    site = Site(folder, broker.port)
-    publisher = None
+    influxd = Influxd(folder / "influxdb", options.influxd) if options.influxd else None
+    if influxd is not None:
+        influxd.start()
+    site = Site(folder, broker.port, **influx_settings(influxd))
+    publisher, killer = None, KillsInflux(influxd, options, say)
     try:
         site.start()
         publisher = Publisher(broker.port)
         say(f"{len(messages)} messages of {options.devices} devices, event times from {load.first} ms")
         began = time.monotonic()
+        killer.start()
         kills = kills_of(options, site, say)
         for number, burst in enumerate(bursts(messages, options.broker_kills + 1)):
             if number:
@@ -80,6 +99,7 @@ def _run(folder: Path, memory: Path, options: Options, say: Say) -> Outcome:
                 kills.note("broker")
             send(publisher, burst, options.rate, kills)
         publisher.wait_acknowledged()
+        killer.join()
         published = time.monotonic()
         say("published and acknowledged; waiting until everything is stored and healed")
         settle(site, say)
@@ -91,9 +111,49 @@ def _run(folder: Path, memory: Path, options: Options, say: Say) -> Outcome:
             publisher.close()
         site.stop()
         broker.stop()
-    verdict = compare(site.store, expected, load.events)
-    verdict.differences += [*rest, *answers.differences(site.store, expected)]
-    return Outcome(verdict, kills.killed, len(messages), published - began, settled - published)
+    try:
+        address = influx_address(influxd) if influxd is not None else site.store
+        stored = StoredInflux(influxd.url, TOKEN) if influxd is not None else StoredSqlite(site.store)
+        with closing(stored):
+            verdict = compare(stored, expected, load.events)
+        verdict.differences += [*rest, *answers.differences(address, expected)]
+    finally:
+        if influxd is not None:
+            influxd.stop()
+    killed = {**kills.killed, **({"influxd": killer.killed} if influxd is not None else {})}
+    return Outcome(verdict, killed, len(messages), published - began, settled - published)
+
+
+class KillsInflux(threading.Thread):
+    """Kills the server store with -9 at moments spread over the run, and starts it again after some seconds."""
+
+    def __init__(self, influxd: Influxd | None, options: Options, say: Say) -> None:
+        super().__init__(name="kills-influxd", daemon=True)
+        self._influxd, self._options, self._say = influxd, options, say
+        self.killed = 0
+
+    def run(self) -> None:
+        if self._influxd is None or not self._options.influx_kills:
+            return
+        rng, pause = random.Random(self._options.seed), self._options.seconds / (self._options.influx_kills + 1)
+        began = time.monotonic()
+        for number in range(self._options.influx_kills):
+            time.sleep(max(0.0, began + pause * (number + rng.uniform(0.5, 1.0)) - time.monotonic()))
+            self._influxd.kill()
+            self.killed += 1
+            self._say(f"{time.monotonic() - began:6.1f} s  killed influxd")
+            time.sleep(rng.uniform(0.0, 2.0))
+            self._influxd.start()
+
+
+def influx_settings(influxd: Influxd | None) -> dict[str, str]:
+    """Settings of a site whose store is this server."""
+    return {} if influxd is None else {"INFLUXDB_URL": influxd.url, "INFLUXDB_TOKEN": TOKEN}
+
+
+def influx_address(influxd: Influxd) -> InfluxAddress:
+    """Where our own readers find it."""
+    return InfluxAddress(influxd.url, TOKEN, ORG)
 
 
 def kill_broker(broker: Mosquitto | Rumqttd) -> None:

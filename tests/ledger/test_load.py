@@ -12,6 +12,7 @@ from flows.model.frame import FrameKind, tick_payload
 from tests.ledger import answers
 from tests.ledger.compare import compare, expected_of
 from tests.ledger.load import Load
+from tests.ledger.stored import StoredSqlite
 from tests.packed import teach_raised
 
 NOW = 1_770_000_000_000
@@ -50,7 +51,8 @@ def store(load, tmp_path_factory):
 
 
 def test_the_store_holds_what_was_published_and_the_oracles_rollups_and_transitions(load, expected, store):
-    verdict = compare(store, expected, load[0].events)
+    with closing(StoredSqlite(store)) as found:
+        verdict = compare(found, expected, load[0].events)
     assert verdict.differences == [] == answers.differences(store, expected)
     counts = verdict.counts
     assert counts["stored"] == counts["distinct"] < counts["published"]
@@ -94,4 +96,6 @@ def test_the_comparison_finds(load, expected, store, tmp_path, harm, sentence):
         teach_raised(db)
         db.execute(harm)
         db.commit()
-    assert any(sentence in difference for difference in compare(harmed, expected, load[0].events).differences)
+    with closing(StoredSqlite(harmed)) as found:
+        differences = compare(found, expected, load[0].events).differences
+    assert any(sentence in difference for difference in differences)
