@@ -2,11 +2,13 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flows.errors import ConfigError, in_our_words
+from flows.model.influx_address import DEFAULT_BUCKET, InfluxAddress
 from flows.model.times import DAY_MS, duration_ms
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -88,6 +90,34 @@ class Settings(BaseSettings):
         validation_alias=_named("HEATPUMP_LAN"),
         description="Open MQTT to the local network, with a generated password.",
     )
+    influxdb_url: str = Field(
+        "",
+        validation_alias=_named("INFLUXDB_URL"),
+        description="InfluxDB 2 as the store, such as http://127.0.0.1:8086; empty: SQLite in the data folder.",
+    )
+    influxdb_token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_named("INFLUXDB_TOKEN"),
+        description="API token of InfluxDB; empty: the data folder's secrets/influxdb-token.",
+    )
+    influxdb_org: str = Field(
+        "heatpump", validation_alias=_named("INFLUXDB_ORG"), description="Organisation in InfluxDB."
+    )
+    influxdb_bucket: str = Field(
+        DEFAULT_BUCKET,
+        validation_alias=_named("INFLUXDB_BUCKET"),
+        description="Bucket of raw readings; the others are named after it.",
+    )
+    influxdb_user: str = Field(
+        "",
+        validation_alias=_named("INFLUXDB_USER"),
+        description="For who sets InfluxDB up, such as a compose file; we never log in by it.",
+    )
+    influxdb_password: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_named("INFLUXDB_PASSWORD"),
+        description="As INFLUXDB_USER: not used by us.",
+    )
     influxdb_retention: str = Field(
         "30d", validation_alias=_named("INFLUXDB_RETENTION"), description="How long raw readings are kept."
     )
@@ -156,10 +186,32 @@ class Settings(BaseSettings):
             raise ValueError("must be at least 1d")
         return text
 
+    @field_validator("influxdb_url")
+    @classmethod
+    def _is_url(cls, text: str) -> str:
+        parts = urlsplit(text)
+        if text and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be the address of a server, such as http://127.0.0.1:8086")
+        if "@" in parts.netloc:
+            raise ValueError("must have no user or password in it: the token goes into INFLUXDB_TOKEN")
+        return text.rstrip("/")
+
+    @field_validator("influxdb_bucket")
+    @classmethod
+    def _is_bucket(cls, text: str) -> str:
+        if text.startswith("_") or '"' in text:
+            raise ValueError("must be the name of a bucket: it may not begin with _ nor hold a quotation mark")
+        return text
+
     @property
     def raw_retention_ms(self) -> int:
         """How long raw readings are kept. [ms]"""
         return duration_ms(self.influxdb_retention)
+
+    @property
+    def minute_retention_ms(self) -> int:
+        """How long minute rows are kept. [ms]"""
+        return 90 * DAY_MS
 
     @property
     def journal_retention_ms(self) -> int:
@@ -178,9 +230,41 @@ class Settings(BaseSettings):
         return broker + (f" --port {self.mqtt_port}" if self.mqtt_port != 1883 else "")
 
     @property
+    def store_kind(self) -> Literal["sqlite", "influxdb"]:
+        """What the store is, as programs call it."""
+        return "influxdb" if self.influxdb_url else "sqlite"
+
+    @property
+    def store(self) -> Path | InfluxAddress:
+        """Where the store is. Raises ConfigError: INFLUXDB_URL without a token."""
+        if not self.influxdb_url:
+            return self.store_path
+        return InfluxAddress(
+            self.influxdb_url,
+            self._token(),
+            self.influxdb_org,
+            self.influxdb_bucket,
+            raw_ms=self.raw_retention_ms,
+            minute_ms=self.minute_retention_ms,
+        )
+
+    @property
     def store_path(self) -> Path:
-        """The embedded store."""
+        """The embedded store's file, whether or not it is the one in use."""
         return self.data / "store.sqlite"
+
+    @property
+    def has_store(self) -> bool:
+        """Tell whether there may be something to read: an embedded store's file is made by the first start."""
+        return bool(self.influxdb_url) or self.store_path.exists()
+
+    def _token(self) -> str:
+        path = self.data / "secrets" / "influxdb-token"
+        token = self.influxdb_token.get_secret_value() or (path.read_text().strip() if path.exists() else "")
+        if not token:
+            allowed = f"needs a token: give INFLUXDB_TOKEN, or write one into {path} (docs/how-to/influxdb.md)"
+            raise ConfigError("INFLUXDB_URL", self.influxdb_url, allowed)
+        return token
 
 
 def load_settings(**given: object) -> Settings:
