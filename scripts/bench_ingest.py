@@ -1,7 +1,8 @@
 #!/usr/bin/env python
-"""How many readings a second go from MQTT into SQLite, everything on, and what each process spends on one.
+"""How many readings a second go from MQTT into the store, everything on, and what each process spends on one.
 
     .venv/bin/python scripts/bench_ingest.py
+    .venv/bin/python scripts/bench_ingest.py --influxd /usr/bin/influxd
     .venv/bin/python scripts/bench_ingest.py --per-message 30 --readings 900000
     .venv/bin/python scripts/bench_ingest.py --broker-only
 
@@ -26,13 +27,16 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from flows.store import StoreAddress
 from scripts.lib import firehose
 from scripts.lib.fleet import Fleet, Payload
 from scripts.lib.holding import Progress, differences, rows_of
 from scripts.lib.watching import Used, Watched, check_shipped, console, folder_mb, show_settings
+from tests.influxd import Influxd
 from tests.ledger.processes import ProductionMosquitto, Site, wait_until
+from tests.ledger.runner import influx_address, influx_settings
 
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S = 0.1
 PATIENCE_S = 900.0
 MEMORY_DISK = Path("/dev/shm")
 
@@ -65,6 +69,7 @@ def main(
     broker_only: Annotated[
         bool, typer.Option("--broker-only", help="Only what Mosquitto passes on to mosquitto_sub: the ceiling.")
     ] = False,
+    influxd: Annotated[str, typer.Option(help="Binary of an InfluxDB 2 server that is the store then.")] = "",
     folder: Annotated[Path | None, typer.Option(help="Where the data go; else a temporary folder.")] = None,
 ) -> None:
     """Publish, wait until all is stored, compare, print."""
@@ -98,15 +103,23 @@ def main(
         if broker_only:
             measure_broker(broker, packets, fleet, per_message)
             return
-        site = Site(where, broker.port)
+        server = Influxd(where / "influxdb", influxd) if influxd else None
+        if server is not None:
+            server.start()
+            stack.callback(server.stop)
+        site = Site(where, broker.port, **influx_settings(server))
+        store = influx_address(server) if server is not None else site.store
         stack.callback(site.stop)
         site.start()
         check_shipped(site.children["flow"].pid)
         watched = [Watched(name, child.pid) for name, child in site.children.items()]
         watched += [Watched("mosquitto", broker.pid), Watched("this script", os.getpid())]
-        measured = measure(site, broker.port, packets, fleet, per_message, window, watched)
-        show(measured, options["readings"], watched, site)
-        wrong = differences(site.store, fleet)
+        if server is not None:
+            watched.append(Watched("influxd", server.pid))
+        measured = measure(site, store, broker.port, packets, fleet, per_message, window, watched)
+        store_mb = folder_mb(where / "influxdb") if server is not None else size_of(site.store)
+        show(measured, options["readings"], watched, site, rows_of(store, fleet), store_mb)
+        wrong = differences(store, fleet)
         if unexplained := site.get("/api/pipeline")["conservation"]["unexplained"]:
             wrong.append(f"{unexplained} readings of the conservation sum are unexplained")
     for sentence in wrong[:20]:
@@ -117,7 +130,14 @@ def main(
 
 
 def measure(
-    site: Site, port: int, packets: Path, fleet: Fleet, per_message: int, window: int, watched: list[Watched]
+    site: Site,
+    store: StoreAddress,
+    port: int,
+    packets: Path,
+    fleet: Fleet,
+    per_message: int,
+    window: int,
+    watched: list[Watched],
 ) -> Measured:
     """Send the fleet's first messages, wait; send the others and time them."""
     ahead = max(window // fleet.devices // per_message, 2)
@@ -125,7 +145,7 @@ def measure(
     publisher = start_publisher(port, packets)
     try:
         gate.open(fleet.devices)
-        with Progress(site.store, fleet) as progress:
+        with Progress(store, fleet) as progress:
             wait_until("every device is known", lambda: progress.rounds() >= per_message)
             wait_until("the flow is idle", site.is_idle)
             before = {process.name: process.used() for process in watched}
@@ -196,7 +216,14 @@ def measure_broker(broker: ProductionMosquitto, packets: Path, fleet: Fleet, per
     )
 
 
-def show(measured: Measured, readings: int, watched: list[Watched], site: Site) -> None:
+def size_of(store: Path) -> float:
+    """Size of the embedded store with its log. [MB]"""
+    return sum(file.stat().st_size for file in store.parent.glob(f"{store.name}*")) / 1e6
+
+
+def show(
+    measured: Measured, readings: int, watched: list[Watched], site: Site, rows: dict[str, int], store_mb: float
+) -> None:
     """Print the figures."""
     table = Table("process", "CPU µs a reading", "of a core", "by thread", "peak MB", title="What a reading costs")
     peaks = {process.name: f"{process.peak_mb:.0f}" for process in watched}
@@ -208,10 +235,6 @@ def show(measured: Measured, readings: int, watched: list[Watched], site: Site) 
     console.print(table)
     pipeline = site.get("/api/pipeline")
     journal, conservation = pipeline["journal"], pipeline["conservation"]
-    rows, store_mb = (
-        rows_of(site.store),
-        sum(file.stat().st_size for file in site.data.glob("store.sqlite*")) / 1e6,
-    )
     figures = Table("figure", "value", title="Result")
     figures.add_row("readings/s, first publish to last stored", f"{readings / measured.seconds:,.0f}")
     figures.add_row("cores taken by others", f"{measured.others:.2f}")

@@ -16,7 +16,10 @@ from rich.table import Table
 from flows.settings import Settings
 
 PACKAGES = ("heat-pump-monitor", "bytewax", "paho-mqtt", "msgspec", "numpy", "iotcore")
-OWN_PLACE = {"data", "mqtt_broker", "mqtt_port", "mqtt_user", "mqtt_password", "api_port"}
+OWN_PLACE = {"data", "mqtt_broker", "mqtt_port", "mqtt_user", "mqtt_password", "api_port"} | {
+    "influxdb_url",
+    "influxdb_token",
+}
 """Settings that say where, not how: they may differ from what is shipped."""
 
 console = Console()

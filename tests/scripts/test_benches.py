@@ -71,7 +71,7 @@ def store(fleet, tmp_path_factory):
 @pytest.mark.slow
 def test_a_store_that_holds_what_was_published_is_found_equal(fleet, store):
     assert differences(store, fleet) == []
-    assert rows_of(store)["raw"] == 240
+    assert rows_of(store, fleet)["raw"] == 240
     with Progress(store, fleet) as progress:
         assert progress.rounds() == 60
 
