@@ -1,0 +1,90 @@
+"""Series of an answer, one a field, put side by side as rows of one time."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from flows.model.table import Numbers, Times
+from flows.store.influx.answers import Block, times_ms
+from flows.store.influx.names import CLOCK, HEAT_SOURCE, text_of
+
+TEXTS = frozenset((CLOCK, HEAT_SOURCE))
+"""Fields that are text; all others are numbers and flags."""
+
+_FLAGS = {"true": 1.0, "false": 0.0}
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """What one device has in a span.
+
+    at      : times of its rows, strictly ascending. [ms since 1970, UTC]
+    numbers : by field, NaN where a row has none; a flag is 0.0 or 1.0.
+    texts   : by field, "" where a row has none.
+    """
+
+    at: Times
+    numbers: dict[str, Numbers]
+    texts: dict[str, list[str]]
+
+    def number(self, field: str, missing: float) -> Times:
+        """Give a field of whole numbers. missing: where a row has none."""
+        if field not in self.numbers:
+            return np.full(len(self.at), int(missing))
+        return np.nan_to_num(self.numbers[field], nan=missing).astype(np.int64)
+
+    def text(self, field: str) -> list[str]:
+        """Give a field of text."""
+        return self.texts.get(field) or [""] * len(self.at)
+
+
+NOTHING = Rows(np.empty(0, dtype=np.int64), {}, {})
+
+_Series = tuple[str, list[str], list[str]]
+
+
+def side_by_side(answer: Iterable[Block], limit: int | None = None, newest: bool = False) -> dict[str, Rows]:
+    """Gather the rows of each device, whatever series its points are of.
+
+    answer : columns _time, _field, _value and, of several devices, device_id; grouped by all but time and value.
+    limit  : most rows of each: the first of them, or the newest. A server that cuts every series there gives all
+             that is needed.
+    """
+    found: dict[str, list[_Series]] = {}
+    for block in answer:
+        times, fields, values = (block.column(name) for name in ("_time", "_field", "_value"))
+        devices = block.column("device_id") if "device_id" in block.names else None
+        first = 0
+        for count in Counter(block.column("table")).values():
+            end = first + count
+            device_id = text_of(devices[first]) if devices else ""
+            found.setdefault(device_id, []).append((fields[first], times[first:end], values[first:end]))
+            first = end
+    return {device_id: _joined(series, limit, newest) for device_id, series in found.items()}
+
+
+def _joined(series: list[_Series], limit: int | None, newest: bool) -> Rows:
+    common = series[0][1]
+    distinct = common
+    if any(times != common for _, times, _ in series):
+        distinct = list(set().union(*(times for _, times, _ in series)))
+    at, of_text = np.unique(times_ms(distinct), return_inverse=True)
+    place_of = dict(zip(distinct, of_text.tolist(), strict=True))
+    numbers: dict[str, Numbers] = {}
+    texts: dict[str, list[str]] = {}
+    for field, times, values in series:
+        places = of_text if times == common and distinct is common else [place_of[time] for time in times]
+        if field in TEXTS:
+            held = texts.setdefault(field, [""] * len(at))
+            for place, value in zip(places, values, strict=True):
+                held[place] = value
+            continue
+        column = numbers.setdefault(field, np.full(len(at), np.nan))
+        column[places] = [*map(_FLAGS.__getitem__ if values[0] in _FLAGS else float, values)]
+    if limit is not None and len(at) > limit:
+        kept = slice(-limit, None) if newest else slice(limit)
+        at = at[kept]
+        numbers = {field: column[kept] for field, column in numbers.items()}
+        texts = {field: held[kept] for field, held in texts.items()}
+    return Rows(at, numbers, texts)

@@ -1,0 +1,197 @@
+"""InfluxReader: every method is one or a few bounded questions in Flux; an answer may lie between two batches."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from flows.model.command import CommandOutcome
+from flows.model.dead_letter import LetterState
+from flows.model.episode import Episode, EpisodeKind
+from flows.model.quantities import FLAG_NAMES, HEAT_SOURCES
+from flows.model.rollup import Resolution, RollupRow
+from flows.model.table import Numbers
+from flows.physics.compose import rows_of
+from flows.physics.derive import DERIVED
+from flows.store.influx import fences
+from flows.store.influx.address import InfluxAddress
+from flows.store.influx.names import COUNT, HEAT_SOURCE
+from flows.store.influx.rowreading import (
+    DERIVED_FROM,
+    raw_times,
+    read_raw,
+    read_rollups,
+    rollup_rows,
+    with_derived,
+)
+from flows.store.influx.server import InfluxServer
+from flows.store.protocol import (
+    Columns,
+    DeadLetterCount,
+    Fence,
+    StoredAlert,
+    StoredDeadLetter,
+    StoredDevice,
+    StoredReading,
+    StoreStats,
+)
+
+
+class InfluxReader:
+    """Everyone's side of the server store; see StoreReader. Threads may share it.
+
+    The server may be away, and the buckets not be made yet: then a read raises RetryableStoreError.
+    """
+
+    def __init__(self, address: InfluxAddress) -> None:
+        self._server = InfluxServer(address)
+
+    def ping(self) -> None:
+        """Raise StoreError if the store cannot be read."""
+        fences.read(self._server)
+
+    def fence(self) -> Fence | None:
+        """Return the last durable fence, None of a new store."""
+        return fences.read(self._server)
+
+    def stats(self) -> StoreStats:
+        """Count what is there: readings and alerts, as of the last batch."""
+        from flows.store.influx import tally
+
+        return tally.stats(self._server)
+
+    def devices(self) -> list[StoredDevice]:
+        """All devices by id."""
+        from flows.store.influx import devices
+
+        return devices.select(self._server)
+
+    def device(self, device_id: str) -> StoredDevice | None:
+        """One device, or None."""
+        from flows.store.influx import devices
+
+        return next(iter(devices.select(self._server, device_id)), None)
+
+    def readings(
+        self, device_id: str, start: int, end: int, limit: int, newest_first: bool = True
+    ) -> list[StoredReading]:
+        """At most `limit` raw rows of a span."""
+        from flows.store.influx import devices
+
+        rows = read_raw(self._server, device_id, start, end, None, limit, newest_first)
+        if not len(rows.table.at):
+            return []
+        table = with_derived(rows.table, devices.history(self._server, device_id))
+        flags = [name in FLAG_NAMES for name in table.names]
+        parts = zip(table.at.tolist(), rows.late.tolist(), rows.clock, table.values.tolist(), strict=True)
+        found = [
+            StoredReading(
+                device_id,
+                at,
+                at + late,
+                clock,
+                {
+                    name: bool(value) if flag else value
+                    for name, flag, value in zip(table.names, flags, values, strict=True)
+                    if value == value
+                },
+            )
+            for at, late, clock, values in parts
+        ]
+        return found[::-1] if newest_first else found
+
+    def raw_columns(self, device_id: str, start: int, end: int, fields: list[str], limit: int) -> Columns:
+        """Raw values by column, oldest first, at most `limit` rows."""
+        from flows.store.influx import devices
+
+        if not fields:
+            return Columns(raw_times(self._server, device_id, start, end, limit).tolist(), {})
+        derived = not DERIVED.isdisjoint(fields)
+        names = {*fields, *DERIVED_FROM} - DERIVED if derived else set(fields)
+        table = read_raw(self._server, device_id, start, end, names, limit).table
+        if derived and len(table.at):
+            table = with_derived(table, devices.history(self._server, device_id))
+        found = {name: listed(table.values[:, n], name in FLAG_NAMES) for n, name in enumerate(table.names)}
+        return Columns(table.at.tolist(), {name: found.get(name) or [None] * len(table.at) for name in fields})
+
+    def rollups(self, device_id: str, resolution: Resolution, start: int, end: int, limit: int) -> list[RollupRow]:
+        """Rollup rows whose bucket starts in the span, oldest first."""
+        found = read_rollups(self._server, resolution, [device_id], start, end, None, limit)
+        return rows_of(found[device_id], device_id, resolution) if device_id in found else []
+
+    def rollup_columns(
+        self, device_id: str, resolution: Resolution, start: int, end: int, columns: list[str], limit: int
+    ) -> Columns:
+        """Named rollup columns (a column no row has is all None), oldest first."""
+        rows = rollup_rows(self._server, resolution, [device_id], start, end, columns, limit).get(device_id)
+        if rows is None:
+            return Columns([], {name: [] for name in columns})
+        found = {name: listed(values) for name, values in rows.numbers.items()}
+        if columns:
+            found[COUNT] = rows.number(COUNT, 0).tolist()
+            found[HEAT_SOURCE] = [HEAT_SOURCES.index(text) if text else None for text in rows.text(HEAT_SOURCE)]
+        return Columns(rows.at.tolist(), {name: found.get(name) or [None] * len(rows.at) for name in columns})
+
+    def episodes(
+        self, device_id: str, kinds: Collection[EpisodeKind], start: int, end: int, limit: int
+    ) -> list[Episode]:
+        """Episodes of these kinds that reach into the span, newest start first."""
+        from flows.store.influx import episodes
+
+        return episodes.select(self._server, device_id, kinds, start, end, limit)
+
+    def alerts(
+        self, device_id: str | None, start: int, end: int, limit: int, open_only: bool = False
+    ) -> list[StoredAlert]:
+        """Alerts with a transition in the span, newest first."""
+        from flows.store.influx import alerts
+
+        return alerts.select(self._server, device_id, start, end, limit, open_only)
+
+    def alert(self, alert_id: str) -> StoredAlert | None:
+        """One alert, or None."""
+        from flows.store.influx import alerts
+
+        return alerts.select_one(self._server, alert_id)
+
+    def dead_letters(
+        self,
+        device_id: str | None,
+        reason: str | None,
+        before: int | None,
+        limit: int,
+        state: LetterState | None = "open",
+    ) -> list[StoredDeadLetter]:
+        """Dead letters with id < before, newest first; state: None for any."""
+        from flows.store.influx import letters
+
+        return letters.select(self._server, device_id, reason, before, limit, state)
+
+    def dead_letter(self, letter_id: int) -> StoredDeadLetter | None:
+        """One dead letter, or None."""
+        from flows.store.influx import letters
+
+        return letters.select_one(self._server, letter_id)
+
+    def dead_letter_counts(self, device_id: str | None, start: int, end: int) -> list[DeadLetterCount]:
+        """Refusals by device, reason and hour, kept bodies or not."""
+        from flows.store.influx import letters
+
+        return letters.counts(self._server, device_id, start, end)
+
+    def command(self, command_id: str) -> CommandOutcome | None:
+        """What became of a command, None while its effect is not stored."""
+        from flows.store.influx import commands
+
+        return commands.select(self._server, command_id)
+
+    def close(self) -> None:
+        """Let connections go; safe to call twice."""
+        self._server.close()
+
+
+def listed(values: Numbers, flag: bool = False) -> list[float | None]:
+    """Make a list of a column: None where it is missing, flags as bools."""
+    cells: list[float | None] = (values != 0.0 if flag else values).tolist()
+    for place in np.flatnonzero(np.isnan(values)).tolist():
+        cells[place] = None
+    return cells
