@@ -29,7 +29,10 @@ MB = 1_000_000
 
 
 class Housekeeping:
-    """The flow's thread for what waits for nobody."""
+    """The flow's thread for what waits for nobody.
+
+    base : of the store's fence; set once that is known.
+    """
 
     def __init__(
         self,
@@ -38,10 +41,9 @@ class Housekeeping:
         ingest: Ingest,
         meter: Meter,
         publisher: MqttPublisher,
-        base: int,
     ) -> None:
         self._settings, self._journal, self._ingest = settings, journal, ingest
-        self._meter, self._publisher, self._base = meter, publisher, base
+        self._meter, self._publisher, self.base = meter, publisher, 0
         self._since, self._past = now_ms(), Past()
         self._graph = GraphText(settings.graph)
         self._oldest: int | None = None
@@ -75,7 +77,7 @@ class Housekeeping:
         backlog = max(0, self._journal.synced_seq - progress.read)
         ticks = max(0, health["seconds"] - progress.tick) if progress.tick else 0
         counters = self._meter.read()
-        counters["store"]["kind"] = "sqlite"
+        counters["store"]["kind"] = self._settings.store_kind
         return {
             "at": now,
             "since": iso(self._since),
@@ -123,11 +125,11 @@ class Housekeeping:
 
         head : the newest number that is durable. trace: None where none came since it is followed.
         """
-        head = self._journal.synced_seq + self._base
+        head = self._journal.synced_seq + self.base
         found = self._meter.taps.follow(device_id, after)
         if found is None:
             return {"head": head, "trace": None}
-        seq, arrived = found.frame.seq - self._base, found.frame.arrived
+        seq, arrived = found.frame.seq - self.base, found.frame.arrived
         synced = next((at - arrived for last, at in list(self._journal.synced_at) if last >= seq), None)
         return {"head": head, "trace": told_trace(found, None if synced is None else round(max(0.0, synced), 2))}
 

@@ -6,12 +6,12 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bytewax._bytewax import cli_main  # the public entry point takes epochs of whole seconds only
 from bytewax.recovery import RecoveryConfig, init_db_dir
@@ -26,73 +26,82 @@ from flows.journal.reader import JournalReader, describe
 from flows.journal.writer import Journal
 from flows.lock import locked
 from flows.model.frame import Start
-from flows.model.times import DAY_MS
+from flows.model.times import DAY_MS, now_ms
 from flows.physics.refrigerant import dew_temperature
 from flows.rebuild import allowed_from
 from flows.recovery import Position
 from flows.settings import Settings
 from flows.sinks.live import LiveSink
 from flows.sinks.mqtt import MqttPublisher
-from flows.sinks.store import StorePartition, StoreSink
+from flows.sinks.store import LONGEST_WAIT_S, StorePartition, StoreSink
 from flows.sources.journal import FrameReader, JournalPartition, JournalSource
 from flows.sources.replay import Recorded
-from flows.store import open_reader, open_writer
-from flows.store.protocol import Fence
+from flows.store import StoreAddress, open_reader, open_writer
+from flows.store.protocol import Fence, StoreWriter
 from flows.telemetry.meter import Meter
 
 log = logging.getLogger("heatpump.flow")
 
+T = TypeVar("T")
+
 MB = 1_000_000
+DEAD_LETTERS_MS = 90 * DAY_MS
+SHORTEST_WAIT_S = 0.2
 GC_THRESHOLDS = (50_000, 20, 100)
 """Batches come and go by reference counts; looking for cycles after every 700 objects costs 1 µs a reading."""
 
 
 def run(settings: Settings) -> int:
     """Run the flow until SIGTERM or SIGINT; return the exit code. Raises ConfigError, StartRefused."""
-    graph = load_graph(settings.graph)
+    graph, store = load_graph(settings.graph), settings.store
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(settings.data / "lock"):
+    with ExitStack() as stack:
+        stack.enter_context(locked(settings.data / "lock"))
         meter = Meter()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(meter.progress, "stop", True))
-        fence = _fence_when_readable(settings.store_path, meter)
+        has_journal = any((settings.data / "journal").glob("*.seg"))
+        fence, is_away = None, has_journal and not _answers(store)
+        if not is_away:
+            fence = _fence_when_readable(store, meter)
         journal = _open_journal(settings, fence)
+        stack.callback(journal.close)
         info = describe(settings.data / "journal")
-        folder, copies = settings.data / "recovery", settings.data / "recovery-copies"
-        recovery.prepare(folder, copies, graph, fence, info, allowed_from(settings.data))
         ingest = Ingest(settings, journal, _start(settings, graph))
         publisher = MqttPublisher(settings, f"{settings.mqtt_client_id}-live")
-        base = fence.base if fence else 0
-        keeper = Housekeeping(settings, journal, ingest, meter, publisher, base)
-        read = partial(JournalReader, journal)
-        source = _source(read, info.journal_id, base, settings.batch_frames, meter, follow=lambda: True)
-        store = _store_sink(graph, settings.store_path, info.journal_id, base, meter)
+        stack.callback(publisher.close)
+        keeper = Housekeeping(settings, journal, ingest, meter, publisher)
         ingest.pipeline, ingest.extra_health = keeper.pipeline, keeper.health
         ingest.standing, ingest.node, ingest.trace = keeper.standing, keeper.node, keeper.trace
-        _warm_up(settings.store_path)
+        if is_away:  # what arrives meanwhile is journaled: no broker queues for hours
+            _begin(ingest, keeper, stack)
+            fence = _fence_when_readable(store, meter)
+        folder, copies = settings.data / "recovery", settings.data / "recovery-copies"
+        recovery.prepare(folder, copies, graph, fence, info, allowed_from(settings.data))
+        base = keeper.base = fence.base if fence else 0
+        read = partial(JournalReader, journal)
+        source = _source(read, info.journal_id, base, settings.batch_frames, meter, follow=lambda: True)
+        sink = _store_sink(graph, store, info.journal_id, base, meter, settings.data)
+        _warm_up(store)
         gc.freeze()  # what is loaded by now stays: no collection looks through it again
         gc.set_threshold(*GC_THRESHOLDS)
-        ingest.start()
-        keeper.start()
-        try:
-            return _run(
-                graph,
-                source,
-                {"store": store, "live": LiveSink(publisher, meter)},
-                meter,
-                folder,
-                settings.epoch_ms,
-            )
-        finally:
-            keeper.stop()
-            ingest.stop()
-            publisher.close()
-            journal.close()
+        if not is_away:
+            _begin(ingest, keeper, stack)
+        sinks = {"store": sink, "live": LiveSink(publisher, meter)}
+        return _run(graph, source, sinks, meter, folder, settings.epoch_ms)
+
+
+def _begin(ingest: Ingest, keeper: Housekeeping, stack: ExitStack) -> None:
+    """Start both threads; the stack stops them."""
+    ingest.start()
+    stack.callback(ingest.stop)
+    keeper.start()
+    stack.callback(keeper.stop)
 
 
 def run_journal(
     journal_folder: Path,
-    store_path: Path,
+    store: StoreAddress,
     recovery_folder: Path | None = None,
     batch_frames: int = 8_000,
     epoch_ms: int = 5_000,
@@ -108,17 +117,16 @@ def run_journal(
     """
     graph = load_graph(graph_path or Path(__file__).parent / "graphs" / "heat_pump.toml")
     info, meter = describe(journal_folder), meter or Meter()
-    writer = open_writer(store_path)
-    fence = writer.fence()
-    writer.close()
+    fence = _fence_when_readable(store, meter)
     base = fence.base if fence else 0
     with tempfile.TemporaryDirectory() as scratch:
         folder = recovery_folder or Path(scratch) / "recovery"
         recovery.prepare(folder, folder.with_name(f"{folder.name}-copies"), graph, fence, info, anew)
         read = partial(JournalReader, journal_folder)
         source = _source(read, info.journal_id, base, batch_frames, meter, follow=lambda: False)
-        store = _store_sink(graph, store_path, info.journal_id, base, meter)
-        return _run(graph, source, {"store": store}, meter, folder, epoch_ms)
+        beside = store.parent if isinstance(store, Path) else journal_folder.parent
+        sink = _store_sink(graph, store, info.journal_id, base, meter, beside)
+        return _run(graph, source, {"store": sink}, meter, folder, epoch_ms)
 
 
 def run_frames(frames: Recorded, journal_id: str, store_path: Path, settings: Settings, meter: Meter) -> int:
@@ -128,9 +136,9 @@ def run_frames(frames: Recorded, journal_id: str, store_path: Path, settings: Se
     """
     graph = load_graph(settings.graph)
     source = _source(lambda _: frames, journal_id, 0, settings.batch_frames, meter, follow=frames.more)
-    store = _store_sink(graph, store_path, journal_id, 0, meter)
+    sink = _store_sink(graph, store_path, journal_id, 0, meter, store_path.parent)
     with tempfile.TemporaryDirectory() as scratch:
-        return _run(graph, source, {"store": store}, meter, Path(scratch) / "recovery", settings.epoch_ms)
+        return _run(graph, source, {"store": sink}, meter, Path(scratch) / "recovery", settings.epoch_ms)
 
 
 def _run(
@@ -153,31 +161,62 @@ def _run(
     return 0
 
 
-def _warm_up(path: Path) -> None:
+def _warm_up(store: StoreAddress) -> None:
     """Load what takes seconds the first time, before a reading would wait for it: CoolProp, where it is needed."""
-    with closing(open_reader(path)) as reader:
-        known = {entry.refrigerant for device in reader.devices() for entry in device.metadata}
+    try:
+        with closing(open_reader(store)) as reader:
+            known = {entry.refrigerant for device in reader.devices() for entry in device.metadata}
+    except RetryableStoreError:  # then a reading waits
+        return
     for refrigerant in known - {""}:
         dew_temperature(100.0, refrigerant)
 
 
-def _fence_when_readable(path: Path, meter: Meter) -> Fence | None:
-    """Open (and migrate) the store and read its fence; wait while somebody locks it."""
-    told = False
+def _answers(store: StoreAddress) -> bool:
+    """Tell whether the store can be opened just now."""
+    try:
+        open_writer(store).close()
+    except RetryableStoreError:
+        return False
+    return True
+
+
+def _fence_when_readable(store: StoreAddress, meter: Meter) -> Fence | None:
+    """Open (and migrate) the store and read its fence; wait while it is locked or away."""
+    return _patiently(lambda: _fence(store, meter), meter)
+
+
+def _fence(store: StoreAddress, meter: Meter) -> Fence | None:
+    with closing(_open_patiently(store, meter)) as writer:
+        return writer.fence()
+
+
+def _open_patiently(store: StoreAddress, meter: Meter) -> StoreWriter:
+    """Open the store; wait while it is locked or away. Raises StartRefused when asked to stop meanwhile."""
+    return _patiently(lambda: open_writer(store), meter)
+
+
+def _patiently(ask: Callable[[], T], meter: Meter) -> T:
+    progress, wait = meter.progress, SHORTEST_WAIT_S
     while True:
         try:
-            writer = open_writer(path)
-            try:
-                return writer.fence()
-            finally:
-                writer.close()
+            answer = ask()
         except RetryableStoreError as error:
-            if meter.progress.stop:
-                raise StartRefused(f"stopped while waiting for the store: {error}") from None
-            if not told:
+            if not progress.waiting:
                 log.warning("waiting for the store: %s", error)
-            told = True
-            time.sleep(0.2)
+                progress.since, progress.attempts = now_ms(), 0
+            progress.attempts += 1
+            progress.next_try = now_ms() + round(wait * 1000)
+            progress.waiting = str(error)
+            until = time.monotonic() + wait
+            while time.monotonic() < until:
+                if progress.stop:
+                    raise StartRefused(f"stopped while waiting for the store: {error}") from None
+                time.sleep(0.02)
+            wait = min(wait * 2, LONGEST_WAIT_S)
+        else:
+            progress.waiting = ""
+            return answer
 
 
 def _open_journal(settings: Settings, fence: Fence | None) -> Journal:
@@ -202,8 +241,8 @@ def _start(settings: Settings, graph: Graph) -> Start:
         version=version("heat-pump-monitor"),
         graph=graph.hash,
         raw_retention_ms=settings.raw_retention_ms,
-        minute_retention_ms=90 * DAY_MS,
-        dead_letter_retention_ms=90 * DAY_MS,
+        minute_retention_ms=settings.minute_retention_ms,
+        dead_letter_retention_ms=DEAD_LETTERS_MS,
         offline_ticks=settings.offline_ticks,
     )
 
@@ -222,7 +261,10 @@ def _source(
     return JournalSource(open_after)
 
 
-def _store_sink(graph: Graph, path: Path, journal_id: str, base: int, meter: Meter) -> StoreSink:
+def _store_sink(
+    graph: Graph, store: StoreAddress, journal_id: str, base: int, meter: Meter, folder: Path
+) -> StoreSink:
+    """Make the sink. folder: where it keeps what no store takes."""
     ports = [edge.name for edge in graph.edges_to("store")]
-    refused = path.with_name("refused.jsonl")
-    return StoreSink(partial(StorePartition, partial(open_writer, path), ports, journal_id, base, meter, refused))
+    opened, refused = partial(_open_patiently, store, meter), folder / "refused.jsonl"
+    return StoreSink(partial(StorePartition, opened, ports, journal_id, base, meter, refused))
