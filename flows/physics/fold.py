@@ -17,7 +17,7 @@ import numpy as np
 from flows.model.device import DeviceMetadata
 from flows.model.quantities import FLAG_NAMES
 from flows.model.reading import Value
-from flows.model.table import Table
+from flows.model.table import Numbers, Table
 from flows.physics.minutes import Minute, Minutes, minutes_of
 from flows.physics.segments import MINUTE_MS, NEVER, Strips, held_after
 
@@ -89,24 +89,42 @@ def put_late(fold: Fold, at: int, values: dict[str, Value]) -> bool:
 
 def latest(fold: Fold) -> dict[str, tuple[int, Value]]:
     """Newest value of every quantity with its event time [ms since 1970, UTC], of any age."""
-    width, rows = len(fold.names), array("d", bytes(fold.rows))
+    rows = np.frombuffer(fold.rows).reshape(len(fold.times), len(fold.names))
     found: dict[str, tuple[int, float]] = {}
-    for number in reversed(range(len(fold.times))):
-        at = fold.times[number]
-        for name, value in zip(fold.names, rows[number * width : (number + 1) * width], strict=True):
-            if value == value and name not in found:
-                found[name] = (at, value)
-        if len(found) == width:
-            break
-    else:
-        for name, value, at in zip(fold.names, array("d", fold.held), array("q", fold.sent), strict=True):
-            if value == value and name not in found:
-                found[name] = (at, value)
+    if fold.times:
+        newest = zip(fold.names, rows[-1].tolist(), strict=True)
+        found = {name: (fold.at, value) for name, value in newest if value == value}
+    if len(found) < len(fold.names):
+        found |= _older(fold, rows, [column for column, name in enumerate(fold.names) if name not in found])
     return {
         name: (found[name][0], bool(found[name][1])) if name in FLAG_NAMES else found[name]
         for name in fold.names
         if name in found
     }
+
+
+def _older(fold: Fold, rows: Numbers, lacking: list[int]) -> dict[str, tuple[int, float]]:
+    """Newest values of columns that the newest sample lacks, from the samples before it or from what is held.
+
+    Where a batch has hours of a device, what it sends now and then is a few samples back, what it no longer sends
+    in none of thousands: so ever more of them are looked at together.
+    """
+    found: dict[str, tuple[int, float]] = {}
+    stop, step = len(rows) - 1, 8
+    while lacking and stop > 0:
+        start = max(0, stop - step)
+        known = ~np.isnan(rows[start:stop, lacking])
+        last = np.where(known.any(axis=0), stop - 1 - known[::-1].argmax(axis=0), -1).tolist()
+        for column, row in zip(lacking, last, strict=True):
+            if row >= 0:
+                found[fold.names[column]] = (fold.times[row], rows.item(row, column))
+        lacking = [column for column, row in zip(lacking, last, strict=True) if row < 0]
+        stop, step = start, 8 * step
+    held, sent = array("d", fold.held), array("q", fold.sent)
+    found.update(
+        (fold.names[column], (sent[column], held[column])) for column in lacking if held[column] == held[column]
+    )
+    return found
 
 
 def close(folds: Sequence[Fold], metadata: Sequence[list[DeviceMetadata]]) -> Iterator[tuple[list[int], Minutes]]:

@@ -156,6 +156,22 @@ def test_a_late_sample_among_the_open_ones_is_held_as_if_it_had_come_in_time(sam
     assert latest(fold) == latest(ordered)
 
 
+def test_a_values_newest_sample_is_found_however_many_came_since_without_it():
+    fold, newest = Fold(), {}
+    every = {"power": 1, "voltage": 5, "temp_inlet": 90, "fan_running": 400, "temp_ambient": 5_000}
+    for number in range(3_000):
+        sent = {name: number % 7 > 2 if name == "fan_running" else float(number) for name in every}
+        values = {name: value for name, value in sent.items() if number % every[name] == 0}
+        take(fold, NOON + number * 1_000, values)
+        newest |= {name: (NOON + number * 1_000, value) for name, value in values.items()}
+        if number in (10, 61, 2_000):
+            assert latest(fold) == newest
+        if number == 60:
+            close([fold], [[]])
+    assert latest(fold) == newest
+    assert isinstance(latest(fold)["fan_running"][1], bool)
+
+
 @quick
 @given(histories(), st.data())
 def test_any_range_folded_alone_gives_its_minutes_bit_for_bit(samples, data):
