@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.model.quantities import FLAG_NAMES
+from flows.store.retracing import GONE
 from flows.store.sqlite.catalog import layout_of
 from flows.store.sqlite.connection import connect_reader, speaking
 from flows.store.sqlite.devices import newest_values
-from flows.store.sqlite.episodes import GONE
 from flows.store.sqlite.migrations import check_current
 from flows.store.sqlite.packing import Layout, unpack
 from flows.store.sqlite.rowreading import select_span

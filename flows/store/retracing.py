@@ -1,0 +1,215 @@
+"""Episodes found anew from raw rows where something changed: the same in every store."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from flows.model.device import DeviceMetadata
+from flows.model.episode import FLAGGED, Edge, Episode, EpisodeKind, EpisodeRow, Retrace
+from flows.model.rollup import HOLD_MS
+from flows.model.table import Table, Times
+from flows.model.times import DAY_MS
+from flows.physics.episodes import Found, Watch, advance, first_cut
+from flows.physics.segments import MINUTE_MS
+
+SETTLING_MS = HOLD_MS + MINUTE_MS
+"""How long after the first of the rows that are read what is held, and in the piece before, is not known."""
+
+FARTHEST_MS = 3 * DAY_MS
+"""How far around a request rows are read: what lasts longer is cut at midnights, the first within two days."""
+
+END_OF_TIME = 1 << 43
+"""No row is at or after it. [ms since 1970, UTC]"""
+
+WIDER = 4
+
+
+class Past(Protocol):
+    """What retracing reads of one device and writes. Times are [ms since 1970, UTC], spans [start, end).
+
+    An episode that is no more keeps its order: where frames are taken again, and the raw rows that spoke against
+    it are gone by then, an older row does not bring it back.
+
+    history    : metadata, oldest first.
+    raw_before : event time below which retention let raw rows go.
+    """
+
+    history: list[DeviceMetadata]
+    raw_before: int
+
+    def sent(self, start: int, end: int) -> tuple[Table, bool]:
+        """Read what was sent in a span, and next after it; tells whether there was a next."""
+
+    def times(self, start: int, end: int) -> Times:
+        """Read event times of raw rows."""
+
+    def time_before(self, at: int) -> int | None:
+        """Give the time of the last raw row before a time."""
+
+    def time_after(self, at: int) -> int | None:
+        """Give the time of the first raw row after a time."""
+
+    def across(self, kind: EpisodeKind, at: int) -> int | None:
+        """Give the start of a stored episode that began before a time and reaches to it."""
+
+    def orders(self, kind: EpisodeKind, start: int, end: int) -> dict[int, int]:
+        """Read the orders, by start, of episodes of a kind that begin in a span, those that are no more too."""
+
+    def bury(self, kind: EpisodeKind, orders: dict[int, int]) -> None:
+        """Let episodes be no more. orders: theirs from now on, by start."""
+
+    def put(self, rows: Collection[EpisodeRow]) -> None:
+        """Write episodes; a newer one replaces an older one of its kind and start."""
+
+
+class _Window(msgspec.Struct):
+    """What the rows of [low, high) and the next one say.
+
+    first, last : whether there are no rows before, and no next one.
+    """
+
+    low: int
+    first: bool
+    last: bool
+    oldest: int
+    found: list[Found]
+    watch: Watch
+
+
+class EpisodeBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a store keeps of an episode besides device, kind, start and end; see Episode."""
+
+    begun_by: Edge = "edge"
+    ended_by: Edge = "edge"
+    values: dict[str, float] = {}
+    heat_source: str = ""
+    detail: str = ""
+
+
+GONE = ""
+"""What stands in the place of its body when an episode is no more."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(EpisodeBody).decode
+
+
+def body_of(episode: Episode) -> str:
+    """Write what a store keeps of an episode as JSON."""
+    rest = episode.begun_by, episode.ended_by, episode.values, episode.heat_source, episode.detail
+    return _encode(EpisodeBody(*rest)).decode()
+
+
+def episode_of(kind: str, start: int, end: int, body: str) -> Episode:
+    """Read an episode as it is stored."""
+    rest = msgspec.structs.asdict(_decode(body))
+    return msgspec.convert({"kind": kind, "start": start, "end": end, **rest}, Episode)
+
+
+def retrace(past: Past, request: Retrace) -> None:
+    """Find episodes anew and put them in the place of those that were stored."""
+    flagged = tuple(kind for kind in FLAGGED if kind in request.kinds)
+    window = _widened(past, request, flagged) if flagged else None
+    if window is not None:
+        for kind in flagged:
+            _replace_runs(past, request, kind, window)
+    if "gap" in request.kinds:
+        _replace_gaps(past, request)
+
+
+def _widened(past: Past, request: Retrace, kinds: tuple[EpisodeKind, ...]) -> _Window | None:
+    """Read as many rows as what touches the request needs, at most FARTHEST_MS around it."""
+    least, most = request.start - FARTHEST_MS, request.end + FARTHEST_MS
+    low, high = min(request.begun, request.start) - SETTLING_MS, request.end + 1
+    step = HOLD_MS
+    while True:
+        window = _read(past, low, high, kinds)
+        if window is None:
+            return None
+        back = ahead = False
+        for kind in kinds:
+            touching = _touching(window, request, kind)
+            back |= not window.first and any(run < window.low + SETTLING_MS for run in touching)
+            ahead |= not window.last and END_OF_TIME in touching.values()
+        back, ahead = back and low > least, ahead and high < most
+        if not back and not ahead:
+            return window
+        step *= WIDER
+        low = max(low - step, least) if back else low
+        high = min(high + step, most) if ahead else high
+
+
+def _read(past: Past, low: int, high: int, kinds: tuple[EpisodeKind, ...]) -> _Window | None:
+    # Something may begin and end between the last of these and the next, as holds run out.
+    samples, beyond = past.sent(low, high)
+    if not len(samples.at):
+        return None
+    watch, oldest = Watch(), int(samples.at[0])
+    found = advance(watch, samples, past.history, kinds)
+    return _Window(low, past.time_before(oldest) is None, not beyond, oldest, found, watch)
+
+
+def _touching(window: _Window, request: Retrace, kind: EpisodeKind) -> dict[int, int]:
+    """Give the runs that touch the request: by start, where they end, END_OF_TIME if that is not in the rows."""
+    ends: dict[int, int] = {}
+    for each in window.found:
+        if each.episode.kind == kind:
+            ends[each.run] = max(each.episode.end, ends.get(each.run, 0))
+    running = window.watch.running.get(kind)
+    if running is not None:
+        ends[running.run] = END_OF_TIME
+    return {run: end for run, end in ends.items() if run <= request.end and end >= request.start}
+
+
+def _replace_runs(past: Past, request: Retrace, kind: EpisodeKind, window: _Window) -> None:
+    touching = _touching(window, request, kind)
+    floor = window.oldest if window.first else 0
+    for run, end in touching.items():
+        unknown = past.across(kind, run) is not None if window.first else run < window.low + SETTLING_MS
+        if unknown and (not window.first or run == window.oldest):
+            # It began before the rows that are there: only the days that they hold whole are found anew.
+            floor = max(floor, min(first_cut(run), end))
+    found = [
+        each.episode
+        for each in window.found
+        if each.episode.kind == kind and each.run in touching and each.episode.start >= floor
+    ]
+    low, high = request.start, request.end
+    for episode in found:
+        low, high = min(low, episode.start), max(high, episode.end - 1)
+    running = window.watch.running.get(kind)
+    if running is not None and running.run in touching:
+        low, high = min(low, running.start), END_OF_TIME if window.last else high
+    _put(past, request, kind, (max(low, floor), high + 1), found)
+
+
+def _replace_gaps(past: Past, request: Retrace) -> None:
+    start = max(request.start, past.raw_before)
+    if start > request.end:
+        return  # retention has let the rows go, but not the gaps between them
+    times = past.times(start, request.end + 1).tolist()
+    before = past.time_before(start)
+    if before is None:  # it is gone, but not the gap that it began
+        before = past.across("gap", start)
+    after = past.time_after(request.end)
+    at = np.array([*([before] if before is not None else []), *times, *([after] if after is not None else [])])
+    silent = np.flatnonzero(np.diff(at) > HOLD_MS)
+    gaps = [Episode("gap", int(at[place]), int(at[place + 1])) for place in silent]
+    low = start if before is None else before
+    _put(past, request, "gap", (low, END_OF_TIME if after is None else after), gaps)
+
+
+def _put(past: Past, request: Retrace, kind: EpisodeKind, begun: tuple[int, int], episodes: list[Episode]) -> None:
+    """Let these be all episodes of a kind that begin in a span. Orders never go back, whatever is in the batch."""
+    orders = past.orders(kind, *begun)
+    order_of = {start: max(request.order, order) for start, order in orders.items()}
+    gone = order_of.keys() - {episode.start for episode in episodes}
+    if gone:
+        past.bury(kind, {start: order_of[start] for start in gone})
+    past.put(
+        [
+            EpisodeRow(request.device_id, order_of.get(episode.start, request.order), episode)
+            for episode in episodes
+        ]
+    )
