@@ -1,13 +1,12 @@
 """Stores filled as the flow fills them: raw rows, newest values, and the rollups that close with them."""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from flows.model.device import DeviceMetadata
 from flows.model.reading import Value
 from flows.model.rollup import Refold
 from flows.model.rows import DeviceRow, LatestRow, RawRow
-from flows.store import open_writer
+from flows.store import StoreAddress, open_writer
 
 MINUTE = 60_000
 Values = dict[str, Value]
@@ -26,7 +25,7 @@ def ordinary(at: int) -> Values:
 
 
 def fill(
-    path: Path,
+    address: StoreAddress,
     times: Iterable[int],
     device_id: str = "site1",
     values: Callable[[int], Values] = ordinary,
@@ -46,7 +45,7 @@ def fill(
     for row in rows:
         latest.update({name: (row.at, value) for name, value in row.values.items()})
     start = rows[0].at - rows[0].at % MINUTE if healed_from is None else healed_from
-    writer = open_writer(path)
+    writer = open_writer(address)
     writer.apply(
         [
             DeviceRow(device_id, last.order, last_seen=last.at if seen is None else seen, metadata=metadata),

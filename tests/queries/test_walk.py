@@ -132,16 +132,15 @@ def test_an_old_refusal_breaks_nothing_once_readings_came_after_it():
     assert walk("site1", WELL, facts(refused=refused(9))).broken is None
 
 
-def test_a_device_all_of_whose_messages_were_refused_long_ago_is_told_why(tmp_path):
-    store = tmp_path / "store.sqlite"
-    with closing(open_writer(store)) as writer:
+def test_a_device_all_of_whose_messages_were_refused_long_ago_is_told_why(address):
+    with closing(open_writer(address)) as writer:
         writer.apply(
             [
                 DeadLetter(order, "site1", "heatpump/site1/data", NOW + order, reason, f"{reason}.", b"{", 1)
                 for order, reason in ((1, "not_an_object"), (2, "not_json"))
             ]
         )
-    with closing(open_reader(store)) as reader:
+    with closing(open_reader(address)) as reader:
         found = walk("site1", *look(reader, "site1", WELL, NOW + 3 * DAY_MS, 120_000))
     assert (found.broken, found.links[3].detail) == ("decoded", "dead: not_json")
     assert found.sentence == "site1's newest message, 2 d ago, was refused: not_json, not_json."
