@@ -2,9 +2,11 @@
 
 import logging
 
-from influxdb_client import BucketRetentionRules
+from influxdb_client.domain.bucket import Bucket
+from influxdb_client.domain.bucket_retention_rules import BucketRetentionRules
 
 from flows.errors import RetryableStoreError
+from flows.store.influx.address import InfluxAddress
 from flows.store.influx.server import InfluxServer
 
 log = logging.getLogger("heatpump.store")
@@ -13,40 +15,60 @@ log = logging.getLogger("heatpump.store")
 def prepare(server: InfluxServer) -> None:
     """Make the buckets that are missing. A bucket with another retention than ours is told, and left as it is.
 
-    Raises RetryableStoreError: the server is away, or refuses the token or organisation.
+    Raises RetryableStoreError: the server is away, refuses the token or organisation, or to make a bucket.
     """
     there = existing(server)
-    for name, kept_ms in server.address.retentions.items():
-        seconds = 0 if kept_ms is None else kept_ms // 1000
+    for name, seconds in wanted(server.address).items():
         if name not in there:
             make(server, name, seconds)
         elif there[name] != seconds:
-            log.warning(
-                "bucket %s keeps its points for %s, the settings say %s: change one of them",
-                name,
-                spoken(there[name]),
-                spoken(seconds),
-            )
+            log.warning("%s", another_retention(name, there[name], seconds))
+
+
+def wanted(address: InfluxAddress) -> dict[str, int]:
+    """List the buckets of an installation with their retentions, 0: for ever. [s]"""
+    return {name: (kept_ms or 0) // 1000 for name, kept_ms in address.retentions.items()}
 
 
 def existing(server: InfluxServer) -> dict[str, int]:
     """Read the buckets that the token may see, with their retentions, 0: for ever. [s]"""
-    with server.speaking("list buckets"):
-        found = server.client.buckets_api().find_buckets_iter(org=server.address.org)
-        return {bucket.name: next((rule.every_seconds for rule in bucket.retention_rules), 0) for bucket in found}
+    return {
+        bucket.name: next((rule.every_seconds for rule in bucket.retention_rules), 0) for bucket in _listed(server)
+    }
 
 
 def make(server: InfluxServer, name: str, seconds: int) -> None:
     """Make a bucket. seconds: its retention, 0: for ever."""
-    address = server.address
+    org = organisation(server)
+    if org is None:
+        raise RetryableStoreError(
+            f"InfluxDB at {server.address.url} shows the token no bucket {name!r}, and does not let it make one: "
+            "give INFLUXDB_TOKEN one that may read and write all buckets and read the organisation"
+        )
     rules = [BucketRetentionRules(type="expire", every_seconds=seconds)] if seconds else []
     with server.speaking(f"make bucket {name}"):
-        orgs = server.client.organizations_api().find_organizations(org=address.org)
-        if not orgs:
-            raise RetryableStoreError(f"InfluxDB at {address.url} has no organisation {address.org!r}")
         server.client.buckets_api().create_bucket(
-            bucket_name=name, org_id=orgs[0].id, retention_rules=rules, description="heat pump monitor"
+            bucket_name=name, org_id=org, retention_rules=rules, description="heat pump monitor"
         )
+
+
+def organisation(server: InfluxServer) -> str | None:
+    """Find the organisation's id, None where the token may see neither it nor a bucket of it."""
+    org = server.address.org
+    with server.speaking("show its organisations"):
+        orgs = server.client.organizations_api().find_organizations(org=org)
+    ids = [found.id for found in orgs] or [bucket.org_id for bucket in _listed(server)]
+    return ids[0] if ids else None
+
+
+def _listed(server: InfluxServer) -> list[Bucket]:
+    with server.speaking("list buckets"):
+        return list(server.client.buckets_api().find_buckets_iter(org=server.address.org))
+
+
+def another_retention(name: str, there: int, wanted: int) -> str:
+    """Say that a bucket keeps its points for another time than it should. [s]"""
+    return f"bucket {name} keeps its points for {spoken(there)}, the settings say {spoken(wanted)}"
 
 
 def spoken(seconds: int) -> str:

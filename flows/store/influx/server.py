@@ -11,12 +11,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-from influxdb_client import Dialect, InfluxDBClient
+import msgspec
+import urllib3
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.domain.dialect import Dialect
 from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from flows.errors import RetryableStoreError, RowRefused, StoreError
 from flows.store.influx.address import InfluxAddress
@@ -24,6 +28,7 @@ from flows.store.influx.answers import Block, blocks
 
 WRITE_TIMEOUT_MS = 30_000
 QUERY_TIMEOUT_MS = 20_000
+HELLO_TIMEOUT_S = 3.0
 
 _PLAIN = Dialect(header=True, annotations=[], delimiter=",", date_time_format="RFC3339")
 _GZIP = 16 + zlib.MAX_WBITS
@@ -31,6 +36,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 OUTSIDE_RETENTION = "outside retention policy"
 """What InfluxDB says of points that it dropped because they are too old for the bucket."""
+
+_LATER = ("queue length exceeded", "memory allocation limit reached", "organization name")
+"""What it says with status 400 of questions that it may answer later."""
+
+_LONGEST_WORDS = 500
 
 
 class OutsideRetention(RowRefused):
@@ -43,6 +53,13 @@ class RetryAfter(RetryableStoreError):
     def __init__(self, text: str, seconds: float) -> None:
         super().__init__(text)
         self.seconds = seconds
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """What a server says of itself. at: its clock, to the second. [ms since 1970, UTC]"""
+
+    version: str
+    at: int | None
 
 
 class InfluxServer:
@@ -65,15 +82,18 @@ class InfluxServer:
         squeeze = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
         body = squeeze.compress(lines) + squeeze.flush()
         with self.speaking(f"write into {bucket}"):
-            self._writes.post_write(
-                org=self.address.org,
-                bucket=bucket,
-                body=body,
+            _, status, _ = self._writes.post_write_with_http_info(
+                self.address.org,
+                bucket,
+                body,
                 precision=precision,
                 content_encoding="gzip",
                 content_type="text/plain; charset=utf-8",
                 _request_timeout=WRITE_TIMEOUT_MS,
+                _return_http_data_only=False,
             )
+        if status != 204:
+            raise self._no_influxdb(f"{status} to a write")
 
     def ask(self, flux: str, **bound: Any) -> Iterator[Block]:
         """Ask a question in Flux; `p_name` in its text is the value bound to `name`.
@@ -83,7 +103,10 @@ class InfluxServer:
         """
         with self.speaking("read"):
             values = {f"p_{name}": value for name, value in bound.items()}
-            text = self._questions.query_raw(flux, dialect=_PLAIN, params=values).data.decode()
+            answer = self._questions.query_raw(flux, dialect=_PLAIN, params=values)
+            kind, text = answer.headers.get("Content-Type", ""), answer.data.decode(errors="replace")
+        if not kind.startswith("text/csv"):
+            raise self._no_influxdb(f"a question with {kind or 'nothing'}")
         yield from blocks(text)
 
     def delete(self, bucket: str, predicate: str, start: int, end: int) -> None:
@@ -97,6 +120,18 @@ class InfluxServer:
         """Let connections go; safe to call twice."""
         self.client.close()
 
+    def hello(self) -> Hello:
+        """Ask who it is, without the token. Raises RetryableStoreError."""
+        with self.speaking("tell who it is"):
+            answer = urllib3.request(
+                "GET", f"{self.address.url}/ping", timeout=HELLO_TIMEOUT_S, retries=False, redirect=False
+            )
+        version = answer.headers.get("X-Influxdb-Version")
+        if version is None:
+            raise self._no_influxdb(f"{answer.status} to /ping")
+        date = answer.headers.get("Date")
+        return Hello(version, round(parsedate_to_datetime(date).timestamp() * 1000) if date else None)
+
     @contextmanager
     def speaking(self, doing: str) -> Iterator[None]:
         """Turn what the client raises into our errors. doing: "write into sensor_data"."""
@@ -104,10 +139,15 @@ class InfluxServer:
         try:
             yield
         except ApiException as error:
+            if not error.status:
+                raise RetryableStoreError(f"{where} does not answer: {_one_line(error.reason)}") from None
             raise _meaning(f"{where} refuses to {doing}", error) from None
         except (HTTPError, OSError) as error:
-            why = str(getattr(error, "reason", None) or error) or type(error).__name__
-            raise RetryableStoreError(f"{where} does not answer: {why}") from None
+            raise RetryableStoreError(f"{where} does not answer: {_why(error)}") from None
+
+    def _no_influxdb(self, answered: str) -> RetryableStoreError:
+        """Take nothing as stored, or as absent, that something else than InfluxDB said."""
+        return RetryableStoreError(f"what answers at {self.address.url} is no InfluxDB 2: it answered {answered}")
 
 
 def moment(ms: int) -> datetime:
@@ -117,20 +157,44 @@ def moment(ms: int) -> datetime:
 
 def _meaning(doing: str, error: ApiException) -> StoreError:
     words = _words(error)
-    text = f"{doing}: {error.status} {words}"
+    text = f"{doing}: {error.status} {words}{_remedy(error.status, words)}"
     if (error.status in (400, 422) and "to write" in doing) or error.status == 413:
         return OutsideRetention(text) if OUTSIDE_RETENTION in words else RowRefused(text)
-    if error.status in (401, 403, 404, 429) or error.status >= 500:
-        try:
-            return RetryAfter(text, float((error.headers or {}).get("Retry-After", "")))
-        except ValueError:
-            return RetryableStoreError(text)
-    return StoreError(text)
+    if error.status in (400, 405, 422, 501) and not any(later in words for later in _LATER):
+        return StoreError(text)
+    headers: Any = error.headers or {}
+    try:
+        return RetryAfter(text, float(headers.get("Retry-After", "")))
+    except ValueError:
+        return RetryableStoreError(text)
+
+
+def _remedy(status: int, words: str) -> str:
+    """Say what to do where nobody would guess it."""
+    if "no space left on device" in words or "not attempting to open shard" in words:
+        return "; make room on its disk, then restart InfluxDB: until then it refuses, full or not"
+    if status in (401, 403):
+        return "; see INFLUXDB_TOKEN"
+    return ""
 
 
 def _words(error: ApiException) -> str:
     body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
     try:
-        return str(json.loads(body)["message"])
+        body = str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
-        return body.strip() or str(error.reason)
+        pass
+    return _one_line(body.strip() or error.reason)
+
+
+def _why(error: BaseException) -> str:
+    """Say what went wrong on the way, without the names of the client's parts."""
+    if isinstance(error, ProtocolError) and error.args and isinstance(error.args[-1], BaseException):
+        error = error.args[-1]
+    text = _one_line(error)
+    text = text.partition("): ")[2] or text or type(error).__name__
+    return text.partition(" (read timeout")[0]
+
+
+def _one_line(words: object) -> str:
+    return " ".join(str(words).split())[:_LONGEST_WORDS]
