@@ -31,7 +31,9 @@ def main(settings: Settings, store_path: Path | None = None) -> int:
     """
     if store_path is not None and not store_path.is_file():
         raise ConfigError("--store", str(store_path), "is no store; `heatpump replay FILE --into PATH` makes one")
-    reader = open_reader(store_path or settings.store_path)
+    if store_path is not None:
+        settings = settings.model_copy(update={"influxdb_url": ""})  # the store is a file then, whatever is set
+    reader = open_reader(store_path or settings.store)
     server = uvicorn.Server(config(create_app(settings, reader, live=store_path is None)))
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn stops by them and then raises them again, which would look like a crash.

@@ -261,4 +261,4 @@ def _settings(data: Data) -> "Settings":
 def _reader(data: Data) -> "StoreReader":
     from flows.store import open_reader
 
-    return open_reader(_settings(data).store_path)
+    return open_reader(_settings(data).store)

@@ -57,8 +57,8 @@ def devices(
 
     settings, now = load_settings(data=data), now_ms()
     lines: list[Line] = []
-    if settings.store_path.exists():
-        with closing(open_reader(settings.store_path)) as reader:
+    if settings.has_store:
+        with closing(open_reader(settings.store)) as reader:
             lines = _lines(reader, now, settings.online_timeout_s * 1000)
     if as_json:
         typer.echo(json.dumps([line._asdict() for line in lines]))

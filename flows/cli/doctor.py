@@ -162,5 +162,5 @@ def _walk(settings: "Settings", device_id: str) -> "Walk":
     problem = api_problem(settings)
     shown = f"the API {problem}" if problem else ""
     system = system_of(FlowPort(settings.data), None, settings.simulator_options, shown)
-    with closing(open_reader(settings.store_path)) as reader:
+    with closing(open_reader(settings.store)) as reader:
         return walk(device_id, *look(reader, device_id, system, now_ms(), settings.online_timeout_s * 1000))

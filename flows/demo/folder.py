@@ -20,9 +20,9 @@ def loaded_mark(data: Path) -> Path:
 
 def check_folder(settings: Settings) -> None:
     """Refuse a folder with devices of its own: the demo must not mix with them. Raises ConfigError, StoreError."""
-    if note_of(settings.data).exists() or not settings.store_path.exists():
+    if note_of(settings.data).exists() or not settings.has_store:
         return
-    with closing(open_reader(settings.store_path)) as reader:
+    with closing(open_reader(settings.store)) as reader:
         own = [device.device_id for device in reader.devices()]
     if own:
         named = ", ".join(own[:3] + ["…"] * (len(own) > 3))

@@ -51,7 +51,7 @@ class Installation:
 
     def device(self, device_id: str) -> StoredDevice | None:
         """Read what is stored of a device."""
-        with closing(open_reader(self._settings.store_path)) as reader:
+        with closing(open_reader(self._settings.store)) as reader:
             return reader.device(device_id)
 
     def whole_until(self, device_id: str, since: int, now: int) -> int:
@@ -60,7 +60,7 @@ class Installation:
         since : where to begin to look; minutes older than their retention are taken as whole.
         """
         start = max(since, now - MINUTES_KEPT_MS) // MINUTE_MS * MINUTE_MS
-        with closing(open_reader(self._settings.store_path)) as reader:
+        with closing(open_reader(self._settings.store)) as reader:
             rows = reader.rollup_columns(device_id, "1m", start, now, ["count"], (now - start) // MINUTE_MS + 1)
         counts = dict(zip(rows.time, rows.values["count"], strict=True))
         minutes = range(start, now, MINUTE_MS)
@@ -106,7 +106,7 @@ class Installation:
         asked = secrets.token_hex(16)
         self._flow.submit(CommandRequest(asked, "demo", name, body))
         deadline = time.monotonic() + PATIENCE_S
-        with closing(open_reader(self._settings.store_path)) as reader:
+        with closing(open_reader(self._settings.store)) as reader:
             while (outcome := reader.command(asked)) is None:
                 if time.monotonic() > deadline:
                     raise FlowDown(f"has not done {name} for {PATIENCE_S:.0f} s", "see `heatpump status`")

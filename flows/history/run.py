@@ -64,7 +64,7 @@ def try_out(settings: Settings, device_id: str, tables: Iterator[Table], sent: S
         logic.on_items([History(number, now_ms(), device_id, payload_of(chunk))], {"items": [], "rows": []})
 
     start = Start(seq=0, arrived=0, raw_retention_ms=0, minute_retention_ms=0)
-    metadata = MetadataChanged(device_id, 0, _metadata(settings.store_path, device_id), None)
+    metadata = MetadataChanged(device_id, 0, _metadata(settings, device_id), None)
     logic.on_items([start, metadata], {"items": [], "rows": []})
     number = 0
     for table in chunked(tables):
@@ -84,10 +84,10 @@ def _params(graph: Path) -> Params:
     raise ConfigError("HEATPUMP_GRAPH", str(graph), f"has no step with the node {NODE.name}: it imports nothing")
 
 
-def _metadata(store: Path, device_id: str) -> list[DeviceMetadata]:
+def _metadata(settings: Settings, device_id: str) -> list[DeviceMetadata]:
     """The metadata that the flow would compute with."""
-    if not store.exists():
+    if not settings.has_store:
         return []
-    with closing(open_reader(store)) as reader:
+    with closing(open_reader(settings.store)) as reader:
         device = reader.device(device_id)
     return device.metadata if device else []
