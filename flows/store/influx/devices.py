@@ -1,21 +1,16 @@
-"""Devices: one point each in the meta bucket, whose fields are written on their own.
+"""Devices: one point each in the meta bucket, at one time: all that is known of it as one JSON text.
 
-state    : what the device says of itself, part by part, each with the order of its cause. JSON
-metadata : the whole history, with its order. JSON
-latest   : the newest value of each quantity, with its order. JSON
+One, not a field a part: a thousand more series cost every question for all devices 20 ms.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from flows.model.device import DeviceMetadata
-from flows.model.reading import Value
 from flows.model.rows import DeviceRow, LatestRow
 from flows.store.influx.checking import END_OF_TIME
-from flows.store.influx.names import READING, STATE_AT, quoted, tag_of, text_of
+from flows.store.influx.device_point import Body, Device, History, Said, decode, order_of
+from flows.store.influx.names import READING, STATE_AT, tag_of, text_of
 from flows.store.influx.server import InfluxServer, moment
 from flows.store.protocol import StoredDevice
 
@@ -25,214 +20,170 @@ if TYPE_CHECKING:
 _READ = """
 from(bucket: p_bucket)
   |> range(start: p_start, stop: p_end)
-  |> filter(fn: (r) => r._measurement == "device")
+  |> filter(fn: (r) => r._measurement == "device" and r._field == "body")
 """
 _ONE = "  |> filter(fn: (r) => r.device_id == p_device)\n"
-_FIELD = "  |> filter(fn: (r) => r._field == p_field)\n"
-_KEPT = '  |> keep(columns: ["device_id", "_field", "_value"])\n'
-_WITH_READINGS = """
+_KEPT = '  |> keep(columns: ["device_id", "_value"])\n'
+_TAGS = """
 import "influxdata/influxdb/schema"
 schema.tagValues(
     bucket: p_bucket, tag: "device_id", predicate: (r) => r._measurement == p_measurement,
     start: p_start, stop: p_end
 )
 """
-_HAS_READINGS = """
+_FIRST = """
 from(bucket: p_bucket)
   |> range(start: p_start, stop: p_end)
-  |> filter(fn: (r) => r._measurement == p_measurement and r.device_id == p_device)
-  |> first()
-  |> group()
-  |> limit(n: 1)
-  |> keep(columns: ["_time"])
+  |> filter(fn: (r) => r._measurement == p_measurement)
 """
+_FIRST_OF_EACH = '  |> first()\n  |> keep(columns: ["device_id"])\n'
+FEW = 20
+"""So many devices are compared one by one; for more it is quicker to look at all."""
 
 
-class State(msgspec.Struct):
-    """What a device says of itself, with the order of what said so; see DeviceRow."""
-
-    online: tuple[int, bool] | None = None
-    last_seen: tuple[int, int] | None = None
-    attributes: dict[str, tuple[int, str]] = {}
-
-
-class History(msgspec.Struct, frozen=True):
-    """A device's metadata history, oldest first; see DeviceRow."""
-
-    order: int
-    metadata: list[DeviceMetadata]
-
-
-class Latest(msgspec.Struct, frozen=True):
-    """A device's newest values; see LatestRow."""
-
-    order: int
-    values: dict[str, tuple[int, Value]]
-
-
-class Ordered(msgspec.Struct, frozen=True):
-    """The order of any of the above, all else left unread."""
-
-    order: int
-
-
-_encode = msgspec.json.Encoder().encode
-_state, _history = msgspec.json.Decoder(State), msgspec.json.Decoder(History)
-_latest, _ordered = msgspec.json.Decoder(Latest), msgspec.json.Decoder(Ordered)
-
-
-class Devices:
-    """What the writer knows of devices.
-
-    states    : of every device that there is, empty of one that is known by its rows alone.
-    histories : of those that have metadata.
-    latest    : orders of their newest values.
-    """
-
-    def __init__(self) -> None:
-        self.states: dict[str, State] = {}
-        self.histories: dict[str, History] = {}
-        self.latest: dict[str, int] = {}
+class Devices(dict[str, Device]):
+    """What the writer knows of devices, by id: of every one of which anything is stored."""
 
     def known(self, device_id: str) -> bool:
         """Tell whether anything is stored of a device."""
-        return device_id in self.states
+        return device_id in self
 
     def history(self, device_id: str) -> list[DeviceMetadata]:
         """Give its metadata history, oldest first."""
-        found = self.histories.get(device_id)
-        return found.metadata if found else []
+        found = self.get(device_id)
+        return found.history.metadata if found and found.history else []
 
 
 def load(server: InfluxServer) -> Devices:
-    """Read what the writer knows of devices."""
-    found = Devices()
-    found.states = {device_id: State() for device_id in _with_readings(server)}
-    for device_id, field, body in _read(server):
-        found.states.setdefault(device_id, State())
-        if field == "state":
-            found.states[device_id] = _state.decode(body)
-        elif field == "metadata":
-            found.histories[device_id] = _history.decode(body)
-        else:
-            found.latest[device_id] = _ordered.decode(body).order
-    return found
+    """Read what is known of devices."""
+    return Devices({device_id: Device(device_id, body) for device_id, body in _read_all(server).items()})
 
 
 def write_devices(catalog: "Catalog", rows: list[DeviceRow]) -> None:
     """Write what changed of devices; each part has an order of its own."""
-    known = catalog.devices
-    changed: dict[str, State] = {}
-    histories: dict[str, History] = {}
+    changed: dict[str, Device] = {}
     for row in rows:
         device_id, order = row.device_id, row.order
-        state = changed[device_id] = known.states.setdefault(device_id, State())
-        if row.online is not None and order >= _order_of(state.online):
-            state.online = (order, row.online)
-        if row.last_seen is not None and order >= _order_of(state.last_seen):
-            state.last_seen = (order, row.last_seen)
+        device = changed[device_id] = catalog.devices.get(device_id) or Device(device_id, Body())
+        catalog.devices[device_id] = device
+        said, history = device.said, device.history
+        if row.online is not None and order >= order_of(said.online):
+            said.online = (order, row.online)
+        if row.last_seen is not None and order >= order_of(said.last_seen):
+            said.last_seen = (order, row.last_seen)
         for name, value in row.attributes.items():
-            if order >= _order_of(state.attributes.get(name)):
-                state.attributes[name] = (order, value)
-        before = known.histories.get(device_id)
-        if row.metadata is not None and (before is None or order >= before.order):
-            histories[device_id] = known.histories[device_id] = History(order, row.metadata)
-    lines = [_line(device_id, "state", state) for device_id, state in changed.items()]
-    lines += [_line(device_id, "metadata", history) for device_id, history in histories.items()]
-    catalog.outgoing.add(catalog.server.address.meta, lines)
+            if order >= order_of(said.attributes.get(name)):
+                said.attributes[name] = (order, value)
+        if row.metadata is not None and (history is None or order >= history.order):
+            device.history = History(order, row.metadata)
+    for device in changed.values():
+        device.changed()
+    _write(catalog, changed.values())
 
 
 def write_latest(catalog: "Catalog", rows: list[LatestRow]) -> None:
     """Replace the newest values of devices."""
-    orders = catalog.devices.latest
-    newest: dict[str, LatestRow] = {}
+    changed: dict[str, Device] = {}
     for row in rows:
-        if row.order >= orders.get(row.device_id, 0):
-            orders[row.device_id] = row.order
-            newest[row.device_id] = row
-    meet(catalog, newest)
-    lines = [_line(device_id, "latest", Latest(row.order, row.values)) for device_id, row in newest.items()]
-    catalog.outgoing.add(catalog.server.address.meta, lines)
+        device = catalog.devices.get(row.device_id)
+        if device is None:
+            device = catalog.devices[row.device_id] = Device(row.device_id, Body())
+        if row.order >= device.latest_order:
+            device.set_latest(row.order, row.values)
+            changed[row.device_id] = device
+    _write(catalog, changed.values())
 
 
 def meet(catalog: "Catalog", device_ids: Iterable[str]) -> None:
-    """See to it that devices are known and listed, whatever is stored of them."""
-    states = catalog.devices.states
-    new = [device_id for device_id in device_ids if device_id not in states]
-    for device_id in new:
-        states[device_id] = State()
-    if new:
-        lines = [_line(device_id, "state", states[device_id]) for device_id in new]
-        catalog.outgoing.add(catalog.server.address.meta, lines)
+    """See to it that devices are known and listed, whatever else is stored of them."""
+    new = {name: Device(name, Body()) for name in device_ids if name not in catalog.devices}
+    catalog.devices.update(new)
+    _write(catalog, new.values())
+
+
+def forget(catalog: "Catalog", device_id: str, order: int, rows_left: bool) -> None:
+    """Forget what is not newer than an order; write what is, once the device's points are deleted.
+
+    rows_left : other points of the device are newer.
+    """
+    device = catalog.devices.pop(device_id, None)
+    said = device.said if device else Said()
+    kept = Said(
+        said.online if order_of(said.online) > order else None,
+        said.last_seen if order_of(said.last_seen) > order else None,
+        {name: part for name, part in said.attributes.items() if part[0] > order},
+    )
+    history = device.history if device and device.history and device.history.order > order else None
+    newer = Device(device_id, Body(kept, history))
+    if device and device.latest_order > order:
+        newer.take_latest(device)
+    if rows_left or kept != Said() or history or newer.latest_order:
+        catalog.devices[device_id] = newer
+        _write(catalog, [newer])
 
 
 def select(server: InfluxServer, device_id: str | None = None) -> list[StoredDevice]:
     """Read one device (an empty list if unknown), or all by id; one that only has readings is one too."""
-    found: dict[str, dict[str, str]] = {}
-    for known, field, body in _read(server, device_id):
-        found.setdefault(known, {})[field] = body
     if device_id is None:
-        for known in _with_readings(server):
-            found.setdefault(known, {})
-    elif not found and _has_readings(server, device_id):
-        found[device_id] = {}
+        found = _read_all(server)
+    else:
+        found = dict(_read(server, device_id))
+        if not found and any(_with_readings(server, [device_id])):
+            found[device_id] = Body()
     return [_device(known, found[known]) for known in sorted(found)]
 
 
 def history(server: InfluxServer, device_id: str) -> list[DeviceMetadata]:
     """Read a device's metadata history, oldest first."""
-    for _, _, body in _read(server, device_id, "metadata"):
-        return _history.decode(body).metadata
+    for _, body in _read(server, device_id):
+        return body.metadata.metadata if body.metadata else []
     return []
 
 
-def _line(device_id: str, field: str, value: State | History | Latest) -> bytes:
-    body = quoted(_encode(value).decode())
-    return f"{_series(device_id)} {field}={body} {STATE_AT}".encode()
+def _write(catalog: "Catalog", devices: Iterable[Device]) -> None:
+    catalog.outgoing.add(catalog.server.address.meta, [device.line() for device in devices])
 
 
-@lru_cache(maxsize=50_000)
-def _series(device_id: str) -> str:
-    return f"device,device_id={tag_of(device_id)}"
-
-
-def _order_of(part: tuple[int, object] | None) -> int:
-    return part[0] if part else 0
-
-
-def _device(device_id: str, bodies: dict[str, str]) -> StoredDevice:
-    state = _state.decode(bodies["state"]) if "state" in bodies else State()
+def _device(device_id: str, body: Body) -> StoredDevice:
+    said = body.said
     return StoredDevice(
         device_id,
-        state.online[1] if state.online else None,
-        state.last_seen[1] if state.last_seen else 0,
-        {name: value for name, (_, value) in sorted(state.attributes.items())},
-        _latest.decode(bodies["latest"]).values if "latest" in bodies else {},
-        _history.decode(bodies["metadata"]).metadata if "metadata" in bodies else [],
+        said.online[1] if said.online else None,
+        said.last_seen[1] if said.last_seen else 0,
+        {name: value for name, (_, value) in sorted(said.attributes.items())},
+        body.latest.values if body.latest else {},
+        body.metadata.metadata if body.metadata else [],
     )
 
 
-def _read(
-    server: InfluxServer, device_id: str | None = None, field: str | None = None
-) -> Iterator[tuple[str, str, str]]:
-    """Read devices' fields: (device, field, JSON)."""
+def _read_all(server: InfluxServer) -> dict[str, Body]:
+    """Read all devices, those too that only have readings, which another program may have written."""
+    found = dict(_read(server))
+    tags = [tag for block in server.ask(_TAGS, **_readings(server)) for tag in block.column("_value")]
+    # The server's index names devices for a while that were deleted.
+    others = [device_id for device_id in map(text_of, tags) if device_id not in found]
+    if others:
+        there = _with_readings(server, others if len(others) <= FEW else None)
+        found.update((device_id, Body()) for device_id in others if device_id in there)
+    return found
+
+
+def _read(server: InfluxServer, device_id: str | None = None) -> Iterator[tuple[str, Body]]:
     flux, bound = _READ, {"bucket": server.address.meta}
     if device_id is not None:
         flux, bound["device"] = flux + _ONE, tag_of(device_id)
-    if field is not None:
-        flux, bound["field"] = flux + _FIELD, field
     for block in server.ask(flux + _KEPT, **bound, start=moment(STATE_AT), end=moment(STATE_AT + 1)):
-        fields, bodies = block.column("_field"), block.column("_value")
-        yield from zip(map(text_of, block.column("device_id")), fields, bodies, strict=True)
+        yield from zip(map(text_of, block.column("device_id")), map(decode, block.column("_value")), strict=True)
 
 
-def _with_readings(server: InfluxServer) -> Iterator[str]:
-    for block in server.ask(_WITH_READINGS, **_readings(server)):
-        yield from map(text_of, block.column("_value"))
-
-
-def _has_readings(server: InfluxServer, device_id: str) -> bool:
-    return any(server.ask(_HAS_READINGS, **_readings(server), device=tag_of(device_id)))
+def _with_readings(server: InfluxServer, device_ids: list[str] | None) -> set[str]:
+    """Tell which devices have readings, of these or (None) of all."""
+    flux, bound = _FIRST, {}
+    if device_ids is not None:
+        bound = {f"device{place}": tag_of(device_id) for place, device_id in enumerate(device_ids)}
+        flux += f"  |> filter(fn: (r) => {' or '.join(f'r.device_id == p_{name}' for name in bound)})\n"
+    answer = server.ask(flux + _FIRST_OF_EACH, **_readings(server), **bound)
+    return {text_of(tag) for block in answer for tag in block.column("device_id")}
 
 
 def _readings(server: InfluxServer) -> dict[str, object]:
