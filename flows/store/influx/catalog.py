@@ -1,6 +1,7 @@
 """What the writer knows by heart of what is stored: so that a row costs a question only where it may be there."""
 
-from flows.store.influx import devices, leaving, raw, rollups
+from flows.model.rows import RawRow
+from flows.store.influx import devices, leaving, reach
 from flows.store.influx.outgoing import Outgoing
 from flows.store.influx.server import InfluxServer
 
@@ -12,12 +13,16 @@ class Catalog:
     leaving : what was forgotten or let go.
     devices : the parts of every device, with their orders, and its metadata history.
     raw     : how far each device's readings reach, and how many there are.
-    rollups : how far each device's rows of a resolution reach.
+    rollups : by resolution and device, the newest row's start. [ms since 1970, UTC]
+    attempted : raw rows of this batch that say something new.
+    failed  : device, event time and order of those of batches that broke off: stored or not, they are new.
     """
 
-    def __init__(self, server: InfluxServer) -> None:
+    def __init__(self, server: InfluxServer, failed: set[tuple[str, int, int]]) -> None:
         self.server, self.outgoing = server, Outgoing(server)
         self.leaving = leaving.load(server)
         self.devices = devices.load(server)
-        self.raw = raw.load(server)
-        self.rollups = rollups.load(server)
+        self.raw = reach.load(server)
+        self.rollups = reach.load_rollups(server)
+        self.attempted: list[list[RawRow]] = []
+        self.failed = failed

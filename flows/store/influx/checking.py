@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from flows.errors import RowRefused
-from flows.model.quantities import BY_NAME
+from flows.model.quantities import BY_NAME, ENERGY_COLUMNS, QUANTITIES, rollup_columns
+from flows.model.rollup import ClosedMinutes, RollupBlock
 from flows.model.rows import RawRow, StoreItem
 
 END_OF_TIME = 1 << 43
@@ -12,6 +15,8 @@ END_OF_TIME = 1 << 43
 MOST_ORDER = 1 << 53
 """Orders are floats in InfluxDB: whole numbers up to this one are told apart."""
 
+ROLLUP_COLUMNS = {*ENERGY_COLUMNS, *(column for each in QUANTITIES for column in rollup_columns(each))}
+
 
 def check(items: Iterable[StoreItem]) -> None:
     """Raises RowRefused that names the item that can never be stored, and why."""
@@ -19,11 +24,14 @@ def check(items: Iterable[StoreItem]) -> None:
     for item in items:
         if type(item) is RawRow:
             if not item.values.keys() <= known:
-                column = min(item.values.keys() - known)
-                raise RowRefused(f"{column!r} is no column of {'raw'}: quantities.py does not know it")
-            if not 0 <= item.at < END_OF_TIME:
-                raise RowRefused(f"event time {item.at} is not between 0 and {END_OF_TIME}")
-        order = getattr(item, "order", 0)
+                raise _no_column("raw", min(item.values.keys() - known))
+            _check_times(item.at, item.at)
+        elif isinstance(item, RollupBlock | ClosedMinutes):
+            if not ROLLUP_COLUMNS.issuperset(item.names):
+                raise _no_column("rollup", min(set(item.names) - ROLLUP_COLUMNS))
+            starts = np.frombuffer(item.start, np.int64)
+            _check_times(int(starts.min(initial=0)), int(starts.max(initial=0)))
+        order = max(item.orders) if isinstance(item, ClosedMinutes) else getattr(item, "order", 0)
         if order > MOST_ORDER:
             raise RowRefused(f"order {order} is more than {MOST_ORDER}")
         device_id = getattr(item, "device_id", "")
@@ -32,3 +40,13 @@ def check(items: Iterable[StoreItem]) -> None:
                 device_id.encode()
             except UnicodeEncodeError:
                 raise RowRefused(f"device id {device_id!r} is no text") from None
+
+
+def _check_times(first: int, last: int) -> None:
+    for at in (first, last):
+        if not 0 <= at < END_OF_TIME:
+            raise RowRefused(f"{at} ms is no time the store can hold: 1970 to 2248")
+
+
+def _no_column(table: str, name: str) -> RowRefused:
+    return RowRefused(f"{name!r} is no column of {table}: quantities.py does not know it")

@@ -1,8 +1,10 @@
 """InfluxWriter: one batch is some requests, tried again as a whole until all of them were answered."""
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
+from flows.errors import StoreError
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
@@ -10,7 +12,7 @@ from flows.model.episode import EpisodeRow, Retrace
 from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
 from flows.store.batches import KEPT, in_sequence
-from flows.store.influx import buckets, commands, fences
+from flows.store.influx import buckets, commands, fences, tally
 from flows.store.influx.address import InfluxAddress
 from flows.store.influx.alerts import write_transitions
 from flows.store.influx.catalog import Catalog
@@ -20,7 +22,7 @@ from flows.store.influx.episodes import retrace, write_episodes
 from flows.store.influx.healing import heal
 from flows.store.influx.leaving import forget, retain
 from flows.store.influx.letters import write_dead_letters, write_letter_changes
-from flows.store.influx.raw import write_raw
+from flows.store.influx.raw import keys_of, write_raw
 from flows.store.influx.rollups import write_blocks, write_closed
 from flows.store.influx.server import InfluxServer
 from flows.store.protocol import Fence
@@ -53,6 +55,7 @@ class InfluxWriter:
     def __init__(self, address: InfluxAddress) -> None:
         self._server = InfluxServer(address)
         self._catalog: Catalog | None = None
+        self._failed: set[tuple[str, int, int]] = set()
         try:
             buckets.prepare(self._server)
         except BaseException:
@@ -66,10 +69,18 @@ class InfluxWriter:
         part of it) may be applied again.
         """
         check(items)
-        catalog = self._catalog or Catalog(self._server)
+        catalog = self._catalog or Catalog(self._server, self._failed)
         self._catalog = None  # until all is written: what was not answered may be stored or not
-        unchanged = sum(self._write(catalog, part) for part in in_sequence(items))
-        catalog.outgoing.flush()
+        try:
+            unchanged = sum(self._write(catalog, part) for part in in_sequence(items))
+            tally.write(catalog)
+            catalog.outgoing.flush()
+        except StoreError:
+            self._failed.update(chain.from_iterable(map(keys_of, catalog.attempted)))
+            raise
+        if self._failed:
+            self._failed.difference_update(keys_of(item for item in items if isinstance(item, RawRow)))
+        catalog.attempted.clear()
         self._catalog = catalog
         return unchanged
 
