@@ -48,7 +48,7 @@ def make(server: InfluxServer, name: str, seconds: int) -> None:
     rules = [BucketRetentionRules(type="expire", every_seconds=seconds)] if seconds else []
     with server.speaking(f"make bucket {name}"):
         server.client.buckets_api().create_bucket(
-            bucket_name=name, org_id=org, retention_rules=rules, description="heat pump monitor"
+            bucket_name=name, org=org, retention_rules=rules, description="heat pump monitor"
         )
 
 
