@@ -1,6 +1,7 @@
 """What a Flux query answers: CSV, block by block."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from io import StringIO
@@ -35,6 +36,14 @@ class Block(msgspec.Struct, frozen=True):
             raise KeyError(name) from None
 
 
+class Series(msgspec.Struct, frozen=True):
+    """One table: points that share their labels. labels: the columns besides time and value."""
+
+    labels: dict[str, str]
+    times: list[str]
+    values: list[str]
+
+
 def blocks(text: str) -> Iterator[Block]:
     """Read an answer. Raises RetryableStoreError where the server broke it off with an error."""
     for block in _quoted(text) if '"' in text else _plain(text):
@@ -43,14 +52,58 @@ def blocks(text: str) -> Iterator[Block]:
         yield block
 
 
+def series(text: str) -> Iterator[Series]:
+    """Read an answer of points grouped by all their labels: only the cells that differ are looked at.
+
+    Raises RetryableStoreError where the server broke it off with an error.
+    """
+    if '"' in text or "error" in text:
+        for block in blocks(text):
+            yield from _tables(block)
+        return
+    for names, body in _parts(text):
+        first = names.index("_time")
+        if names[first + 1] != "_value":
+            raise ValueError(f"time and value are not side by side: {names}")
+        begin = 0
+        while begin < len(body):
+            line = body[begin : body.index("\r\n", begin)]
+            cells = line.split(",")
+            # What stands between the value of a point and the time of the next is the same in all of a table.
+            before, after = ",".join(cells[:first]), ",".join(["", *cells[first + 2 :]])
+            following = body.find(f"\r\n,{cells[1]},{int(cells[2]) + 1},", begin)
+            end = len(body) if following < 0 else following + 2
+            points = body[begin + len(before) + 1 : end - len(after) - 2]
+            both = points.replace(f"{after}\r\n{before},", ",").split(",")
+            labels = dict(zip(names, cells, strict=True))
+            yield Series(labels, both[::2], both[1::2])
+            begin = end
+
+
+def _tables(block: Block) -> Iterator[Series]:
+    times, values = block.column("_time"), block.column("_value")
+    first = 0
+    for count in Counter(block.column("table")).values():
+        end = first + count
+        labels = {name: column[first] for name, column in zip(block.names, block.columns, strict=True)}
+        yield Series(labels, times[first:end], values[first:end])
+        first = end
+
+
 def _plain(text: str) -> Iterator[Block]:
-    """Split what has no quoted cell: ten times as fast as a reader of CSV, of answers of 100 000 cells."""
+    """Split what has no quoted cell: three times as fast as a reader of CSV."""
+    for names, body in _parts(text):
+        cells = body.replace("\r\n", ",").split(",")
+        cells.pop()
+        yield Block(names, [cells[place :: len(names)] for place in range(len(names))])
+
+
+def _parts(text: str) -> Iterator[tuple[list[str], str]]:
+    """Split an answer without quoted cells: the names of columns, and lines with their ends."""
     for part in text.split("\r\n\r\n"):
         head, _, body = part.strip("\r\n").partition("\r\n")
         if body:
-            names = head.split(",")
-            cells = body.replace("\r\n", ",").split(",")
-            yield Block(names, [cells[place :: len(names)] for place in range(len(names))])
+            yield head.split(","), f"{body}\r\n"
 
 
 def _quoted(text: str) -> Iterator[Block]:

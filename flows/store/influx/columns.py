@@ -1,13 +1,12 @@
 """Series of an answer, one a field, put side by side as rows of one time."""
 
-from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
 import numpy as np
 
 from flows.model.table import Numbers, Times
-from flows.store.influx.answers import Block, times_ms
+from flows.store.influx.answers import Series, times_ms
 from flows.store.influx.names import CLOCK, HEAT_SOURCE, text_of
 
 TEXTS = frozenset((CLOCK, HEAT_SOURCE))
@@ -41,40 +40,32 @@ class Rows(msgspec.Struct, frozen=True):
 
 NOTHING = Rows(np.empty(0, dtype=np.int64), {}, {})
 
-_Series = tuple[str, list[str], list[str]]
 
-
-def side_by_side(answer: Iterable[Block], limit: int | None = None, newest: bool = False) -> dict[str, Rows]:
+def side_by_side(answer: Iterable[Series], limit: int | None = None, newest: bool = False) -> dict[str, Rows]:
     """Gather the rows of each device, whatever series its points are of.
 
-    answer : columns _time, _field, _value and, of several devices, device_id; grouped by all but time and value.
+    answer : with labels _field and, of several devices, device_id.
     limit  : most rows of each: the first of them, or the newest. A server that cuts every series there gives all
              that is needed.
     """
-    found: dict[str, list[_Series]] = {}
-    for block in answer:
-        times, fields, values = (block.column(name) for name in ("_time", "_field", "_value"))
-        devices = block.column("device_id") if "device_id" in block.names else None
-        first = 0
-        for count in Counter(block.column("table")).values():
-            end = first + count
-            device_id = text_of(devices[first]) if devices else ""
-            found.setdefault(device_id, []).append((fields[first], times[first:end], values[first:end]))
-            first = end
-    return {device_id: _joined(series, limit, newest) for device_id, series in found.items()}
+    found: dict[str, list[Series]] = {}
+    for series in answer:
+        found.setdefault(text_of(series.labels.get("device_id", "")), []).append(series)
+    return {device_id: _joined(theirs, limit, newest) for device_id, theirs in found.items()}
 
 
-def _joined(series: list[_Series], limit: int | None, newest: bool) -> Rows:
-    common = series[0][1]
-    distinct = common
-    if any(times != common for _, times, _ in series):
-        distinct = list(set().union(*(times for _, times, _ in series)))
+def _joined(series: list[Series], limit: int | None, newest: bool) -> Rows:
+    common = series[0].times
+    alike = [each.times == common for each in series]
+    distinct = common if all(alike) else list(set().union(*(each.times for each in series)))
     at, of_text = np.unique(times_ms(distinct), return_inverse=True)
-    place_of = dict(zip(distinct, of_text.tolist(), strict=True))
+    place_of = {} if all(alike) else dict(zip(distinct, of_text.tolist(), strict=True))
+    of_common = of_text if all(alike) else [place_of[time] for time in common]
     numbers: dict[str, Numbers] = {}
     texts: dict[str, list[str]] = {}
-    for field, times, values in series:
-        places = of_text if times == common and distinct is common else [place_of[time] for time in times]
+    for each, is_alike in zip(series, alike, strict=True):
+        field, values = each.labels["_field"], each.values
+        places = of_common if is_alike else [place_of[time] for time in each.times]
         if field in TEXTS:
             held = texts.setdefault(field, [""] * len(at))
             for place, value in zip(places, values, strict=True):

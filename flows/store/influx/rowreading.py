@@ -10,6 +10,7 @@ from flows.model.quantities import HEAT_SOURCES, QUANTITIES
 from flows.model.rollup import Resolution
 from flows.model.table import RollupTable, Table, Times
 from flows.physics.derive import DERIVED_NAMES, derived_table
+from flows.store.influx.answers import series
 from flows.store.influx.checking import END_OF_TIME
 from flows.store.influx.columns import NOTHING, Rows, side_by_side
 from flows.store.influx.names import CLOCK, COUNT, HEAT_SOURCE, LATE, ORDER, READING, ROLLUP, tag_of
@@ -139,8 +140,8 @@ def rollup_rows(
         chosen, names = _any("_field", [*columns, COUNT, ORDER, HEAT_SOURCE])
         flux, bound = flux + chosen, bound | names
     flux += _cut(limit, newest_first=False) + _KEPT_OF_EACH
-    answer = server.ask(flux, bucket=server.address.rollups(resolution), measurement=ROLLUP, **span, **bound)
-    return side_by_side(answer, limit)
+    answer = server.text(flux, bucket=server.address.rollups(resolution), measurement=ROLLUP, **span, **bound)
+    return side_by_side(series(answer), limit)
 
 
 def _rollup_table(rows: Rows) -> RollupTable:
@@ -166,7 +167,7 @@ def _read(
         return NOTHING
     chosen, names = _any("_field", fields)
     device = "  |> filter(fn: (r) => r.device_id == p_device)\n"
-    answer = server.ask(
+    answer = server.text(
         _SPAN + device + chosen + _cut(limit, newest_first) + _KEPT,
         bucket=server.address.bucket,
         measurement=READING,
@@ -174,7 +175,7 @@ def _read(
         **span,
         **names,
     )
-    return side_by_side(answer, limit, newest_first).get("", NOTHING)
+    return side_by_side(series(answer), limit, newest_first).get("", NOTHING)
 
 
 def _others(

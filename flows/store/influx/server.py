@@ -96,7 +96,11 @@ class InfluxServer:
             raise self._no_influxdb(f"{status} to a write")
 
     def ask(self, flux: str, **bound: Any) -> Iterator[Block]:
-        """Ask a question in Flux; `p_name` in its text is the value bound to `name`.
+        """Ask a question; see `text`."""
+        yield from blocks(self.text(flux, **bound))
+
+    def text(self, flux: str, **bound: Any) -> str:
+        """Ask a question in Flux, get CSV; `p_name` in the question is the value bound to `name`.
 
         bound : text, numbers, flags, datetimes (see `moment`) and lists of these: never part of the text.
         Raises RetryableStoreError, StoreError.
@@ -107,7 +111,7 @@ class InfluxServer:
             kind, text = answer.headers.get("Content-Type", ""), answer.data.decode(errors="replace")
         if not kind.startswith("text/csv"):
             raise self._no_influxdb(f"a question with {kind or 'nothing'}")
-        yield from blocks(text)
+        return text
 
     def delete(self, bucket: str, predicate: str, start: int, end: int) -> None:
         """Delete points in [start, end) [ms] that a predicate names; it may hold no text but tags of `tag_of`."""
