@@ -1,8 +1,13 @@
-"""What the flow's newest counters say is wrong; no paths or names, since /api/health asks no token."""
+"""What the flow's newest counters say is wrong; no paths or addresses, since /api/health asks no token."""
+
+import re
 
 import msgspec
 
 BEHIND_MS = 10_000
+
+_ADDRESS = re.compile(r" at https?://\S+")
+_PATH = re.compile(r"(?<![\w:/])/[^\s:\"']+")
 
 
 class _Journal(msgspec.Struct):
@@ -36,7 +41,7 @@ def problems(counters: Counters) -> list[str]:
         "the flow is not subscribed at the broker; /api/pipeline says why (journal.problem)": (
             not journal.connected and not journal.full
         ),
-        "what arrives waits for the store; /api/pipeline says why (store.waiting)": bool(counters.store.waiting),
+        f"what arrives waits for the store{_because(counters.store.waiting)}": bool(counters.store.waiting),
         f"the pipeline is {counters.backlog} frames behind, the newest it read came {behind_s} s ago": (
             counters.behind_ms > BEHIND_MS
         ),
@@ -44,3 +49,15 @@ def problems(counters: Counters) -> list[str]:
         " see docs/reference/journal.md": journal.damaged_regions + journal.missing_frames > 0,
     }
     return [sentence for sentence, holds in said.items() if holds]
+
+
+def _because(waiting: str) -> str:
+    """Say why in InfluxDB's words; of an embedded store's file the API tells who has a token."""
+    if "InfluxDB" not in waiting:
+        return "; /api/pipeline says why (store.waiting)"
+    return f": {without_places(waiting)}"
+
+
+def without_places(text: str) -> str:
+    """Leave out addresses and paths, which are nobody's business but the operator's."""
+    return _PATH.sub("…", _ADDRESS.sub("", text))

@@ -49,7 +49,7 @@ class Health(BaseModel):
     influxdb_connected: bool = Field(description="Whether the active store answers, whichever it is.")
     mqtt_connected: bool = Field(description="Whether this API is subscribed at the broker.")
     timestamp: Instant
-    store: str = Field(description="Kind of the active store.", examples=["sqlite"])
+    store: Literal["sqlite", "influxdb"] = Field(description="Kind of the active store.")
     flow_running: bool = Field(description="Whether the flow published its counters within the last 5 s.")
     problems: list[str] = Field(
         description="What is wrong, in words, with store, broker, flow, pipeline or journal.", examples=[[]]

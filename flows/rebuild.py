@@ -47,8 +47,8 @@ def rebuild(settings: Settings) -> str:
     with locked(data / "lock"):
         journal = Journal.open(data / "journal")
         info = describe(data / "journal")
-        aside = _set_damaged_aside(settings.store_path)
-        writer = open_writer(settings.store_path)
+        aside = None if settings.influxdb_url else _set_damaged_aside(settings.store_path)
+        writer = open_writer(settings.store)
         try:
             fence = writer.fence()
             adopted = fence is not None and fence.journal_id != info.journal_id
@@ -56,7 +56,7 @@ def rebuild(settings: Settings) -> str:
             if fence is not None and (adopted or fence.seq > info.last_seq):
                 base += fence.seq + UNFENCED_FRAMES
             first = Position(info.journal_id, info.first_seq - 1)
-            with closing(open_reader(settings.store_path)) as reader:
+            with closing(open_reader(settings.store)) as reader:
                 _carry_metadata(reader, journal)
                 writer.apply(_clears(reader, base + info.first_seq, base + info.last_seq))
             writer.commit_fence(Fence(info.journal_id, first.seq, base))

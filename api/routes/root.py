@@ -7,6 +7,7 @@ from starlette.responses import HTMLResponse, Response
 from api import answers, schemas
 from api.deps import Given
 from api.docs_page import CONTENT_SECURITY, render
+from api.health import without_places
 from api.version import VERSION
 from flows.errors import StoreError
 from flows.model.times import iso, now_ms
@@ -35,16 +36,17 @@ def health(given: Given) -> Response:
     try:
         given.reader.ping()
         has_store = True
-    except StoreError:
+    except StoreError as error:
         has_store = False
-        problems = ["the store does not answer; see `heatpump doctor`", *problems]
+        why = f": {without_places(str(error))}" if given.settings.store_kind == "influxdb" else ""
+        problems = [f"the store does not answer{why}; see `heatpump doctor`", *problems]
     has_mqtt = given.feed is not None and given.feed.connected
     body = {
         "status": ("healthy" if has_mqtt else "degraded") if has_store else "unhealthy",
         "influxdb_connected": has_store,
         "mqtt_connected": has_mqtt,
         "timestamp": iso(now_ms()),
-        "store": "sqlite",
+        "store": given.settings.store_kind,
         "flow_running": given.feed is not None and given.feed.flow_running,
         "problems": problems,
     }

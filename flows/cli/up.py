@@ -59,6 +59,7 @@ def up(
     )
     settings = settings.model_copy(update={"data": settings.data.absolute()})
     _check_lan(settings)
+    _ = settings.store  # one that cannot be is refused here, not by each process
     make_private(settings.data)
     with locked(settings.data / "up.lock"):
         check_ports(settings)

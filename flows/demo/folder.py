@@ -27,6 +27,10 @@ def check_folder(settings: Settings) -> None:
     if own:
         named = ", ".join(own[:3] + ["…"] * (len(own) > 3))
         allowed = f"has devices of its own ({named}), and the demo's would come between them for ever"
+        if settings.influxdb_url:
+            raise ConfigError(
+                "demo", settings.influxdb_bucket, f"{allowed}; give it another bucket, with INFLUXDB_BUCKET"
+            )
         raise ConfigError(
             "demo", str(settings.data), f"{allowed}; give it another folder, such as --data demo-data"
         )
