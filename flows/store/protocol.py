@@ -1,7 +1,7 @@
 """What every store can do: SQLite now, InfluxDB beside it. tests/store/ holds one suite for all of them."""
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -13,6 +13,9 @@ from flows.model.episode import Episode, EpisodeKind
 from flows.model.reading import Clock, Value
 from flows.model.rollup import Resolution, RollupRow
 from flows.model.rows import StoreItem
+
+if TYPE_CHECKING:
+    from flows.store.export import Restored
 
 
 class Fence(msgspec.Struct, frozen=True):
@@ -140,6 +143,9 @@ class StoreWriter(Protocol):
         Raises RetryableStoreError, RowRefused (one of the rows can never be stored), StoreError: nothing was
         written then.
         """
+
+    def restore(self, rows: "list[Restored]") -> None:
+        """Put down rows of another store that no item can say (see export.py); raises as `apply` does."""
 
     def commit_fence(self, fence: Fence) -> None:
         """Make all that was applied, and the fence, durable: after this a power loss takes none of it."""

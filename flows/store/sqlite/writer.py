@@ -13,6 +13,7 @@ from flows.model.episode import EpisodeRow, Retrace
 from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
 from flows.store.batches import KEPT, in_sequence
+from flows.store.export import Restored
 from flows.store.protocol import Fence
 from flows.store.sqlite.catalog import Catalog
 from flows.store.sqlite.connection import LONGEST_LOG_BYTES, connect_writer, speaking, transaction
@@ -27,6 +28,7 @@ from flows.store.sqlite.healing import heal
 from flows.store.sqlite.leaving import forget, retain
 from flows.store.sqlite.migrations import migrate
 from flows.store.sqlite.raw import write_raw
+from flows.store.sqlite.restore import restore
 from flows.store.sqlite.rows import (
     write_blocks,
     write_closed,
@@ -80,6 +82,13 @@ class SqliteWriter:
             if self._catalog is None:
                 self._catalog = Catalog(self._db)
             return sum(self._write(self._catalog, part) for part in in_sequence(items))
+
+    def restore(self, rows: list[Restored]) -> None:
+        """Put rows of another store down as they are, whole or not at all."""
+        with self._transaction():
+            if self._catalog is None:
+                self._catalog = Catalog(self._db)
+            restore(self._catalog, rows)
 
     def commit_fence(self, fence: Fence) -> None:
         """Make all that was applied, and the fence, durable."""
