@@ -56,6 +56,7 @@ def examine(settings: "Settings") -> Iterator[Finding]:
     """Look at everything, cheapest first."""
     from flows.cli import findings_machine as machine
     from flows.cli.findings_broker import broker
+    from flows.cli.findings_influx import influxdb
     from flows.cli.findings_store import Stored, journal_of, open_store, store_of
     from flows.cli.status import read_report, running_settings
 
@@ -73,11 +74,13 @@ def examine(settings: "Settings") -> Iterator[Finding]:
         yield from broker(settings, is_own)
     yield from _processes(settings, report, alone)
     ticking = _ticks(settings)
-    store = open_store(settings)
+    is_there = (yield from influxdb(settings)) if settings.influxdb_url else True
+    store = open_store(settings) if is_there else None
     journal, findings = journal_of(settings)
     yield from findings
     yield from machine.clock(journal.last_arrived if journal else None, ticking)
-    yield store_of(store, journal) if isinstance(store, Stored) else store
+    if store is not None:
+        yield store_of(store, journal) if isinstance(store, Stored) else store
 
 
 def _running_alone(settings: "Settings") -> dict[str, str]:

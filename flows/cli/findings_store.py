@@ -66,17 +66,17 @@ def open_store(settings: Settings) -> Stored | Finding:
     from flows.errors import StoreDamaged, StoreError
     from flows.store import open_reader
 
-    if not settings.store_path.exists():
+    if not settings.has_store:
         return Finding("store", "is not there yet; the first start makes it")
     try:
-        with closing(open_reader(settings.store_path)) as reader:
+        with closing(open_reader(settings.store)) as reader:
             readings, fence = reader.stats().total_readings, reader.fence()
     except StoreDamaged as error:
         return Finding("store", str(error), "`heatpump rebuild` keeps it aside and makes one from the journal.")
     except StoreError as error:
         return Finding("store", str(error), "Until it is mended the journal keeps what arrives.")
-    size = settings.store_path.stat().st_size / MB
-    return Stored(f"{readings} readings, {size:.1f} MB, fed up to frame {fence.seq if fence else 0}", fence)
+    size = "" if settings.influxdb_url else f", {settings.store_path.stat().st_size / MB:.1f} MB"
+    return Stored(f"{readings} readings{size}, fed up to frame {fence.seq if fence else 0}", fence)
 
 
 def store_of(store: Stored, journal: "JournalInfo | None") -> Finding:

@@ -5,9 +5,8 @@ import logging
 from influxdb_client.domain.bucket import Bucket
 from influxdb_client.domain.bucket_retention_rules import BucketRetentionRules
 
-from flows.errors import RetryableStoreError
 from flows.store.influx.address import InfluxAddress
-from flows.store.influx.server import InfluxServer
+from flows.store.influx.server import InfluxServer, Refused
 
 log = logging.getLogger("heatpump.store")
 
@@ -41,15 +40,28 @@ def make(server: InfluxServer, name: str, seconds: int) -> None:
     """Make a bucket. seconds: its retention, 0: for ever."""
     org = organisation(server)
     if org is None:
-        raise RetryableStoreError(
+        raise Refused(
             f"InfluxDB at {server.address.url} shows the token no bucket {name!r}, and does not let it make one: "
-            "give INFLUXDB_TOKEN one that may read and write all buckets and read the organisation"
+            "INFLUXDB_TOKEN must be one that may read and write all buckets, or make the buckets yourself",
+            403,
         )
     rules = [BucketRetentionRules(type="expire", every_seconds=seconds)] if seconds else []
     with server.speaking(f"make bucket {name}"):
         server.client.buckets_api().create_bucket(
             bucket_name=name, org=org, retention_rules=rules, description="heat pump monitor"
         )
+
+
+def may_make(server: InfluxServer) -> bool:
+    """Tell whether the token may make buckets, by asking for one that InfluxDB always refuses: it is too short.
+
+    Raises RetryableStoreError, where it does not answer.
+    """
+    try:
+        make(server, "heatpump-doctor", 1)
+    except Refused as error:
+        return error.status >= 500  # who may not make any is told so first (401)
+    return True
 
 
 def organisation(server: InfluxServer) -> str | None:

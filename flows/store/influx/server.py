@@ -47,11 +47,19 @@ class OutsideRetention(RowRefused):
     """Some lines are older than what the bucket keeps: those were dropped, the others are stored."""
 
 
-class RetryAfter(RetryableStoreError):
+class Refused(RetryableStoreError):
+    """The server answers, but not with what was asked for, yet. status: of HTTP."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class RetryAfter(Refused):
     """Something between us and the server asks to wait. seconds: how long."""
 
-    def __init__(self, text: str, seconds: float) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, status: int, seconds: float) -> None:
+        super().__init__(text, status)
         self.seconds = seconds
 
 
@@ -168,9 +176,9 @@ def _meaning(doing: str, error: ApiException) -> StoreError:
         return StoreError(text)
     headers: Any = error.headers or {}
     try:
-        return RetryAfter(text, float(headers.get("Retry-After", "")))
+        return RetryAfter(text, error.status, float(headers.get("Retry-After", "")))
     except ValueError:
-        return RetryableStoreError(text)
+        return Refused(text, error.status)
 
 
 def _remedy(status: int, words: str) -> str:
