@@ -43,10 +43,9 @@ ANSWER_S = 5.0
 IDLE_S = 30.0
 """A connection that has sent no whole request for so long is closed, however busily it sends."""
 MOST_CONNECTIONS = 32
-LOOK_EVERY_S = 0.5
-"""How often the port looks whether it is to stop, and for what takes too long. [s]"""
-
 """At once, each with a thread of its own; another is closed unanswered."""
+LOOK_EVERY_S = 0.1
+"""How often the port looks whether it is to stop, and for what takes too long. [s]"""
 
 Submit = Callable[[CommandRequest], "Future[int]"]
 SubmitHistory = Callable[[str, bytes], "Future[int]"]

@@ -8,7 +8,9 @@ unacknowledged is the broker's setting: `max_inflight_messages` of Mosquitto (20
 
 import logging
 import select
+import socket
 import time
+from contextlib import suppress
 from typing import Any, Protocol
 
 import paho.mqtt.client as mqtt
@@ -27,6 +29,9 @@ KEEPALIVE_S = 15
 CONNECT_TIMEOUT_S = 2.0
 BACKOFF_S = (0.1, 5.0)
 STABLE_S = 10.0
+LEAVE_S = 2.0
+"""How long a broker may take to close what we have left. [s]"""
+
 MOST_BYTES = CHUNK
 """A larger payload is cut to its head; it is longer than a chunk, so it comes by `_on_message`."""
 
@@ -95,8 +100,8 @@ class Connection:
 
     def fileno(self) -> int | None:
         """The socket, None without one."""
-        socket = self._client.socket()
-        return socket.fileno() if socket else None
+        sock = self._client.socket()
+        return sock.fileno() if sock else None
 
     @property
     def wants_write(self) -> bool:
@@ -136,8 +141,8 @@ class Connection:
             self.disconnect(self._unwelcome)
 
     def _readable(self) -> bool:
-        socket = self.fileno()
-        return socket is not None and bool(select.select([socket], [], [], 0)[0])
+        number = self.fileno()
+        return number is not None and bool(select.select([number], [], [], 0)[0])
 
     def acknowledge(self, packet_ids: list[int]) -> None:
         """Tell the broker that messages of the current connection are safe."""
@@ -162,9 +167,13 @@ class Connection:
 
     def disconnect(self, problem: str) -> None:
         """Leave, and say why; the broker keeps what comes. Connects again after the usual wait, if kept up."""
-        if self._client.socket() is not None:
-            self._client.disconnect()
-            self._client.loop_write()
+        sock = self._client.socket()
+        if sock is not None:
+            with socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM) as left:
+                self._client.disconnect()
+                self._client.loop_write()
+                if self._client.socket() is None:
+                    _hear_out(left)
             log.info("left %s: %s", self._where, problem)
         self.problem, self._unwelcome = problem, ""
         self._later(time.monotonic())
@@ -221,6 +230,16 @@ class Connection:
         self._messages += len(messages)
         self._bytes += sum([one.original_bytes or len(one.payload) for one in messages])
         self._owner.on_messages(messages)
+
+
+def _hear_out(left: socket.socket) -> None:
+    """Read on until the broker closes. Closed under what it sends, it would not read our last acknowledgements."""
+    until = time.monotonic() + LEAVE_S
+    with suppress(OSError):
+        while (rest := until - time.monotonic()) > 0:
+            left.settimeout(rest)
+            if not left.recv(CHUNK):
+                return
 
 
 def topic_text(topic: bytes) -> str:

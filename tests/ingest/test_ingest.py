@@ -3,6 +3,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 
@@ -12,7 +13,7 @@ from flows.ingest.connection import topic_text
 from flows.journal.reader import describe
 from flows.model.frame import FrameKind, Start, start_of, tick_of
 from tests.brokers import Mosquitto, Rumqttd
-from tests.ingest.conftest import PATIENCE_S, wait_for
+from tests.ingest.conftest import PATIENCE_S, Device, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -245,16 +246,56 @@ def test_a_full_journal_acknowledges_nothing_until_there_is_room(any_broker, run
 
 
 def test_a_stopped_ingest_leaves_nothing_for_the_next_to_take_again(any_broker, run_ingest, device, payloads):
+    sent = [b"%d" % n for n in range(50)]
     with run_ingest() as ingest:
         connected(ingest)
-        device.deliver(*[b"%d" % n for n in range(50)])
+        device.deliver(*sent)
         wait_for(lambda: len(payloads()) == 50, "the messages")
     with run_ingest() as ingest:
         connected(ingest)
         device.deliver(b"new")
         wait_for(lambda: payloads()[-1] == b"new", "the new message")
         assert ingest.health()["redeliveries"] == 0
-    assert len(payloads()) == 51
+    assert payloads() == [*sent, b"new"]
+
+
+class ForgetfulMosquitto(Mosquitto):
+    """Saves nothing while it runs: it takes an acknowledgement in microseconds."""
+
+    autosave = "autosave_interval 60"
+
+
+@pytest.mark.parametrize("make", [ForgetfulMosquitto, Rumqttd])
+def test_nor_does_one_that_is_stopped_while_messages_come(
+    make, any_reader, tmp_path, settings, run_ingest, payloads
+):
+    broker, over, sent = make(tmp_path / "broker"), threading.Event(), []
+    broker.start()
+    settings.mqtt_port = broker.port
+    device = Device(broker)
+
+    def publish():
+        while not over.wait(0.001):
+            sent.extend([device.publish(b"%d" % (len(sent) + n)) for n in range(4)])
+
+    publishing = threading.Thread(target=publish)
+    with run_ingest() as ingest:
+        connected(ingest)
+        publishing.start()
+        wait_for(lambda: ingest.health()["messages"] > 100, "the first messages")
+    before = len(payloads())
+    wait_for(lambda: len(sent) > before, "more messages")
+    over.set()
+    publishing.join()
+    for one in sent:
+        one.wait_for_publish(PATIENCE_S)
+    with run_ingest() as ingest:
+        connected(ingest)
+        wait_for(lambda: len(payloads()) >= len(sent), "the rest")
+        assert ingest.health()["redeliveries"] == 0
+    assert payloads() == [b"%d" % n for n in range(len(sent))]
+    device.close()
+    broker.stop()
 
 
 def test_health_speaks_of_the_journal(mosquitto, run_ingest, device, settings, payloads):
