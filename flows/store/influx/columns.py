@@ -76,6 +76,6 @@ def _joined(series: list[Series], limit: int | None, newest: bool) -> Rows:
     if limit is not None and len(at) > limit:
         kept = slice(-limit, None) if newest else slice(limit)
         at = at[kept]
-        numbers = {field: column[kept] for field, column in numbers.items()}
+        numbers = {field: part for field, column in numbers.items() if not np.isnan(part := column[kept]).all()}
         texts = {field: held[kept] for field, held in texts.items()}
     return Rows(at, numbers, texts)

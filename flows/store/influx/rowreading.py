@@ -1,20 +1,19 @@
 """Raw rows and rollup rows as tables: for the reader, and for the writer's healing."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import numpy as np
 
 from flows.model.device import DeviceMetadata
 from flows.model.quantities import HEAT_SOURCES, QUANTITIES
-from flows.model.rollup import Resolution
+from flows.model.rollup import BUCKET_MS, Resolution
 from flows.model.table import RollupTable, Table, Times
 from flows.physics.derive import DERIVED_NAMES, derived_table
-from flows.store.influx.answers import series
-from flows.store.influx.checking import END_OF_TIME
-from flows.store.influx.columns import NOTHING, Rows, side_by_side
-from flows.store.influx.names import CLOCK, COUNT, HEAT_SOURCE, LATE, ORDER, READING, ROLLUP, tag_of
-from flows.store.influx.server import InfluxServer, moment
+from flows.store.influx.columns import NOTHING, Rows
+from flows.store.influx.names import CLOCK, COUNT, HEAT_SOURCE, LATE, ORDER, READING, ROLLUP
+from flows.store.influx.questions import Cut, Of, ask, narrowed
+from flows.store.influx.server import InfluxServer
 
 PAYLOAD = tuple(quantity.name for quantity in QUANTITIES if quantity.origin == "payload")
 
@@ -28,14 +27,6 @@ DERIVED_FROM = (
     "pressure_low",
 )
 """What derived quantities are computed from."""
-
-_SPAN = """
-from(bucket: p_bucket)
-  |> range(start: p_start, stop: p_end)
-  |> filter(fn: (r) => r._measurement == p_measurement)
-"""
-_KEPT = '  |> keep(columns: ["_time", "_field", "_value"])\n'
-_KEPT_OF_EACH = '  |> keep(columns: ["_time", "_field", "_value", "device_id"])\n'
 
 _ORDER = {quantity.name: place for place, quantity in enumerate(QUANTITIES)}
 
@@ -68,11 +59,7 @@ def read_raw(
     names : of the payload's quantities, None: all. The rows that have none of them are there, too.
     limit : most rows; with newest_first the newest ones.
     """
-    fields = [*(PAYLOAD if names is None else names), ORDER, LATE, CLOCK]
-    rows = _read(server, device_id, start, end, fields, limit, newest_first)
-    if names is not None:
-        others = _others(server, device_id, start, end, rows, limit, newest_first)
-        rows = _beside(rows, others, limit, newest_first)
+    rows = _rows(server, device_id, start, end, names, [ORDER, LATE, CLOCK], limit, newest_first)
     sent = sorted(rows.numbers.keys() & _ORDER.keys(), key=_ORDER.__getitem__)
     values = np.array([rows.numbers[name] for name in sent]).reshape(len(sent), len(rows.at)).T
     clock = [text or "device" for text in rows.text(CLOCK)]
@@ -88,9 +75,7 @@ def raw_times(
     newest_first: bool = False,
 ) -> Times:
     """Read the event times alone, oldest first; see `read_raw`. [ms since 1970, UTC]"""
-    rows = _read(server, device_id, start, end, [ORDER], limit, newest_first)
-    others = _others(server, device_id, start, end, rows, limit, newest_first)
-    return _beside(rows, others, limit, newest_first).at
+    return _rows(server, device_id, start, end, [], [ORDER], limit, newest_first).at
 
 
 def with_derived(table: Table, history: list[DeviceMetadata]) -> Table:
@@ -131,17 +116,18 @@ def rollup_rows(
     limit: int | None = None,
 ) -> dict[str, Rows]:
     """Read rollup rows by field; see `read_rollups`."""
-    span = _span(start, end)
-    if span is None or not device_ids:
-        return {}
-    chosen, bound = _any("device_id", [tag_of(device_id) for device_id in device_ids])
-    flux = _SPAN + chosen
-    if columns is not None:
-        chosen, names = _any("_field", [*columns, COUNT, ORDER, HEAT_SOURCE])
-        flux, bound = flux + chosen, bound | names
-    flux += _cut(limit, newest_first=False) + _KEPT_OF_EACH
-    answer = server.text(flux, bucket=server.address.rollups(resolution), measurement=ROLLUP, **span, **bound)
-    return side_by_side(series(answer), limit)
+    of = Of(server.address.rollups(resolution), ROLLUP, device_ids)
+    fields = None if columns is None else [*columns, COUNT, ORDER, HEAT_SOURCE]
+    if limit is None or len(device_ids) != 1:
+        return ask(server, of, start, end, fields, None if limit is None else Cut(limit))
+    # Where no row is missing, all that are wanted lie in as many buckets.
+    length = limit * BUCKET_MS[resolution]
+    while limit > 1 and start + 2 * length < end:
+        found = ask(server, of, start, start + length, fields, Cut(limit))
+        if any(len(rows.at) == limit for rows in found.values()):
+            return found
+        length *= 4
+    return ask(server, of, start, end, fields, Cut(limit))
 
 
 def _rollup_table(rows: Rows) -> RollupTable:
@@ -153,82 +139,44 @@ def _rollup_table(rows: Rows) -> RollupTable:
     )
 
 
-def _read(
+def _rows(
     server: InfluxServer,
     device_id: str,
     start: int,
     end: int,
-    fields: Sequence[str],
+    names: Collection[str] | None,
+    own: list[str],
     limit: int | None,
     newest_first: bool,
 ) -> Rows:
-    span = _span(start, end)
-    if span is None or limit == 0:
-        return NOTHING
-    chosen, names = _any("_field", fields)
-    device = "  |> filter(fn: (r) => r.device_id == p_device)\n"
-    answer = server.text(
-        _SPAN + device + chosen + _cut(limit, newest_first) + _KEPT,
-        bucket=server.address.bucket,
-        measurement=READING,
-        device=tag_of(device_id),
-        **span,
-        **names,
-    )
-    return side_by_side(series(answer), limit, newest_first).get("", NOTHING)
-
-
-def _others(
-    server: InfluxServer,
-    device_id: str,
-    start: int,
-    end: int,
-    own: Rows,
-    limit: int | None,
-    newest_first: bool,
-) -> Rows:
-    """Find the rows that another program wrote: they have no order, and lie before the first of our own.
-
-    own : what was read of the span.
-    """
-    ours = own.at[own.numbers[ORDER] == own.numbers[ORDER]] if ORDER in own.numbers else own.at[:0]
-    if newest_first and limit is not None and len(ours) >= limit:
-        return NOTHING
-    return _read(server, device_id, start, int(ours[0]) if len(ours) else end, PAYLOAD, limit, newest_first)
-
-
-def _beside(rows: Rows, others: Rows, limit: int | None, newest_first: bool) -> Rows:
-    """Put the times of other rows among rows."""
-    if not len(others.at):
+    """Read raw rows. own: which of the fields that only our rows have."""
+    of = Of(server.address.bucket, READING, [device_id])
+    cut = None if limit is None else Cut(limit, newest_first)
+    if cut is not None:
+        start, end = narrowed(server, of, start, end, cut)
+    fields = [*(PAYLOAD if names is None else names), *own]
+    rows = ask(server, of, start, end, fields, cut).get(device_id, NOTHING)
+    if names is None:
         return rows
-    at = np.union1d(rows.at, others.at)
-    if limit is not None:
-        at = at[-limit:] if newest_first else at[:limit]
+    ours = rows.at[~np.isnan(rows.numbers[ORDER])] if ORDER in rows.numbers else rows.at[:0]
+    if newest_first and limit is not None and len(ours) >= limit:
+        return rows
+    # Rows that another program wrote have no order: they lie before our first.
+    others = ask(server, of, start, int(ours[0]) if len(ours) else end, PAYLOAD, cut)
+    return _beside(rows, others[device_id].at, cut) if others else rows
+
+
+def _beside(rows: Rows, others: Times, cut: Cut | None) -> Rows:
+    """Put the times of other rows among rows."""
+    at = np.union1d(rows.at, others)
+    if cut is not None:
+        at = at[-cut.rows :] if cut.newest else at[: cut.rows]
     _, here, there = np.intersect1d(at, rows.at, return_indices=True)
-    numbers, texts = {}, {}
+    numbers = {field: np.full(len(at), np.nan) for field in rows.numbers}
+    texts = {field: [""] * len(at) for field in rows.texts}
     for field, column in rows.numbers.items():
-        numbers[field] = np.full(len(at), np.nan)
         numbers[field][here] = column[there]
     for field, held in rows.texts.items():
-        texts[field] = [""] * len(at)
         for place, source in zip(here.tolist(), there.tolist(), strict=True):
             texts[field][place] = held[source]
     return Rows(at, numbers, texts)
-
-
-def _span(start: int, end: int) -> dict[str, object] | None:
-    """Bind a span; None where nothing can be in it."""
-    start, end = max(start, 0), min(end, END_OF_TIME)
-    return {"start": moment(start), "end": moment(end)} if start < end else None
-
-
-def _any(tag: str, values: Iterable[str]) -> tuple[str, dict[str, str]]:
-    """Choose what has one of these values: compared one by one, which the server does where the points lie."""
-    bound = {f"{tag.strip('_')}{place}": value for place, value in enumerate(dict.fromkeys(values))}
-    return f"  |> filter(fn: (r) => {' or '.join(f'r.{tag} == p_{name}' for name in bound)})\n", bound
-
-
-def _cut(limit: int | None, newest_first: bool) -> str:
-    if limit is None:
-        return ""
-    return f"  |> {'tail' if newest_first else 'limit'}(n: {limit:d})\n"
