@@ -55,7 +55,12 @@ class StoreError(HeatPumpError):
 
 
 class RetryableStoreError(StoreError):
-    """The store is locked, full or away: the same write may succeed later."""
+    """The store is locked, full or away: the same write may succeed later.
+
+    seconds : how long to wait at least, where it or something before it says so.
+    """
+
+    seconds: float = 0.0
 
 
 class RowRefused(StoreError):

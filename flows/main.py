@@ -37,6 +37,7 @@ from flows.sinks.store import LONGEST_WAIT_S, StorePartition, StoreSink
 from flows.sources.journal import FrameReader, JournalPartition, JournalSource
 from flows.sources.replay import Recorded
 from flows.store import StoreAddress, open_reader, open_writer
+from flows.store.influx.address import InfluxAddress
 from flows.store.protocol import Fence, StoreWriter
 from flows.telemetry.meter import Meter
 
@@ -267,4 +268,6 @@ def _store_sink(
     """Make the sink. folder: where it keeps what no store takes."""
     ports = [edge.name for edge in graph.edges_to("store")]
     opened, refused = partial(_open_patiently, store, meter), folder / "refused.jsonl"
-    return StoreSink(partial(StorePartition, opened, ports, journal_id, base, meter, refused))
+    # A server is waited for, a file is worked on: two threads would only take turns.
+    behind = isinstance(store, InfluxAddress)
+    return StoreSink(partial(StorePartition, opened, ports, journal_id, base, meter, refused, behind))

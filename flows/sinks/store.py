@@ -1,14 +1,15 @@
 """store: one transaction a batch, one fence an epoch. The only writer of the store.
 
-A batch is written when the piece of every wired port is there. The store away: tried again for ever, while
-the journal grows. A row that the store refuses for good becomes a dead letter; a dead letter that it refuses
-goes to a file beside the store.
+A batch is written when the piece of every wired port is there, or handed to a thread that writes it while the
+nodes make the next one. The store away: tried again for ever, while the journal grows. A row that the store
+refuses for good becomes a dead letter; a dead letter that it refuses goes to a file beside the store.
 """
 
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from flows.model.dead_letter import KEPT_BYTES, DeadLetter, LetterChange, not_st
 from flows.model.reading import FIRST_ROW, ORDER_STEP
 from flows.model.rows import RawRow, StoreItem
 from flows.model.times import now_ms
+from flows.sinks.behind import Behind
 from flows.store.protocol import Fence, StoreWriter
 from flows.telemetry.meter import Meter
 
 log = logging.getLogger("heatpump.store")
 
-LONGEST_WAIT_S = 5.0
+LONGEST_WAIT_S, LONGEST_ASKED_S = 5.0, 60.0
+"""Between two attempts, and where the store itself asks for a pause. [s]"""
 
 
 class StoreSink(FixedPartitionedSink[Piece, None]):
@@ -51,6 +54,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
     ports            : names of the wired ports, in the order in which a batch's pieces are applied.
     journal_id, base : see Fence.
     refused          : file for what even a dead letter could not keep.
+    behind           : batches are written by a thread of their own, at most two behind.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
         base: int,
         meter: Meter,
         refused: Path,
+        behind: bool = False,
     ) -> None:
         self._writer = open_writer()
         self._ports, self._refused = ports, refused
@@ -69,35 +74,52 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
         self._pending: dict[int, dict[str, list[StoreItem]]] = {}
         self._fenced = -1
         self._unchanged = self._refused_rows = 0
+        self._closing = False
+        self._behind = Behind(lambda: self._progress.stop) if behind else None
 
     def write_batch(self, values: list[Piece]) -> None:
-        """Collect pieces; write every batch that is whole."""
+        """Collect pieces; write every batch that is whole. Raises what writing an earlier one raised."""
         for piece in values:
             pieces = self._pending.setdefault(piece.seq, {})
             pieces[piece.port] = piece.items
             if len(pieces) == len(self._ports):
                 del self._pending[piece.seq]
-                self._write(piece.seq, [item for port in self._ports for item in pieces[port]])
+                items = [item for port in self._ports for item in pieces[port]]
+                self._do(partial(self._write, piece.seq, items, self._progress.arrived))
 
     def snapshot(self) -> None:
         """Fence: what was written up to here is durable before the epoch commits."""
+        self._do(self._fence)
+        if self._behind:
+            self._behind.drain()
+
+    def close(self) -> None:
+        """Release the store; what is not written yet stays in the journal."""
+        self._closing = True
+        if self._behind:
+            self._behind.close()
+        self._writer.close()
+
+    def _do(self, job: Callable[[], None]) -> None:
+        if self._behind:
+            self._behind.do(job)
+        else:
+            job()
+
+    def _fence(self) -> None:
         if self._progress.stored != self._fenced:
             fence = Fence(self._journal_id, self._progress.stored, self._base)
             self._patiently(lambda: self._writer.commit_fence(fence))
             self._fenced = self._progress.fenced = fence.seq
 
-    def close(self) -> None:
-        """Release the store."""
-        self._writer.close()
-
-    def _write(self, seq: int, items: list[StoreItem]) -> None:
+    def _write(self, seq: int, items: list[StoreItem], arrived: int) -> None:
         self._unchanged = self._refused_rows = 0
         began = time.perf_counter()
         if items:
             try:
                 self._patiently(lambda: self._put(items))
             except RowRefused:
-                self._salvage(items)
+                self._salvage(items, arrived)
         kinds = Counter(map(type, items))
         for kind, count in kinds.items():
             self._meter.stored_rows[kind.__name__] += count
@@ -112,7 +134,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
     def _put(self, items: list[StoreItem]) -> None:
         self._unchanged += self._writer.apply(items)
 
-    def _salvage(self, items: list[StoreItem]) -> None:
+    def _salvage(self, items: list[StoreItem], arrived: int) -> None:
         """Write what the store takes, then letters of what it does not, and what became of letters tried again."""
         changes = {item.order: item for item in items if isinstance(item, LetterChange)}
         others = [item for item in items if not isinstance(item, LetterChange)]
@@ -123,7 +145,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
                 rows.append((item, why))
             else:
                 changes[change.order] = not_stored(change, "store_refused", why)
-        for item, why in self._apply([*changes.values(), *self._letters(rows)]):
+        for item, why in self._apply([*changes.values(), *self._letters(rows, arrived)]):
             self._keep_in_file(item, why)
 
     def _apply(self, items: list[StoreItem]) -> Iterator[tuple[StoreItem, str]]:
@@ -141,8 +163,11 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             yield from self._apply(items[:half])
             yield from self._apply(items[half:])
 
-    def _letters(self, refused: list[tuple[StoreItem, str]]) -> list[StoreItem]:
-        """Make letters of refused rows. The rows of a frame always come together, so their number makes the id."""
+    def _letters(self, refused: list[tuple[StoreItem, str]], arrived: int) -> list[StoreItem]:
+        """Make letters of refused rows. The rows of a frame always come together, so their number makes the id.
+
+        arrived : of the newest frame, for rows that do not say it. [ms since 1970, UTC]
+        """
         letters: list[StoreItem] = []
         taken: Counter[int] = Counter()
         for item, why in refused:
@@ -154,9 +179,9 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
                 continue
             data = msgspec.json.encode(item)
             device_id = getattr(item, "device_id", "")
-            arrived = getattr(item, "arrived", self._progress.arrived)
+            came = getattr(item, "arrived", arrived)
             letters.append(
-                DeadLetter(order, device_id, "", arrived, "store_refused", why, data[:KEPT_BYTES], len(data))
+                DeadLetter(order, device_id, "", came, "store_refused", why, data[:KEPT_BYTES], len(data))
             )
         return letters
 
@@ -174,10 +199,11 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
                 if self._progress.waiting == "":
                     log.warning("waiting for the store: %s", error)
                     self._progress.since, self._progress.attempts = now_ms(), 0
+                pause = max(wait, min(error.seconds, LONGEST_ASKED_S))
                 self._progress.attempts += 1
-                self._progress.next_try = now_ms() + round(wait * 1000)
+                self._progress.next_try = now_ms() + round(pause * 1000)
                 self._progress.waiting = str(error)
-                self._sleep(wait)
+                self._sleep(pause)
                 wait = min(wait * 2, LONGEST_WAIT_S)
             else:
                 if self._progress.waiting:
@@ -188,7 +214,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if self._progress.stop:
+            if self._progress.stop or self._closing:
                 raise StoreError("stopped while the store was away; the journal keeps what was not stored")
             time.sleep(0.02)
 

@@ -4,6 +4,7 @@ Nodes and sink report batch by batch; what a batch came to counts once the store
 are in flight. So the sum closes at any instant, and what it leaves unexplained is a mistake of ours.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 
@@ -14,11 +15,12 @@ FATES = ("received", "duplicate", "dropped", "dead readings", "pending")
 class Conservation:
     """The books of one running graph, since the start of the process.
 
-    Written by the flow's thread, read by others: `_books`, replaced as a whole, is what became of written batches,
-    and of batches under way by seq.
+    Written by the flow's thread and the store's, read by others: `_books`, replaced as a whole, is what became of
+    written batches, and of batches under way by seq.
     """
 
     def __init__(self) -> None:
+        self._writing = threading.Lock()
         self._books: tuple[Counter[str], dict[int, Counter[str]]] = Counter(), {}
         self.unchanged = self.refused = 0
 
@@ -29,17 +31,19 @@ class Conservation:
 
     def happened(self, seq: int, fates: Mapping[str, int]) -> None:
         """Take what one step made of a batch: numbers of readings by FATES; pending may be negative."""
-        self._books[1].setdefault(seq, Counter()).update(fates)
+        with self._writing:
+            self._books[1].setdefault(seq, Counter()).update(fates)
 
     def written(self, seq: int, stored: int, duplicate: int, dead: int) -> None:
         """Close a batch that the store has: rows that it took, that said nothing new, that it refused for good."""
         self.unchanged += duplicate
         self.refused += dead
-        written, under_way = self._books
-        total = written.copy()
-        total.update(under_way.get(seq, {}))
-        total.update({"stored": stored, "duplicate": duplicate, "dead readings": dead})
-        self._books = total, {other: fates for other, fates in under_way.items() if other != seq}
+        with self._writing:
+            written, under_way = self._books
+            total = written.copy()
+            total.update(under_way.get(seq, {}))
+            total.update({"stored": stored, "duplicate": duplicate, "dead readings": dead})
+            self._books = total, {other: fates for other, fates in under_way.items() if other != seq}
 
     def at_the_store(self) -> dict[str, int]:
         """Say what the store made of readings. open: of batches that it does not have yet."""
