@@ -12,7 +12,7 @@ from flows.model.rollup import Resolution, RollupRow
 from flows.model.table import Numbers
 from flows.physics.compose import rows_of
 from flows.physics.derive import DERIVED
-from flows.store.influx import fences
+from flows.store.influx import alerts, commands, devices, episodes, fences, letters, tally
 from flows.store.influx.address import InfluxAddress
 from flows.store.influx.names import COUNT, HEAT_SOURCE
 from flows.store.influx.rowreading import (
@@ -55,28 +55,21 @@ class InfluxReader:
 
     def stats(self) -> StoreStats:
         """Count what is there: readings and alerts, as of the last batch."""
-        from flows.store.influx import tally
-
-        return tally.stats(self._server)
+        found = tally.read(self._server)
+        return StoreStats(found.readings, found.alerts, found.oldest, found.newest)
 
     def devices(self) -> list[StoredDevice]:
         """All devices by id."""
-        from flows.store.influx import devices
-
         return devices.select(self._server)
 
     def device(self, device_id: str) -> StoredDevice | None:
         """One device, or None."""
-        from flows.store.influx import devices
-
         return next(iter(devices.select(self._server, device_id)), None)
 
     def readings(
         self, device_id: str, start: int, end: int, limit: int, newest_first: bool = True
     ) -> list[StoredReading]:
         """At most `limit` raw rows of a span."""
-        from flows.store.influx import devices
-
         rows = read_raw(self._server, device_id, start, end, None, limit, newest_first)
         if not len(rows.table.at):
             return []
@@ -101,8 +94,6 @@ class InfluxReader:
 
     def raw_columns(self, device_id: str, start: int, end: int, fields: list[str], limit: int) -> Columns:
         """Raw values by column, oldest first, at most `limit` rows."""
-        from flows.store.influx import devices
-
         if not fields:
             return Columns(raw_times(self._server, device_id, start, end, limit).tolist(), {})
         derived = not DERIVED.isdisjoint(fields)
@@ -135,22 +126,16 @@ class InfluxReader:
         self, device_id: str, kinds: Collection[EpisodeKind], start: int, end: int, limit: int
     ) -> list[Episode]:
         """Episodes of these kinds that reach into the span, newest start first."""
-        from flows.store.influx import episodes
-
         return episodes.select(self._server, device_id, kinds, start, end, limit)
 
     def alerts(
         self, device_id: str | None, start: int, end: int, limit: int, open_only: bool = False
     ) -> list[StoredAlert]:
         """Alerts with a transition in the span, newest first."""
-        from flows.store.influx import alerts
-
         return alerts.select(self._server, device_id, start, end, limit, open_only)
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         """One alert, or None."""
-        from flows.store.influx import alerts
-
         return alerts.select_one(self._server, alert_id)
 
     def dead_letters(
@@ -162,26 +147,18 @@ class InfluxReader:
         state: LetterState | None = "open",
     ) -> list[StoredDeadLetter]:
         """Dead letters with id < before, newest first; state: None for any."""
-        from flows.store.influx import letters
-
         return letters.select(self._server, device_id, reason, before, limit, state)
 
     def dead_letter(self, letter_id: int) -> StoredDeadLetter | None:
         """One dead letter, or None."""
-        from flows.store.influx import letters
-
         return letters.select_one(self._server, letter_id)
 
     def dead_letter_counts(self, device_id: str | None, start: int, end: int) -> list[DeadLetterCount]:
         """Refusals by device, reason and hour, kept bodies or not."""
-        from flows.store.influx import letters
-
         return letters.counts(self._server, device_id, start, end)
 
     def command(self, command_id: str) -> CommandOutcome | None:
         """What became of a command, None while its effect is not stored."""
-        from flows.store.influx import commands
-
         return commands.select(self._server, command_id)
 
     def close(self) -> None:

@@ -1,12 +1,14 @@
 """Raw rows and rollup rows as tables: for the reader, and for the writer's healing."""
 
 from collections.abc import Collection, Sequence
+from typing import cast
 
 import msgspec
 import numpy as np
 
 from flows.model.device import DeviceMetadata
 from flows.model.quantities import HEAT_SOURCES, QUANTITIES
+from flows.model.reading import Clock
 from flows.model.rollup import BUCKET_MS, Resolution
 from flows.model.table import RollupTable, Table, Times
 from flows.physics.derive import DERIVED_NAMES, derived_table
@@ -42,7 +44,7 @@ class RawRows(msgspec.Struct, frozen=True):
     table: Table
     late: Times
     order: Times
-    clock: list[str]
+    clock: list[Clock]
 
 
 def read_raw(
@@ -62,7 +64,7 @@ def read_raw(
     rows = _rows(server, device_id, start, end, names, [ORDER, LATE, CLOCK], limit, newest_first)
     sent = sorted(rows.numbers.keys() & _ORDER.keys(), key=_ORDER.__getitem__)
     values = np.array([rows.numbers[name] for name in sent]).reshape(len(sent), len(rows.at)).T
-    clock = [text or "device" for text in rows.text(CLOCK)]
+    clock = [cast(Clock, text or "device") for text in rows.text(CLOCK)]
     return RawRows(Table(rows.at, tuple(sent), values), rows.number(LATE, 0), rows.number(ORDER, 0), clock)
 
 

@@ -116,7 +116,8 @@ class InfluxServer:
         with self.speaking("read"):
             values = {f"p_{name}": value for name, value in bound.items()}
             answer = self._questions.query_raw(flux, dialect=_PLAIN, params=values)
-            kind, text = answer.headers.get("Content-Type", ""), answer.data.decode(errors="replace")
+            kind: str = answer.headers.get("Content-Type", "")
+            text: str = answer.data.decode(errors="replace")
         if not kind.startswith("text/csv"):
             raise self._no_influxdb(f"a question with {kind or 'nothing'}")
         return text

@@ -1,9 +1,10 @@
-"""The tally: how many readings there are and how far they reach, as of the last batch that changed it."""
+"""The tally: how many readings and alerts there are, and how far readings reach, as of the last batch."""
 
 import msgspec
 
 from flows.store.influx import documents
 from flows.store.influx.catalog import Catalog
+from flows.store.influx.reach import Reach, load
 from flows.store.influx.server import InfluxServer
 
 
@@ -11,6 +12,7 @@ class Tally(msgspec.Struct, frozen=True):
     """What is stored. oldest, newest: event times [ms since 1970, UTC], None without readings."""
 
     readings: int = 0
+    alerts: int = 0
     oldest: int | None = None
     newest: int | None = None
 
@@ -18,16 +20,19 @@ class Tally(msgspec.Struct, frozen=True):
 def write(catalog: Catalog) -> None:
     """Write the tally if it is not what was told last."""
     reach = catalog.raw
-    tally = Tally(
-        reach.counts.total(), min(reach.oldest.values(), default=None), max(reach.newest.values(), default=None)
-    )
-    body = msgspec.json.encode(tally).decode()
+    body = msgspec.json.encode(_of(reach, catalog.alerts.total)).decode()
     if body != reach.told:
         catalog.outgoing.add(catalog.server.address.meta, [documents.line("tally", "", body)])
         reach.told = body
 
 
 def read(server: InfluxServer) -> Tally:
-    """Read it; all zero of a new store."""
-    bodies = [body for _, body in documents.read(server, "tally")]
-    return msgspec.json.decode(bodies[0], type=Tally) if bodies else Tally()
+    """Read it; what no flow has counted yet, as another program's bucket, is counted now."""
+    for _, body in documents.read(server, "tally"):
+        return msgspec.json.decode(body, type=Tally)
+    return _of(load(server), 0)
+
+
+def _of(reach: Reach, alerts: int) -> Tally:
+    oldest, newest = min(reach.oldest.values(), default=None), max(reach.newest.values(), default=None)
+    return Tally(reach.counts.total(), alerts, oldest, newest)
