@@ -1,7 +1,7 @@
 """What the writer knows by heart of what is stored: so that a row costs a question only where it may be there."""
 
 from flows.model.rows import RawRow
-from flows.store.influx import devices, leaving, reach
+from flows.store.influx import alerts, devices, leaving, letters, reach
 from flows.store.influx.outgoing import Outgoing
 from flows.store.influx.server import InfluxServer
 
@@ -12,6 +12,8 @@ class Catalog:
     server, outgoing : to ask, and to write through.
     leaving : what was forgotten or let go.
     devices : the parts of every device, with their orders, and its metadata history.
+    alerts  : the open ones, and how many there are.
+    letters : counts of hours of which dead letters came.
     raw     : how far each device's readings reach, and how many there are.
     rollups : by resolution and device, the newest row's start. [ms since 1970, UTC]
     attempted : raw rows of this batch that say something new.
@@ -22,6 +24,8 @@ class Catalog:
         self.server, self.outgoing = server, Outgoing(server)
         self.leaving = leaving.load(server)
         self.devices = devices.load(server)
+        self.alerts = alerts.load(server)
+        self.letters = letters.Letters()
         self.raw = reach.load(server)
         self.rollups = reach.load_rollups(server)
         self.attempted: list[list[RawRow]] = []

@@ -33,4 +33,4 @@ def read(server: InfluxServer, kind: str, key: str | None = None) -> Iterator[tu
 
 def forget(server: InfluxServer, kind: str, key: str) -> None:
     """Delete a document."""
-    server.delete(server.address.meta, f'_measurement="{kind}" AND key="{tag_of(key)}"', STATE_AT, STATE_AT + 1)
+    server.delete(server.address.meta, f'_measurement="{kind}" AND "key"="{tag_of(key)}"', STATE_AT, STATE_AT + 1)

@@ -5,8 +5,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from flows.model.rows import Forget, Retain
-from flows.store.influx import documents
+from flows.model.times import HOUR_MS
+from flows.store.influx import alerts, devices, documents, letters
+from flows.store.influx.checking import END_OF_TIME
+from flows.store.influx.letter_points import COUNTED, LETTER
+from flows.store.influx.names import tag_of
+from flows.store.influx.reach import RESOLUTIONS
 from flows.store.influx.server import InfluxServer
+from flows.store.influx.survivors import newer_points
 
 if TYPE_CHECKING:
     from flows.store.influx.catalog import Catalog
@@ -36,6 +42,12 @@ class Leaving(msgspec.Struct):
     minute_before: dict[str, int]
     dead_letter_before: int
 
+    def cutoffs(self, device_id: str) -> Cutoffs:
+        """Give the times of a device, or ("") of dead letters."""
+        if not device_id:
+            return Cutoffs(dead_letter_before=self.dead_letter_before)
+        return Cutoffs(self.raw_before.get(device_id, 0), self.minute_before.get(device_id, 0))
+
 
 def load(server: InfluxServer) -> Leaving:
     """Read what was forgotten or let go."""
@@ -48,3 +60,84 @@ def load(server: InfluxServer) -> Leaving:
         if device_id:
             found.raw_before[device_id], found.minute_before[device_id] = cutoffs.raw_before, cutoffs.minute_before
     return found
+
+
+def forget(catalog: "Catalog", requests: list[Forget]) -> None:
+    """Delete everything of devices up to an order, and remember it: a replay brings nothing back.
+
+    What is newer (nothing, but in a replay) is read before and written again after; should that come to nothing,
+    the journal still has it.
+    """
+    catalog.outgoing.flush()
+    letters.forget(catalog)
+    for request in requests:
+        if catalog.leaving.forgotten.get(request.device_id, -1) < request.order:
+            _forget(catalog, request.device_id, request.order)
+
+
+def _forget(catalog: "Catalog", device_id: str, order: int) -> None:
+    server, leaving = catalog.server, catalog.leaving
+    newer = {bucket: newer_points(server, bucket, device_id, order) for bucket in server.address.retentions}
+    transitions = alerts.forget(catalog, device_id, order)
+    for bucket in newer:
+        server.delete(bucket, f'device_id="{tag_of(device_id)}"', 0, END_OF_TIME)
+    documents.forget(server, RETAINED, device_id)
+    # Behind the deletions, which an end in between has made again; before anything newer, which it lets stand.
+    server.write(server.address.meta, documents.line(FORGOTTEN, device_id, str(order)))
+    leaving.forgotten[device_id] = order
+    leaving.raw_before.pop(device_id, None)
+    leaving.minute_before.pop(device_id, None)
+    for bucket, points in newer.items():
+        catalog.outgoing.add(bucket, [line for _, line in points], "ns")
+    devices.forget(catalog, device_id, order, bool(transitions) or any(newer.values()))
+    if transitions:
+        alerts.write_transitions(catalog, transitions)
+    catalog.outgoing.flush()
+    catalog.raw.recount(server, device_id)
+    for resolution in RESOLUTIONS:
+        newest = catalog.rollups[resolution]
+        newest.pop(device_id, None)
+        if points := newer[server.address.rollups(resolution)]:
+            newest[device_id] = max(at for at, _ in points)
+
+
+def retain(catalog: "Catalog", requests: list[Retain]) -> None:
+    """Delete raw and minute rows of devices, or dead letters, before a time; remember the times.
+
+    Of a bucket that the server keeps short the rows are left to it.
+    """
+    catalog.outgoing.flush()
+    for request in requests:
+        if request.device_id:
+            _retain_device(catalog, request)
+        else:
+            _retain_dead_letters(catalog, request.dead_letter_before)
+    leaving = catalog.leaving
+    lines = [
+        documents.line(RETAINED, device_id, msgspec.json.encode(leaving.cutoffs(device_id)).decode())
+        for device_id in {request.device_id for request in requests}
+    ]
+    catalog.outgoing.add(catalog.server.address.meta, lines)
+
+
+def _retain_device(catalog: "Catalog", request: Retain) -> None:
+    device_id, leaving = request.device_id, catalog.leaving
+    leaving.raw_before[device_id] = max(request.raw_before, leaving.raw_before.get(device_id, 0))
+    leaving.minute_before[device_id] = max(request.minute_before, leaving.minute_before.get(device_id, 0))
+    if not catalog.devices.known(device_id):
+        return
+    server, address = catalog.server, catalog.server.address
+    before = {address.bucket: request.raw_before, address.rollups("1m"): request.minute_before}
+    for bucket, end in before.items():
+        if address.retentions[bucket] is None and end > 0:
+            server.delete(bucket, f'device_id="{tag_of(device_id)}"', 0, end)
+    catalog.raw.recount(server, device_id)
+
+
+def _retain_dead_letters(catalog: "Catalog", before: int) -> None:
+    leaving, server = catalog.leaving, catalog.server
+    letters.forget(catalog)
+    leaving.dead_letter_before = max(before, leaving.dead_letter_before)
+    for measurement, end in ((LETTER, before), (COUNTED, before - HOUR_MS + 1)):
+        if end > 0:
+            server.delete(server.address.meta, f'_measurement="{measurement}"', 0, end)
