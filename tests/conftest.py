@@ -7,6 +7,21 @@ import pytest
 
 from tests.brokers import Mosquitto, Rumqttd
 
+NO_SERVER = "HEATPUMP_TEST_INFLUXD"
+"""Begins the names of the variables that name a real InfluxDB: in the reason of every test skipped without one."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what was not tried of the server store, and how to try it."""
+    skipped = [report for report in terminalreporter.getreports("skipped") if NO_SERVER in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(
+            f"NOT TRIED: {len(skipped)} tests need a real InfluxDB 2 (an organisation named heatpump): "
+            "HEATPUMP_TEST_INFLUXDB_URL=http://127.0.0.1:8086 HEATPUMP_TEST_INFLUXDB_TOKEN=… scripts/test",
+            yellow=True,
+            bold=True,
+        )
+
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:

@@ -106,7 +106,7 @@ def proxy(status: int, body: str, **headers: str) -> Iterator[InfluxAddress]:
 
         def _answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
+            self.send_response_only(status)
             for header, value in headers.items():
                 self.send_header(header.replace("_", "-"), value)
             self.send_header("Content-Length", str(len(body)))

@@ -1,9 +1,11 @@
 """The buckets of an installation: made and checked at start, as often as you like; never changed by us."""
 
 import logging
+from typing import Any
 
 from influxdb_client.domain.bucket import Bucket
 from influxdb_client.domain.bucket_retention_rules import BucketRetentionRules
+from influxdb_client.domain.buckets import Buckets
 
 from flows.store.influx.address import InfluxAddress
 from flows.store.influx.server import InfluxServer, Refused
@@ -30,10 +32,12 @@ def wanted(address: InfluxAddress) -> dict[str, int]:
 
 
 def existing(server: InfluxServer) -> dict[str, int]:
-    """Read the buckets that the token may see, with their retentions, 0: for ever. [s]"""
-    return {
-        bucket.name: next((rule.every_seconds for rule in bucket.retention_rules), 0) for bucket in _listed(server)
-    }
+    """Read which of our buckets are there and readable, with their retentions, 0: for ever. [s]
+
+    By name: a list is cut into pages before it is known what the token may see, and ends at the first gap.
+    """
+    found = (bucket for name in server.address.retentions for bucket in _find(server, name=name))
+    return {bucket.name: next((rule.every_seconds for rule in bucket.retention_rules), 0) for bucket in found}
 
 
 def make(server: InfluxServer, name: str, seconds: int) -> None:
@@ -69,13 +73,21 @@ def organisation(server: InfluxServer) -> str | None:
     org = server.address.org
     with server.speaking("show its organisations"):
         orgs = server.client.organizations_api().find_organizations(org=org)
-    ids = [found.id for found in orgs] or [bucket.org_id for bucket in _listed(server)]
+    ids = [found.id for found in orgs or ()] or [bucket.org_id for bucket in _find(server, limit=100)]
     return ids[0] if ids else None
 
 
-def _listed(server: InfluxServer) -> list[Bucket]:
-    with server.speaking("list buckets"):
-        return list(server.client.buckets_api().find_buckets_iter(org=server.address.org))
+def _find(server: InfluxServer, **asked: Any) -> list[Bucket]:
+    try:
+        with server.speaking("list buckets"):
+            found = server.client.buckets_api().find_buckets(org=server.address.org, **asked)
+    except Refused as error:
+        if error.status == 404 and "organization" not in str(error):
+            return []
+        raise
+    if not isinstance(found, Buckets) or found.buckets is None:
+        raise server.no_influxdb("a question for buckets with something else")
+    return list(found.buckets)
 
 
 def another_retention(name: str, there: int, wanted: int) -> str:

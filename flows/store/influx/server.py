@@ -101,7 +101,7 @@ class InfluxServer:
                 _return_http_data_only=False,
             )
         if status != 204:
-            raise self._no_influxdb(f"{status} to a write")
+            raise self.no_influxdb(f"{status} to a write")
 
     def ask(self, flux: str, **bound: Any) -> Iterator[Block]:
         """Ask a question; see `text`."""
@@ -119,7 +119,7 @@ class InfluxServer:
             kind: str = answer.headers.get("Content-Type", "")
             text: str = answer.data.decode(errors="replace")
         if not kind.startswith("text/csv"):
-            raise self._no_influxdb(f"a question with {kind or 'nothing'}")
+            raise self.no_influxdb(f"a question with {kind or 'nothing'}")
         return text
 
     def delete(self, bucket: str, predicate: str, start: int, end: int) -> None:
@@ -141,7 +141,7 @@ class InfluxServer:
             )
         version = answer.headers.get("X-Influxdb-Version")
         if version is None:
-            raise self._no_influxdb(f"{answer.status} to /ping")
+            raise self.no_influxdb(f"{answer.status} to /ping")
         date = answer.headers.get("Date")
         return Hello(version, round(parsedate_to_datetime(date).timestamp() * 1000) if date else None)
 
@@ -158,7 +158,7 @@ class InfluxServer:
         except (HTTPError, OSError) as error:
             raise RetryableStoreError(f"{where} does not answer: {_why(error)}") from None
 
-    def _no_influxdb(self, answered: str) -> RetryableStoreError:
+    def no_influxdb(self, answered: str) -> RetryableStoreError:
         """Take nothing as stored, or as absent, that something else than InfluxDB said."""
         return RetryableStoreError(f"what answers at {self.address.url} is no InfluxDB 2: it answered {answered}")
 
