@@ -153,7 +153,7 @@ def _add_lines(catalog: "Catalog", after: list[Transition], changed: list[Transi
 
 def _transitions(server: InfluxServer, device_ids: Iterable[str]) -> list[Transition]:
     """Read the transitions of devices, perhaps some of others with them."""
-    rest, bound = events.of_devices(device_ids)
+    rest, bound = events.some_of("device_id", map(tag_of, device_ids))
     answer = events.ask(server, ALERT, "body", rest + _VALUES, bound)
     return [decode_transition(body) for block in answer for body in block.column("_value")]
 

@@ -3,7 +3,7 @@
 Commands are as few as what users click: a series each costs nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,13 +30,10 @@ def write_outcomes(catalog: "Catalog", outcomes: list[CommandOutcome]) -> None:
     first: dict[str, CommandOutcome] = {}
     for outcome in outcomes:
         first.setdefault(outcome.id, outcome)
-    ids = [*first]
-    for start in range(0, len(ids), events.FEW):
-        some = ids[start : start + events.FEW]
-        stored = _read(catalog.server, some)
-        lines = [_line(first[command_id]) for command_id in some if command_id not in stored]
-        # Behind all else: whoever waits for a command finds its effect stored.
-        catalog.outgoing.add(catalog.server.address.meta, lines, "ns")
+    stored = _read(catalog.server, first)
+    lines = [_line(outcome) for command_id, outcome in first.items() if command_id not in stored]
+    # Behind all else: whoever waits for a command finds its effect stored.
+    catalog.outgoing.add(catalog.server.address.meta, lines, "ns")
 
 
 def select(server: InfluxServer, command_id: str) -> CommandOutcome | None:
@@ -44,8 +41,9 @@ def select(server: InfluxServer, command_id: str) -> CommandOutcome | None:
     return _read(server, [command_id]).get(command_id)
 
 
-def _read(server: InfluxServer, command_ids: Iterable[str]) -> dict[str, CommandOutcome]:
-    chosen, bound = events.any_of("id", map(tag_of, command_ids))
+def _read(server: InfluxServer, command_ids: Collection[str]) -> dict[str, CommandOutcome]:
+    """Read outcomes by id, of these and perhaps of others with them."""
+    chosen, bound = events.some_of("id", map(tag_of, command_ids))
     return {
         text_of(tag): _decode(body)
         for block in events.ask(server, COMMAND, "body", chosen + _KEPT, bound)

@@ -59,15 +59,15 @@ def any_of(column: str, values: Iterable[object]) -> tuple[str, Bound]:
     return f"  |> filter(fn: (r) => {' or '.join(f'r.{column} == p_{name}' for name in bound)})\n", bound
 
 
-def of_devices(device_ids: Iterable[str]) -> tuple[str, Bound]:
-    """Choose points of these devices in a question, or of all where these are too many to name."""
-    tags = [*map(tag_of, device_ids)]
-    return any_of("device_id", tags) if len(tags) <= FEW else ("", NOTHING)
+def some_of(column: str, values: Iterable[object]) -> tuple[str, Bound]:
+    """Choose what has one of these values, or all where these are too many to compare."""
+    few = [*values]
+    return any_of(column, few) if len(few) <= FEW else ("", NOTHING)
 
 
 def of_device(device_id: str | None) -> tuple[str, Bound]:
     """Choose points of a device, None: of all."""
-    return of_devices([device_id]) if device_id is not None else ("", NOTHING)
+    return any_of("device_id", [tag_of(device_id)]) if device_id is not None else ("", NOTHING)
 
 
 def state_line(measurement: str, device_id: str, body: str) -> bytes:

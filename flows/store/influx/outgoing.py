@@ -39,6 +39,7 @@ class Outgoing:
         try:
             self._server.write(bucket, body, precision)
         except OutsideRetention:
-            # A rollup that old would be let go with the next Retain; a reading is told (see StoreSink).
-            if bucket == self._server.address.bucket:
+            # A rollup that old would be let go with the next Retain, an alert is in the meta bucket too; a reading
+            # is told (see StoreSink).
+            if bucket == self._server.address.bucket and precision == "ms":
                 raise
