@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from flows.model.quantities import BY_NAME
 from flows.store.influx.answers import series
-from flows.store.influx.checking import END_OF_TIME
+from flows.store.influx.checking import END_OF_TIME, ROLLUP_COLUMNS
 from flows.store.influx.columns import Rows, side_by_side
-from flows.store.influx.names import ORDER, tag_of
+from flows.store.influx.names import CLOCK, COUNT, HEAT_SOURCE, LATE, ORDER, tag_of
 from flows.store.influx.server import InfluxServer, moment
 
 _SPAN = """
@@ -17,13 +18,18 @@ from(bucket: p_bucket)
   |> range(start: p_start, stop: p_end)
   |> filter(fn: (r) => r._measurement == p_measurement)
 """
-_KEPT = '  |> keep(columns: ["_time", "_field", "_value", "device_id"])\n'
+_FILTER = "  |> filter(fn: (r) => {})\n"
+_KEPT = '  |> keep(columns: ["_time", "_field", "_value"])\n'
+_KEPT_OF_EACH = '  |> keep(columns: ["_time", "_field", "_value", "device_id"])\n'
+
+FIELDS = frozenset(BY_NAME) | ROLLUP_COLUMNS | {ORDER, LATE, CLOCK, COUNT, HEAT_SOURCE}
+"""Those that questions name, and nothing else."""
 
 WINDOWS = 500
 """In so many the rows of a span are counted."""
 
 SLOWEST_MS = 20_000
-"""A device that sends this often or less has its rows read without a count before. [ms]"""
+"""A device that sends this often or less has its newest rows read without a count before. [ms]"""
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -49,23 +55,33 @@ class Of(msgspec.Struct, frozen=True):
 
 
 def ask(
-    server: InfluxServer, of: Of, start: int, end: int, fields: Iterable[str] | None = None, cut: Cut | None = None
+    server: InfluxServer,
+    of: Of,
+    start: int,
+    end: int,
+    fields: Iterable[str] | None = None,
+    cut: Cut | None = None,
+    few: bool = False,
 ) -> dict[str, Rows]:
-    """Read rows of [start, end) [ms since 1970, UTC] by device; those without are absent. fields: None: all."""
+    """Read rows of [start, end) [ms since 1970, UTC] by device; those without are absent.
+
+    fields : None: all; what is no field of ours is left out.
+    few    : there are hardly more rows in the span than the cut leaves: that is not worth the server's while.
+    """
     start, end = max(start, 0), min(end, END_OF_TIME)
     if start >= end or not of.device_ids or (cut and not cut.rows):
         return {}
-    return _answer(server, of, start, end, fields, cut.flux if cut else "", cut)
+    return _answer(server, of, start, end, fields, cut.flux if cut and not few else "", cut)
 
 
-def narrowed(server: InfluxServer, of: Of, start: int, end: int, cut: Cut) -> tuple[int, int]:
+def narrowed(server: InfluxServer, of: Of, start: int, end: int, cut: Cut) -> tuple[int, int, bool]:
     """Find a part of [start, end) that holds all rows of one device that are wanted.
 
-    Counting costs the server little, reading a lot. Rows of our own are counted: they are the ones with an order.
+    Gives its start and end, and whether it holds few more. Counting costs the server little, reading a lot. Rows of our own are counted: they are the ones with an order.
     """
-    start, end = max(start, 0), min(end, END_OF_TIME)
-    side = "_start" if cut.newest else "_stop"
-    while cut.rows > 1 and end - start > cut.rows * SLOWEST_MS:
+    start, end, few = max(start, 0), min(end, END_OF_TIME), False
+    side, enough = ("_start", SLOWEST_MS) if cut.newest else ("_stop", 3 * SLOWEST_MS)
+    while cut.rows > 1 and end - start > cut.rows * enough:
         wide = end - start
         length = -(-wide // WINDOWS)
         count = f'  |> aggregateWindow(every: {length:d}ms, fn: count, createEmpty: false, timeSrc: "{side}")\n'
@@ -76,14 +92,18 @@ def narrowed(server: InfluxServer, of: Of, start: int, end: int, cut: Cut) -> tu
         total = windows.numbers[ORDER][::step].cumsum()
         if total[-1] < cut.rows:
             break
-        reached = int(windows.at[::step][np.searchsorted(total, cut.rows)])
+        place = np.searchsorted(total, cut.rows)
+        few = cut.newest and total[place] < 2 * cut.rows
+        reached = int(windows.at[::step][place])
         if cut.newest:
             start = reached
         else:
-            start, end = _first(server, of, start, reached), reached
+            if windows.at[0] > start + 2 * length:
+                start = _first(server, of, start, reached)
+            end = reached
         if end - start > wide // 2:
             break
-    return start, end
+    return start, end, few
 
 
 def _first(server: InfluxServer, of: Of, start: int, end: int) -> int:
@@ -102,21 +122,18 @@ def _answer(
     cut: Cut | None = None,
 ) -> dict[str, Rows]:
     flux, bound = _points(of, start, end, fields)
-    text = server.text(flux + then + _KEPT, **bound)
-    return side_by_side(series(text), cut.rows if cut else None, cut is not None and cut.newest)
+    text = server.text(flux + then + (_KEPT if len(of.device_ids) == 1 else _KEPT_OF_EACH), **bound)
+    found = side_by_side(series(text), cut.rows if cut else None, cut is not None and cut.newest)
+    return {name or of.device_ids[0]: rows for name, rows in found.items()}
 
 
 def _points(of: Of, start: int, end: int, fields: Iterable[str] | None) -> tuple[str, dict[str, Any]]:
-    devices, bound = _any("device_id", map(tag_of, of.device_ids))
-    flux = _SPAN + devices
+    """Choose by comparisons one by one, which the server does where the points lie."""
+    devices = {f"device{place}": tag_of(device_id) for place, device_id in enumerate(of.device_ids)}
+    flux = _SPAN + _FILTER.format(" or ".join(f"r.device_id == p_{name}" for name in devices))
     if fields is not None:
-        chosen, names = _any("_field", fields)
-        flux, bound = flux + chosen, bound | names
+        flux += _FILTER.format(
+            " or ".join(f'r._field == "{name}"' for name in dict.fromkeys(fields) if name in FIELDS)
+        )
     span = {"start": moment(start), "end": moment(end)}
-    return flux, {"bucket": of.bucket, "measurement": of.measurement, **span, **bound}
-
-
-def _any(tag: str, values: Iterable[str]) -> tuple[str, dict[str, Any]]:
-    """Choose what has one of these values: compared one by one, which the server does where the points lie."""
-    bound = {f"{tag.strip('_')}{place}": value for place, value in enumerate(dict.fromkeys(values))}
-    return f"  |> filter(fn: (r) => {' or '.join(f'r.{tag} == p_{name}' for name in bound)})\n", bound
+    return flux, {"bucket": of.bucket, "measurement": of.measurement, **span, **devices}

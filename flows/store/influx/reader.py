@@ -14,7 +14,7 @@ from flows.physics.compose import rows_of
 from flows.physics.derive import DERIVED
 from flows.store.influx import alerts, commands, devices, episodes, fences, letters, tally
 from flows.store.influx.address import InfluxAddress
-from flows.store.influx.names import COUNT, HEAT_SOURCE
+from flows.store.influx.names import CLOCK, COUNT, HEAT_SOURCE, LATE, ORDER
 from flows.store.influx.rowreading import (
     DERIVED_FROM,
     raw_times,
@@ -70,7 +70,7 @@ class InfluxReader:
         self, device_id: str, start: int, end: int, limit: int, newest_first: bool = True
     ) -> list[StoredReading]:
         """At most `limit` raw rows of a span."""
-        rows = read_raw(self._server, device_id, start, end, None, limit, newest_first)
+        rows = read_raw(self._server, device_id, start, end, None, limit, newest_first, [LATE, CLOCK])
         if not len(rows.table.at):
             return []
         table = with_derived(rows.table, devices.history(self._server, device_id))
@@ -98,7 +98,7 @@ class InfluxReader:
             return Columns(raw_times(self._server, device_id, start, end, limit).tolist(), {})
         derived = not DERIVED.isdisjoint(fields)
         names = {*fields, *DERIVED_FROM} - DERIVED if derived else set(fields)
-        table = read_raw(self._server, device_id, start, end, names, limit).table
+        table = read_raw(self._server, device_id, start, end, names, limit, own=[ORDER]).table
         if derived and len(table.at):
             table = with_derived(table, devices.history(self._server, device_id))
         found = {name: listed(table.values[:, n], name in FLAG_NAMES) for n, name in enumerate(table.names)}

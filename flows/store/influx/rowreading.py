@@ -55,13 +55,15 @@ def read_raw(
     names: Collection[str] | None = None,
     limit: int | None = None,
     newest_first: bool = False,
+    own: Sequence[str] = (ORDER, LATE, CLOCK),
 ) -> RawRows:
     """Read the rows of a device in [start, end) [ms since 1970, UTC], oldest first.
 
     names : of the payload's quantities, None: all. The rows that have none of them are there, too.
     limit : most rows; with newest_first the newest ones.
+    own   : what is read besides the quantities; the order at least where names are given.
     """
-    rows = _rows(server, device_id, start, end, names, [ORDER, LATE, CLOCK], limit, newest_first)
+    rows = _rows(server, device_id, start, end, names, own, limit, newest_first)
     sent = sorted(rows.numbers.keys() & _ORDER.keys(), key=_ORDER.__getitem__)
     values = np.array([rows.numbers[name] for name in sent]).reshape(len(sent), len(rows.at)).T
     clock = [cast(Clock, text or "device") for text in rows.text(CLOCK)]
@@ -104,7 +106,8 @@ def read_rollups(
     Gives them by device; one that has none is absent.
     columns : None: all. limit: most rows of each device, the oldest.
     """
-    found = rollup_rows(server, resolution, device_ids, start, end, columns, limit)
+    fields = None if columns is None else [*columns, ORDER, HEAT_SOURCE]
+    found = rollup_rows(server, resolution, device_ids, start, end, fields, limit)
     return {device_id: _rollup_table(rows) for device_id, rows in found.items()}
 
 
@@ -117,19 +120,20 @@ def rollup_rows(
     columns: Collection[str] | None = None,
     limit: int | None = None,
 ) -> dict[str, Rows]:
-    """Read rollup rows by field; see `read_rollups`."""
+    """Read rollup rows by field; see `read_rollups`. columns: those of a row's own fields too that are wanted."""
     of = Of(server.address.rollups(resolution), ROLLUP, device_ids)
-    fields = None if columns is None else [*columns, COUNT, ORDER, HEAT_SOURCE]
+    fields = None if columns is None else [*columns, COUNT]
     if limit is None or len(device_ids) != 1:
         return ask(server, of, start, end, fields, None if limit is None else Cut(limit))
     # Where no row is missing, all that are wanted lie in as many buckets.
     length = limit * BUCKET_MS[resolution]
-    while limit > 1 and start + 2 * length < end:
-        found = ask(server, of, start, start + length, fields, Cut(limit))
+    few, window = True, length
+    while limit > 1 and start + window < end:
+        found = ask(server, of, start, start + window, fields, Cut(limit), few)
         if any(len(rows.at) == limit for rows in found.values()):
             return found
-        length *= 4
-    return ask(server, of, start, end, fields, Cut(limit))
+        few, window = False, 4 * window
+    return ask(server, of, start, end, fields, Cut(limit), end - start <= length)
 
 
 def _rollup_table(rows: Rows) -> RollupTable:
@@ -147,17 +151,18 @@ def _rows(
     start: int,
     end: int,
     names: Collection[str] | None,
-    own: list[str],
+    own: Sequence[str],
     limit: int | None,
     newest_first: bool,
 ) -> Rows:
     """Read raw rows. own: which of the fields that only our rows have."""
     of = Of(server.address.bucket, READING, [device_id])
     cut = None if limit is None else Cut(limit, newest_first)
+    few = False
     if cut is not None:
-        start, end = narrowed(server, of, start, end, cut)
+        start, end, few = narrowed(server, of, start, end, cut)
     fields = [*(PAYLOAD if names is None else names), *own]
-    rows = ask(server, of, start, end, fields, cut).get(device_id, NOTHING)
+    rows = ask(server, of, start, end, fields, cut, few).get(device_id, NOTHING)
     if names is None:
         return rows
     ours = rows.at[~np.isnan(rows.numbers[ORDER])] if ORDER in rows.numbers else rows.at[:0]
