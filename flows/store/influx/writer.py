@@ -12,6 +12,7 @@ from flows.model.episode import EpisodeRow, Retrace
 from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
 from flows.store.batches import KEPT, in_sequence
+from flows.store.export import Restored
 from flows.store.influx import buckets, commands, fences, tally
 from flows.store.influx.address import InfluxAddress
 from flows.store.influx.alerts import write_transitions
@@ -23,6 +24,7 @@ from flows.store.influx.healing import heal
 from flows.store.influx.leaving import forget, retain
 from flows.store.influx.letters import write_dead_letters, write_letter_changes
 from flows.store.influx.raw import keys_of, write_raw
+from flows.store.influx.restore import restore
 from flows.store.influx.rollups import write_blocks, write_closed
 from flows.store.influx.server import InfluxServer
 from flows.store.protocol import Fence
@@ -83,6 +85,14 @@ class InfluxWriter:
         catalog.attempted.clear()
         self._catalog = catalog
         return unchanged
+
+    def restore(self, rows: list[Restored]) -> None:
+        """Put rows of another store down as they are; the same may be put down again."""
+        catalog = self._catalog or Catalog(self._server, self._failed)
+        self._catalog = None
+        restore(catalog, rows)
+        catalog.outgoing.flush()
+        self._catalog = catalog
 
     def commit_fence(self, fence: Fence) -> None:
         """Write the fence; what was applied before it is durable since InfluxDB answered."""
