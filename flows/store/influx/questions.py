@@ -77,7 +77,8 @@ def ask(
 def narrowed(server: InfluxServer, of: Of, start: int, end: int, cut: Cut) -> tuple[int, int, bool]:
     """Find a part of [start, end) that holds all rows of one device that are wanted.
 
-    Gives its start and end, and whether it holds few more. Counting costs the server little, reading a lot. Rows of our own are counted: they are the ones with an order.
+    Gives its start and end, and whether it holds few more. Counting costs the server little, reading a lot.
+    Rows of our own are counted: they are the ones with an order.
     """
     start, end, few = max(start, 0), min(end, END_OF_TIME), False
     side, enough = ("_start", SLOWEST_MS) if cut.newest else ("_stop", 3 * SLOWEST_MS)
