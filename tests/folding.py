@@ -7,15 +7,14 @@ import numpy as np
 from msgspec import structs
 
 from flows.model.device import DeviceMetadata
+from flows.model.quantities import HEAT_SOURCES
 from flows.model.reading import Value
-from flows.model.rollup import ClosedMinutes, RollupBlock, RollupRow
+from flows.model.rollup import BUCKET_MS, ClosedMinutes, Resolution, RollupBlock, RollupRow
 from flows.model.table import RollupTable, Table, table_of
 from flows.physics import fold
-from flows.physics.compose import compose_rows as compose
-from flows.physics.compose import rows_of, table_of_rows
+from flows.physics.compose import compose as compose_table
+from flows.physics.compose import rows_of
 from flows.physics.minutes import Minute
-
-__all__ = ["Sample", "block_of", "close", "closed_rows", "compose", "fold_range", "open_minute", "table"]
 
 
 class Sample(NamedTuple):
@@ -46,6 +45,31 @@ def close(folds: list[fold.Fold], metadata: list[list[DeviceMetadata]]) -> list[
         for strip, minute in zip(minutes.strip.tolist(), minutes.rows(), strict=True):
             closed[numbers[strip]].append(minute)
     return closed
+
+
+def compose(rows: Sequence[RollupRow], resolution: Resolution, start: int, order: int) -> RollupRow | None:
+    """Compose one row of finer ones, of one device and resolution, oldest first; None of none."""
+    if not rows:
+        return None
+    part = BUCKET_MS[rows[0].resolution] / BUCKET_MS[resolution]
+    (row,) = rows_of(
+        compose_table(table_of_rows(rows), np.full(len(rows), start), part), rows[0].device_id, resolution, order
+    )
+    return row
+
+
+def table_of_rows(rows: Sequence[RollupRow]) -> RollupTable:
+    """Make a table of rows of one device and resolution, oldest first."""
+    names = tuple(dict.fromkeys(name for row in rows for name in row.values))
+    values = [[row.values.get(name, np.nan) for name in names] for row in rows]
+    return RollupTable(
+        np.array([row.start for row in rows], dtype=np.int64),
+        np.array([row.order for row in rows], dtype=np.int64),
+        np.array([row.count for row in rows], dtype=np.int64),
+        np.array([HEAT_SOURCES.index(row.heat_source) if row.heat_source else -1 for row in rows], dtype=np.int64),
+        names,
+        np.array(values, dtype=np.float64).reshape(len(rows), len(names)),
+    )
 
 
 def block_of(rows: Sequence[RollupRow]) -> ClosedMinutes | RollupBlock:

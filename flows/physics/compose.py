@@ -4,12 +4,10 @@ Means and shares weigh by coverage, energies and starts add up. Rows are taken o
 the same sums, bit for bit, however many buckets are composed together.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from flows.model.quantities import ENERGY_COLUMNS, FLAGS, HEAT_SOURCES, NUMBERS
-from flows.model.rollup import BUCKET_MS, Resolution, RollupRow
+from flows.model.rollup import Resolution, RollupRow
 from flows.model.table import Numbers, RollupTable, Times
 
 
@@ -47,31 +45,6 @@ def compose(finer: RollupTable, buckets: Times, part: float) -> RollupTable:
         np.maximum.reduceat(finer.heat, first),
         tuple(columns),
         np.array([*columns.values()]).reshape(len(columns), len(first)).T,
-    )
-
-
-def compose_rows(rows: Sequence[RollupRow], resolution: Resolution, start: int, order: int) -> RollupRow | None:
-    """Compose one row of finer ones, of one device and resolution, oldest first; None of none."""
-    if not rows:
-        return None
-    part = BUCKET_MS[rows[0].resolution] / BUCKET_MS[resolution]
-    (row,) = rows_of(
-        compose(table_of_rows(rows), np.full(len(rows), start), part), rows[0].device_id, resolution, order
-    )
-    return row
-
-
-def table_of_rows(rows: Sequence[RollupRow]) -> RollupTable:
-    """Make a table of rows of one device and resolution, oldest first."""
-    names = tuple(dict.fromkeys(name for row in rows for name in row.values))
-    values = [[row.values.get(name, np.nan) for name in names] for row in rows]
-    return RollupTable(
-        np.array([row.start for row in rows], dtype=np.int64),
-        np.array([row.order for row in rows], dtype=np.int64),
-        np.array([row.count for row in rows], dtype=np.int64),
-        np.array([HEAT_SOURCES.index(row.heat_source) if row.heat_source else -1 for row in rows], dtype=np.int64),
-        names,
-        np.array(values, dtype=np.float64).reshape(len(rows), len(names)),
     )
 
 

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from flows.model.device import metadata_at
-from flows.model.quantities import HEAT_SOURCES
-from flows.model.rollup import BUCKET_MS, RollupRow
+from flows.model.rollup import BUCKET_MS
 from flows.model.table import Numbers, RollupTable, rows_at, stacked
 from flows.model.times import DAY_MS, HOUR_MS
-from flows.physics.compose import compose, compose_rows
-from flows.queries.open_bucket import finer_rows, frontier, open_row, open_start
+from flows.physics.compose import compose
+from flows.physics.segments import MINUTE_MS
+from flows.queries.open_bucket import finer_rows, frontier, open_row, open_start, rollup_table
 from flows.store.protocol import Columns, StoredDevice, StoreReader
 
 AnyResolution = Literal["raw", "1m", "1h", "1d"]
@@ -63,6 +64,7 @@ def bucket_end(start: int, resolution: AnyResolution, zone: ZoneInfo) -> int:
     return _midnight(start, zone, 1) if resolution == "1d" else start + BUCKET_MS[resolution]
 
 
+@lru_cache(maxsize=10_000)
 def _midnight(at: int, zone: ZoneInfo, days: int) -> int:
     local = datetime.fromtimestamp(at / 1000, zone).replace(hour=0, minute=0, second=0, microsecond=0)
     return round((local + timedelta(days=days)).timestamp()) * 1000
@@ -89,8 +91,8 @@ def _rollups(
     opened = open_start(device, resolution)
     if opened is not None and start <= opened < end:
         # Composed first: if it closes meanwhile its stored row is read below, and this one is not needed.
-        row = open_row(reader, device, resolution)
-        newest = _columns_of([row], columns) if row else None
+        row = open_row(reader, device, resolution, columns)
+        newest = None if row is None else _columns_of(row, columns)
     else:
         newest = None
     while start < end:
@@ -121,7 +123,7 @@ def _site_days(
         while len(days) <= _PAGE_DAYS and days[-1] < end:
             days.append(bucket_end(days[-1], "1d", zone))
         first, last = days[0] - days[0] % HOUR_MS, days[-1]
-        parts = [_table(page) for page in _rollups(reader, device, "1h", first, last, columns)]
+        parts = [rollup_table(page) for page in _rollups(reader, device, "1h", first, last, columns)]
         if parts:
             yield _days(_split(reader, device, stacked(parts), days, columns), days, columns)
         day = days[-1]
@@ -134,23 +136,18 @@ def _split(
 
     Minutes are gone after 90 days: then the hour goes to its start's day.
     """
-    halves: list[RollupRow] = []
+    halves: list[RollupTable] = []
     for midnight in days:
         hour = midnight - midnight % HOUR_MS
         if midnight == hour or hour not in hours.start:
             continue
-        minutes = finer_rows(reader, device, "1m", hour, hour + HOUR_MS)
-        if minutes:
+        minutes = finer_rows(reader, device, "1m", hour, hour + HOUR_MS, columns)
+        if len(minutes.start):
             hours = rows_at(hours, np.flatnonzero(hours.start != hour))
-        for at, half in (
-            (hour, [row for row in minutes if row.start < midnight]),
-            (midnight, [row for row in minutes if row.start >= midnight]),
-        ):
-            part = compose_rows(half, "1h", at, 0)
-            halves += [] if part is None else [part]
-    if not halves:
-        return hours
-    both = stacked([hours, _table(_columns_of(halves, columns))])
+            halves.append(
+                compose(minutes, np.where(minutes.start < midnight, hour, midnight), MINUTE_MS / HOUR_MS)
+            )
+    both = stacked([hours, *halves])
     return rows_at(both, np.argsort(both.start, kind="stable"))
 
 
@@ -162,36 +159,20 @@ def _days(parts: RollupTable, days: list[int], columns: list[str]) -> Columns:
     composed = compose(within, starts[of], HOUR_MS / DAY_MS)
     # Coverage is a share of the day's own length: clocks are put forward and back.
     lengths = np.diff(starts)[np.searchsorted(starts, composed.start)]
-    values = {}
     for column, name in enumerate(composed.names):
-        found = composed.values[:, column]
-        values[name] = _listed(found * (DAY_MS / lengths) if name.endswith("_coverage") else found)
-    nothing: list[float | None] = [None] * len(composed.start)
+        if name.endswith("_coverage"):
+            composed.values[:, column] *= DAY_MS / lengths
+    return _columns_of(composed, columns)
+
+
+def _columns_of(table: RollupTable, columns: list[str]) -> Columns:
+    values = {name: _listed(table.values[:, column]) for column, name in enumerate(table.names)}
+    nothing: list[float | None] = [None] * len(table.start)
     values |= {name: nothing for name in columns if name not in values}
-    values["count"] = composed.count.tolist()
-    values["heat_source"] = [None if heat < 0 else heat for heat in composed.heat.tolist()]
-    return Columns(composed.start.tolist(), values)
-
-
-def _table(page: Columns) -> RollupTable:
-    names = tuple(name for name in page.values if name not in ("count", "heat_source"))
-    cells = np.array([page.values[name] for name in names], dtype=np.float64).reshape(len(names), len(page.time)).T
-    return RollupTable(
-        np.array(page.time, dtype=np.int64),
-        np.zeros(len(page.time), dtype=np.int64),
-        np.array([count or 0 for count in page.values["count"]], dtype=np.int64),
-        np.array([-1 if heat is None else heat for heat in page.values["heat_source"]], dtype=np.int64),
-        names,
-        cells,
-    )
+    values["count"] = table.count.tolist()
+    values["heat_source"] = [None if heat < 0 else heat for heat in table.heat.tolist()]
+    return Columns(table.start.tolist(), values)
 
 
 def _listed(values: Numbers) -> list[float | None]:
     return [None if value != value else value for value in values.tolist()]
-
-
-def _columns_of(rows: list[RollupRow], columns: list[str]) -> Columns:
-    values: dict[str, list[float | None]] = {name: [row.values.get(name) for row in rows] for name in columns}
-    values["count"] = [row.count for row in rows]
-    values["heat_source"] = [HEAT_SOURCES.index(row.heat_source) if row.heat_source else None for row in rows]
-    return Columns([row.start for row in rows], values)

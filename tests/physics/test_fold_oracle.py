@@ -17,7 +17,7 @@ from flows.physics.fold import Fold, latest, put_late, take
 from flows.physics.minutes import Minute
 from tests import oracle
 from tests.effort import examples
-from tests.folding import Sample, close, compose, fold_range
+from tests.folding import Sample, close, compose, fold_range, table_of_rows
 from tests.oracle.rollups import LENGTH, Row, Site, differences, rows
 
 NOON = 1_770_033_600_000  # 2026-02-02T12:00Z
@@ -191,7 +191,7 @@ def test_buckets_composed_together_are_those_composed_alone_bit_for_bit(samples)
     minutes = [row_of(minute) for minute in whole(samples)]
     if minutes:
         hour = BUCKET_MS["1h"]
-        finer = composing.table_of_rows(minutes)
+        finer = table_of_rows(minutes)
         together = composing.compose(finer, finer.start // hour * hour, 1 / 60)
         assert composing.rows_of(together, "d", "1h", 0) == composed(minutes, "1h", minutes[-1].start + 2 * hour)
 

@@ -154,7 +154,7 @@ class SqliteReader:
             device = devices.key(db, device_id)
             rows = []
             if device is not None:
-                chosen = ROLLUP if columns else "key"
+                chosen = "key, count, heat_source, body" if columns else "key"
                 rows = select_span(
                     db, table, chosen, device, start, end, f"ORDER BY key LIMIT {limit:d}"
                 ).fetchall()
@@ -162,10 +162,10 @@ class SqliteReader:
         names = [name for name in layout.names if name in columns]
         found: dict[str, list[float | None]] = {}
         if names:
-            values = unpack(layout, [row[4] for row in rows], [*map(layout.names.index, names)])
+            values = unpack(layout, [row[3] for row in rows], [*map(layout.names.index, names)])
             found = {name: listed(values[:, n]) for n, name in enumerate(names)}
         if columns:
-            found["count"], found["heat_source"] = [row[2] for row in rows], [row[3] for row in rows]
+            found["count"], found["heat_source"] = [row[1] for row in rows], [row[2] for row in rows]
         times = times_of([row[0] for row in rows]).tolist()
         return Columns(times, {name: found.get(name) or [None] * len(rows) for name in columns})
 
