@@ -3,6 +3,7 @@
 from flows.model.rows import RawRow
 from flows.store.influx import alerts, devices, leaving, letters, reach
 from flows.store.influx.outgoing import Outgoing
+from flows.store.influx.recent import Recent
 from flows.store.influx.server import InfluxServer
 
 
@@ -16,6 +17,7 @@ class Catalog:
     letters : counts of hours of which dead letters came.
     raw     : how far each device's readings reach, and how many there are.
     rollups : by resolution and device, the newest row's start. [ms since 1970, UTC]
+    recent  : rollup rows of buckets that are open.
     attempted : raw rows of this batch that say something new.
     failed  : device, event time and order of those of batches that broke off: stored or not, they are new.
     """
@@ -28,5 +30,6 @@ class Catalog:
         self.letters = letters.Letters()
         self.raw = reach.load(server)
         self.rollups = reach.load_rollups(server)
+        self.recent = Recent(self.rollups)
         self.attempted: list[list[RawRow]] = []
         self.failed = failed

@@ -27,6 +27,9 @@ from(bucket: p_bucket)
   |> keep(columns: ["_time", "_field", "_value"])
 """
 
+ROWS_A_QUESTION = 1_500
+"""How many rollup rows a question brings; each has some 60 fields."""
+
 _EMPTY: Times = np.empty(0, dtype=np.int64)
 NO_ROWS = RollupTable(_EMPTY, _EMPTY, _EMPTY, _EMPTY, (), np.empty((0, 0)))
 
@@ -61,18 +64,33 @@ class Past:
 
     def parts(self, resolution: Resolution, buckets: Sequence[tuple[str, int]]) -> tuple[RollupTable, Times]:
         """Read the rows of which a resolution's buckets (device, start) are composed, a bucket after the other."""
-        self._catalog.outgoing.flush()
-        finer, length = healing.FINER[resolution], BUCKET_MS[resolution]
+        finer, catalog = healing.FINER[resolution], self._catalog
         found: dict[tuple[str, int], RollupTable] = {}
-        for start in {start for _, start in buckets}:
-            device_ids = [device_id for device_id, its in buckets if its == start]
-            tables = read_rollups(self._catalog.server, finer, device_ids, start, start + length)
-            found.update(((device_id, start), table) for device_id, table in tables.items())
-        there = [(place, found[bucket]) for place, bucket in enumerate(buckets) if bucket in found]
+        asked: dict[int, list[str]] = {}
+        for device_id, start in buckets:
+            rows = catalog.recent.take(finer, device_id, start, catalog.leaving.forgotten.get(device_id, -1))
+            if rows is not None:
+                found[device_id, start] = rows
+            else:
+                asked.setdefault(start, []).append(device_id)
+        if asked:
+            catalog.outgoing.flush()
+        length = BUCKET_MS[resolution]
+        at_once = ROWS_A_QUESTION * BUCKET_MS[finer] // length
+        for start, device_ids in asked.items():
+            for first in range(0, len(device_ids), at_once):
+                some = device_ids[first : first + at_once]
+                tables = read_rollups(catalog.server, finer, some, start, start + length)
+                found.update(((device_id, start), table) for device_id, table in tables.items())
+        there = [
+            (place, found[bucket])
+            for place, bucket in enumerate(buckets)
+            if bucket in found and len(found[bucket].start)
+        ]
         if not there:
             return NO_ROWS, _EMPTY
-        rows = [len(table.start) for _, table in there]
-        return stacked([table for _, table in there]), np.repeat(np.array([place for place, _ in there]), rows)
+        counts = [len(table.start) for _, table in there]
+        return stacked([table for _, table in there]), np.repeat([place for place, _ in there], counts)
 
     def write(self, resolution: Resolution, device_ids: Sequence[str], rows: RollupTable) -> None:
         """Write rows computed from what is stored; those not older replace others. device_ids: one a row."""

@@ -157,7 +157,9 @@ def _send(
     catalog: Catalog, resolution: Resolution, device_ids: Sequence[str], rows: RollupTable, places: list[int]
 ) -> None:
     if places:
-        lines = rollup_lines([device_ids[place] for place in places], rows_at(rows, np.array(places)))
+        device_ids, rows = [device_ids[place] for place in places], rows_at(rows, np.array(places))
+        catalog.recent.add(resolution, device_ids, rows)
+        lines = rollup_lines(device_ids, rows)
         catalog.outgoing.add(catalog.server.address.rollups(resolution), lines)
 
 
