@@ -42,11 +42,11 @@ decode = msgspec.json.Decoder(Body).decode
 
 
 class Device:
-    """One device as the writer knows it, most of its line ready."""
+    """One device as the writer knows it, most of its line ready. told: it has a point, or will with this batch."""
 
-    def __init__(self, device_id: str, body: Body) -> None:
+    def __init__(self, device_id: str, body: Body, told: bool = False) -> None:
         self._series = f"device,device_id={tag_of(device_id)}"
-        self.said, self.history = body.said, body.metadata
+        self.said, self.history, self.told = body.said, body.metadata, told
         self.latest_order, self._newest = 0, b"null"
         if body.latest is not None:
             self.set_latest(body.latest.order, body.latest.values)

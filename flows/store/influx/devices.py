@@ -3,7 +3,7 @@
 One, not a field a part: a thousand more series cost every question for all devices 20 ms.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from flows.model.device import DeviceMetadata
@@ -56,7 +56,10 @@ class Devices(dict[str, Device]):
 
 def load(server: InfluxServer) -> Devices:
     """Read what is known of devices."""
-    return Devices({device_id: Device(device_id, body) for device_id, body in _read_all(server).items()})
+    told = dict(_read(server))
+    devices = Devices({device_id: Device(device_id, body, told=True) for device_id, body in told.items()})
+    devices.update((device_id, Device(device_id, Body())) for device_id in _not_told(server, told))
+    return devices
 
 
 def write_devices(catalog: "Catalog", rows: list[DeviceRow]) -> None:
@@ -94,11 +97,11 @@ def write_latest(catalog: "Catalog", rows: list[LatestRow]) -> None:
     _write(catalog, changed.values())
 
 
-def meet(catalog: "Catalog", device_ids: Iterable[str]) -> None:
+def meet(catalog: "Catalog", device_ids: Collection[str]) -> None:
     """See to it that devices are known and listed, whatever else is stored of them."""
-    new = {name: Device(name, Body()) for name in device_ids if name not in catalog.devices}
-    catalog.devices.update(new)
-    _write(catalog, new.values())
+    devices = catalog.devices
+    devices.update({name: Device(name, Body()) for name in device_ids if name not in devices})
+    _write(catalog, [device for name in device_ids if not (device := devices[name]).told])
 
 
 def forget(catalog: "Catalog", device_id: str, order: int, rows_left: bool) -> None:
@@ -124,12 +127,11 @@ def forget(catalog: "Catalog", device_id: str, order: int, rows_left: bool) -> N
 
 def select(server: InfluxServer, device_id: str | None = None) -> list[StoredDevice]:
     """Read one device (an empty list if unknown), or all by id; one that only has readings is one too."""
+    found = dict(_read(server, device_id))
     if device_id is None:
-        found = _read_all(server)
-    else:
-        found = dict(_read(server, device_id))
-        if not found and any(_with_readings(server, [device_id])):
-            found[device_id] = Body()
+        found.update((known, Body()) for known in _not_told(server, found))
+    elif not found and _with_readings(server, [device_id]):
+        found[device_id] = Body()
     return [_device(known, found[known]) for known in sorted(found)]
 
 
@@ -141,7 +143,11 @@ def history(server: InfluxServer, device_id: str) -> list[DeviceMetadata]:
 
 
 def _write(catalog: "Catalog", devices: Iterable[Device]) -> None:
-    catalog.outgoing.add(catalog.server.address.meta, [device.line() for device in devices])
+    lines = []
+    for device in devices:
+        device.told = True
+        lines.append(device.line())
+    catalog.outgoing.add(catalog.server.address.meta, lines)
 
 
 def _device(device_id: str, body: Body) -> StoredDevice:
@@ -156,16 +162,13 @@ def _device(device_id: str, body: Body) -> StoredDevice:
     )
 
 
-def _read_all(server: InfluxServer) -> dict[str, Body]:
-    """Read all devices, those too that only have readings, which another program may have written."""
-    found = dict(_read(server))
+def _not_told(server: InfluxServer, told: Collection[str]) -> list[str]:
+    """Find the devices that only have readings, which another program may have written."""
     tags = [tag for block in server.ask(_TAGS, **_readings(server)) for tag in block.column("_value")]
     # The server's index names devices for a while that were deleted.
-    others = [device_id for device_id in map(text_of, tags) if device_id not in found]
-    if others:
-        there = _with_readings(server, others if len(others) <= FEW else None)
-        found.update((device_id, Body()) for device_id in others if device_id in there)
-    return found
+    others = [device_id for device_id in map(text_of, tags) if device_id not in told]
+    there = _with_readings(server, others if len(others) <= FEW else None) if others else set()
+    return [device_id for device_id in others if device_id in there]
 
 
 def _read(server: InfluxServer, device_id: str | None = None) -> Iterator[tuple[str, Body]]:
