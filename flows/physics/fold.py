@@ -8,7 +8,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, repeat
 from struct import Struct
 
 import msgspec
@@ -217,8 +217,9 @@ def packed(fold: Fold, values: dict[str, Value]) -> bytes:
     """Lay values out by the fold's names, which grow by those that are new."""
     if tuple(values) == fold.names:
         return _packer(len(values))(*values.values())
-    _widen(fold, [name for name in values if name not in fold.names])
-    return array("d", [values.get(name, _NAN) for name in fold.names]).tobytes()
+    if not values.keys() <= set(fold.names):
+        _widen(fold, [name for name in values if name not in fold.names])
+    return _packer(len(fold.names))(*map(values.get, fold.names, repeat(_NAN)))
 
 
 @cache
