@@ -143,6 +143,16 @@ def test_a_forget_that_broke_off_is_whole_when_it_is_asked_for_again(new_store, 
     assert broken.reader.stats() == whole.reader.stats()
 
 
+def test_a_letter_that_a_late_forget_leaves_is_as_it_was(store):
+    store.apply(
+        letter(3), letter(10), letter(11), change(10, "dropped", 0, 1), change(11, "open", 1, 2, "not_json")
+    )
+    before = [store.reader.dead_letter(letter_id) for letter_id in (10, 11)]
+    store.apply(Forget("site1", 5))
+    assert [store.reader.dead_letter(letter_id) for letter_id in (3, 10, 11)] == [None, *before]
+    assert store.reader.dead_letters(None, None, None, 9) == before[1:]
+
+
 def test_a_device_that_another_program_wrote_is_one_until_it_is_forgotten(store):
     with closing(InfluxServer(store.address)) as server:
         lines = b"sensor_reading,device_id=%s,firmware_version=1.0 temp_inlet=45.5 %d"

@@ -60,4 +60,6 @@ def _series(record: FluxRecord) -> str:
 
 
 def _text(value: object) -> str:
+    if value is None:  # as the client reads an empty text
+        return '""'
     return quoted(value) if isinstance(value, str) else repr(value)
