@@ -23,6 +23,7 @@ from flows.build import FLOW_ID, step_ids
 from flows.errors import ConfigError, StartRefused
 from flows.graph import Graph
 from flows.journal.reader import JournalInfo
+from flows.store.export import MARK
 from flows.store.protocol import Fence
 
 log = logging.getLogger("heatpump.recovery")
@@ -120,6 +121,11 @@ def prepare(
     anew : where `heatpump rebuild` allowed to begin without the past (see rebuild.py).
     Raises StartRefused, ConfigError. What is set aside is renamed, never deleted.
     """
+    if fence is not None and fence.journal_id.startswith(MARK):
+        raise StartRefused(
+            "the store is not whole: `heatpump migrate` into it has not ended; give the same command again, "
+            "and start when it is done"
+        )
     if fence is not None and fence.journal_id != journal.journal_id:
         raise StartRefused(
             f"the store was fed from journal {fence.journal_id[:8]}, the data folder holds journal "

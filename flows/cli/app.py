@@ -14,6 +14,7 @@ from flows.cli.doctor import doctor
 from flows.cli.flow import flow
 from flows.cli.graph import graph
 from flows.cli.import_ import import_
+from flows.cli.migrate import migrate
 from flows.cli.panel import panel
 from flows.cli.prove import prove
 from flows.cli.rebuild import rebuild
@@ -36,6 +37,7 @@ COMMANDS = (
     record,
     replay,
     import_,
+    migrate,
     graph,
     doctor,
     prove,

@@ -45,6 +45,10 @@ BY_DEVICE: frozenset[Section] = frozenset(SECTIONS[1 : SECTIONS.index("dead_lett
 """Sections that are read a device at a time."""
 
 
+MARK = "migration-"
+"""How the fence of a store that is being filled begins, in place of a journal's id: no flow starts on it."""
+
+
 class RollupRows(msgspec.Struct, frozen=True):
     """Rollup rows of one device and resolution as they are, each with its own order."""
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 ENDLESS = ("scripts/simulate_device.py", "heatpump api", "heatpump tail")
 """Commands that run until they are stopped: `timeout` does that after a few seconds, and says 124."""
 
-ELSEWHERE = ("./scripts/", "heatpump up", "heatpump demo", "heatpump flow", "heatpump rebuild")
+ELSEWHERE = ("./scripts/", "heatpump up", "heatpump demo", "heatpump flow", "heatpump rebuild", "heatpump migrate")
 """Commands that tests/cli and tests/pipeline start on folders of their own, or that are this very run."""
 
 
