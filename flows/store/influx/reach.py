@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from flows.model.rollup import Resolution
+from flows.store.influx import documents
 from flows.store.influx.answers import Block, times_ms
 from flows.store.influx.checking import END_OF_TIME
 from flows.store.influx.names import READING, ROLLUP, tag_of, text_of
@@ -22,6 +23,8 @@ _FIRST, _LAST = (f'  |> {end}()\n  |> keep(columns: ["device_id", "_time"])\n' f
 _COUNT = '  |> count()\n  |> drop(columns: ["_start", "_stop", "_measurement"])\n'
 _COUNTED = frozenset(("", "result", "table", "_value", "_field", "device_id"))
 
+TALLY = "tally"
+"""Kind of the document that tells readers how many there are."""
 
 RESOLUTIONS: tuple[Resolution, ...] = ("1m", "1h", "1d")
 
@@ -31,7 +34,7 @@ class Reach(msgspec.Struct):
 
     counts         : readings.
     oldest, newest : event times. [ms since 1970, UTC]
-    told           : what the tally says, "" where that is not known.
+    told           : what the tally says, "" where there is none.
     """
 
     counts: Counter[str]
@@ -64,7 +67,8 @@ def load(server: InfluxServer, device_id: str | None = None) -> Reach:
         first = ours.get(name, END_OF_TIME)
         if at < first:
             counts += _counts(server, _POINTS + _OF_DEVICE, at, first, {"device": tag_of(name)})
-    return Reach(counts, oldest, newest)
+    told = "" if of else next((body for _, body in documents.read(server, TALLY)), "")
+    return Reach(counts, oldest, newest, told)
 
 
 def load_rollups(server: InfluxServer) -> dict[str, dict[str, int]]:

@@ -4,7 +4,7 @@ import msgspec
 
 from flows.store.influx import documents
 from flows.store.influx.catalog import Catalog
-from flows.store.influx.reach import Reach, load
+from flows.store.influx.reach import TALLY, Reach, load
 from flows.store.influx.server import InfluxServer
 
 
@@ -17,18 +17,21 @@ class Tally(msgspec.Struct, frozen=True):
     newest: int | None = None
 
 
+_NOTHING = msgspec.json.encode(Tally()).decode()
+
+
 def write(catalog: Catalog) -> None:
-    """Write the tally if it is not what was told last."""
+    """Write the tally if it is not what is told."""
     reach = catalog.raw
     body = msgspec.json.encode(_of(reach, catalog.alerts.total)).decode()
-    if body != reach.told:
-        catalog.outgoing.add(catalog.server.address.meta, [documents.line("tally", "", body)])
+    if body != (reach.told or _NOTHING):
+        catalog.outgoing.add(catalog.server.address.meta, [documents.line(TALLY, "", body)])
         reach.told = body
 
 
 def read(server: InfluxServer) -> Tally:
     """Read it; what no flow has counted yet, as another program's bucket, is counted now."""
-    for _, body in documents.read(server, "tally"):
+    for _, body in documents.read(server, TALLY):
         return msgspec.json.decode(body, type=Tally)
     return _of(load(server), 0)
 
