@@ -75,7 +75,7 @@ class Housekeeping:
         """
         now, progress, health = now_ms(), self._meter.progress, self._ingest.health()
         backlog = max(0, self._journal.synced_seq - progress.read)
-        ticks = max(0, health["seconds"] - progress.tick) if progress.tick else 0
+        ticks = max(0, health["seconds"] - (progress.tick or self._ingest.second_at_start))
         counters = self._meter.read()
         counters["store"]["kind"] = self._settings.store_kind
         return {

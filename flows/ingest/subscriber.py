@@ -44,15 +44,17 @@ Asked = tuple[FrameKind, str, bytes, "Future[int]"]
 class Ingest:
     """The one writer of the journal.
 
-    pipeline     : answers GET /pipeline of the command port; set before `start`.
-    extra_health : adds to GET /health; set before `start`.
-    standing     : answers GET /history/…; node, trace: GET /nodes/… and /trace/…; set before `start`.
+    second_at_start : number of the last second that the journal held at the start.
+    pipeline        : answers GET /pipeline of the command port; set before `start`.
+    extra_health    : adds to GET /health; set before `start`.
+    standing        : answers GET /history/…; node, trace: GET /nodes/… and /trace/…; set before `start`.
     """
 
     def __init__(self, settings: Settings, journal: Journal, start: Start) -> None:
         self._journal, self._start = journal, start
         self._connection = Connection(settings, self)
         self._redeliveries, self._seconds = Redeliveries(), Seconds(0)
+        self.second_at_start = 0
         self.pipeline: Report = dict
         self.extra_health: Report = dict
         self.standing: Standings = lambda device_id, import_id: {}
@@ -81,6 +83,7 @@ class Ingest:
         """Journal the start, open the command port, connect in the background."""
         unconfirmed, last_tick = _recent(newest_first(self._journal.folder))
         self._redeliveries, self._seconds = Redeliveries(unconfirmed), Seconds(last_tick)
+        self.second_at_start = last_tick
         self._journal.append(FrameKind.START, now_ms(), payload=start_payload(self._start))
         self._journal.commit()
         self.port.start()
