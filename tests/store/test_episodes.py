@@ -103,3 +103,20 @@ def test_an_older_version_of_an_episode_replaces_none(store):
     apply(store, EpisodeRow("d", 20, newer))
     apply(store, EpisodeRow("d", 10, older))
     assert spans(store, "gap") == [(0, 120)]
+
+
+def test_an_episode_reaches_into_a_span_that_it_began_before(store):
+    gaps = [Episode("gap", NOON + 2 * n * HOUR, NOON + (2 * n + 1) * HOUR) for n in range(3)]
+    change = Episode("change", NOON, NOON, detail="a → b")
+    apply(store, *[EpisodeRow("d", 2, each) for each in (*gaps, change)])
+
+    def found(start, end, limit=10):
+        return store.reader.episodes("d", KINDS, NOON + start, NOON + end, limit)
+
+    assert found(0, 6 * HOUR) == [gaps[2], gaps[1], change, gaps[0]]
+    assert found(0, 6 * HOUR, limit=2) == [gaps[2], gaps[1]]
+    assert found(HOUR // 2, 2 * HOUR + 1) == [gaps[1], gaps[0]]
+    assert found(HOUR, 2 * HOUR) == []
+    assert found(HOUR - 1, HOUR) == [gaps[0]]
+    assert found(9 * HOUR, 8 * HOUR) == []
+    assert store.reader.episodes("d", ["cycle"], *EVER, 10) == []

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from flows.model.device import DeviceMetadata, metadata_at
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, RollupRow
-from flows.model.rows import DeviceRow, RawRow, Retain
+from flows.model.rows import DeviceRow, Forget, RawRow, Retain
 from flows.physics.derive import derived_values
 from tests.effort import examples
-from tests.folding import Sample, compose, fold_range
+from tests.folding import Sample, block_of, compose, fold_range
 
-from .conftest import DAY, FOREVER, HOUR, MINUTE, NOW, SECOND, raw
+from .conftest import DAY, FOREVER, HOUR, MINUTE, NOW, SECOND, minute, raw
 
 values = st.fixed_dictionaries(
     {},
@@ -66,10 +66,26 @@ def stored(store) -> dict[str, list]:
     return {r: built(store.reader.rollups("site1", r, 0, FOREVER, 100_000)) for r in ("1m", "1h", "1d")}
 
 
-@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(events=st.lists(event, min_size=2, max_size=40), rng=st.randoms(use_true_random=False))
-def test_any_order_split_and_doubling_gives_what_one_fold_gives_bit_for_bit(new_store, events, rng: random.Random):
-    store = new_store()
+many_events = given(events=st.lists(event, min_size=2, max_size=40), rng=st.randoms(use_true_random=False))
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
+@settings(unhurried, max_examples=examples(40))
+@many_events
+def test_any_order_split_and_doubling_gives_what_one_fold_gives_bit_for_bit(new_store, events, rng):
+    heal_piece_by_piece(new_store(), events, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("new_store", ["influx"], indirect=True)
+@settings(unhurried, max_examples=examples(10))
+@many_events
+def test_any_order_split_and_doubling_gives_the_same_on_a_server(new_store, events, rng):
+    heal_piece_by_piece(new_store(), events, rng)
+
+
+def heal_piece_by_piece(store, events: list[tuple[int, dict]], rng: random.Random) -> None:
     rows = [RawRow("site1", at, n + 1, at, "device", fields) for n, (at, fields) in enumerate(events)]
     deliveries = rows + rng.sample(rows, len(rows) // 2)
     deliveries.sort(key=lambda row: row.order + rng.choice([0, 0, 8]))  # doubled, and not always in order
@@ -217,3 +233,40 @@ def test_an_hour_whose_minutes_retention_let_go_is_not_composed_again(store):
     after = stored(store)
     assert (after["1h"], after["1d"]) == (before["1h"], before["1d"])
     assert after["1m"] == before["1m"][61:]
+
+
+def running(at: int, device_id: str = "site1", order: int = 1) -> RollupRow:
+    return minute(at, order, device_id, voltage_mean=at % 97 / 7, voltage_coverage=1.0)
+
+
+@pytest.mark.parametrize("reopened", [False, True], ids=["in one go", "after a restart within the hour"])
+def test_hours_of_many_devices_that_close_at_once_are_composed_of_all_their_minutes(store, reopened):
+    devices = [f"site{n}" for n in range(110)]
+    minutes = {name: [running(NOW + n * 5 * MINUTE, name, 10 * n) for n in range(12)] for name in devices}
+    store.apply(block_of([row for rows in minutes.values() for row in rows[:7]]))
+    if reopened:
+        store.reopen()
+    store.apply(block_of([row for rows in minutes.values() for row in rows[7:]]))
+    minutes["site7"][1] = running(NOW + 5 * MINUTE, "site7", 200)
+    store.apply(minutes["site7"][1], running(NOW, "site8", order=-1))
+    store.apply(*[Compose(name, 300, "1h", NOW) for name in devices])
+    for name in ("site0", "site7", "site8", "site99", "site109"):
+        [found] = store.reader.rollups(name, "1h", NOW, FOREVER, 2)
+        assert found == compose(minutes[name], "1h", NOW, 300)
+
+
+def test_a_forgotten_device_s_minutes_are_in_no_hour_that_closes_later(store):
+    early, late = [running(NOW + n * MINUTE, order=n + 1) for n in range(5)], running(NOW + 30 * MINUTE, order=20)
+    store.apply(*early)
+    store.apply(Forget("site1", 10))
+    store.apply(late, Compose("site1", 21, "1h", NOW))
+    [found] = store.reader.rollups("site1", "1h", NOW, FOREVER, 2)
+    assert found == compose([late], "1h", NOW, 21)
+
+
+def test_an_hour_that_was_composed_is_composed_again_of_what_it_had_and_what_came_late(store):
+    minutes = [running(NOW + n * MINUTE, order=n + 1) for n in range(6)]
+    store.apply(*minutes[:5], Compose("site1", 10, "1h", NOW))
+    store.apply(minutes[5], Compose("site1", 11, "1h", NOW))
+    [found] = store.reader.rollups("site1", "1h", NOW, FOREVER, 2)
+    assert found == compose(minutes, "1h", NOW, 11)
