@@ -75,7 +75,7 @@ def main() -> None:
             print(f"building {path} …", file=sys.stderr)
             build(path, names, frozenset(asked), now)
         report(path, options.devices)
-        measure(path, asked, now, options.requests)
+        measure(["--store", str(path)], asked, now, options.requests, QUESTIONS)
 
 
 def build(path: Path, names: list[str], asked: frozenset[str], now: int) -> None:
@@ -134,12 +134,22 @@ def report(path: Path, devices: int) -> None:
     print(f"SQLite {sqlite3.sqlite_version}, {packages}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
 
 
-def measure(path: Path, asked: list[str], now: int, requests: int) -> None:
-    """Ask each question of each device in turn; print quantiles of whole answers."""
+def measure(
+    options: list[str],
+    asked: list[str],
+    now: int,
+    requests: int,
+    questions: dict[str, str],
+) -> None:
+    """Ask each question of each device in turn; print quantiles of whole answers.
+
+    questions : by what they are called; one that begins with / is of no device.
+    options   : of `heatpump api`, to say what it serves.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "flows.cli.app", "api", "--store", str(path), "--port", str(port)]
+    command = [sys.executable, "-m", "flows.cli.app", "api", *options, "--port", str(port)]
     month, months = (
         time.strftime("%Y-%m-%dT%H:00:00Z", time.gmtime((now - days * DAY) / 1000)) for days in (30, 396)
     )
@@ -149,7 +159,7 @@ def measure(path: Path, asked: list[str], now: int, requests: int) -> None:
             wait_until_ready(client, process)
             print("| question | points | kB | p50 ms | p95 ms | max ms | CPU ms |\n|---|---|---|---|---|---|---|")
             server = Watched("api", process.pid)
-            for label, question in QUESTIONS.items():
+            for label, question in questions.items():
                 before = server.used()
                 answered = line(client, label, question.format(month=month, months=months), asked, requests)
                 spent = server.used().since(before).cpu_s / requests
@@ -174,7 +184,8 @@ def line(client: httpx.Client, label: str, question: str, asked: list[str], requ
     took = []
     for number in range(requests):
         begin = time.perf_counter()
-        answer = client.get(f"/api/devices/{asked[number % len(asked)]}/{question}")
+        path = question if question.startswith("/") else f"/api/devices/{asked[number % len(asked)]}/{question}"
+        answer = client.get(path)
         took.append((time.perf_counter() - begin) * 1000)
         answer.raise_for_status()
     body = answer.json()

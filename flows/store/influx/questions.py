@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from flows.model.quantities import BY_NAME
-from flows.store.influx.answers import series
+from flows.store.influx.answers import Series, series, times_ms
 from flows.store.influx.checking import END_OF_TIME, ROLLUP_COLUMNS
 from flows.store.influx.columns import Rows, side_by_side
 from flows.store.influx.names import CLOCK, COUNT, HEAT_SOURCE, LATE, ORDER, tag_of
@@ -74,6 +74,24 @@ def ask(
     return _answer(server, of, start, end, fields, cut.flux if cut and not few else "", cut)
 
 
+def ask_and_first(
+    server: InfluxServer, of: Of, start: int, end: int, fields: Iterable[str], cut: Cut | None, few: bool
+) -> tuple[dict[str, Rows], int]:
+    """Ask as `ask` does, and for the time of the first point of any field, the end where there is none."""
+    start, end = max(start, 0), min(end, END_OF_TIME)
+    if start >= end or not of.device_ids or (cut and not cut.rows):
+        return {}, end
+    flux, bound = _points(of, start, end, fields)
+    first, _ = _points(of, start, end, None)
+    flux += (cut.flux if cut and not few else "") + _KEPT + '  |> yield(name: "rows")\n'
+    flux += first + "  |> first()\n" + _KEPT + '  |> yield(name: "first")\n'
+    answers: dict[str, list[Series]] = {"rows": [], "first": []}
+    for each in series(server.text(flux, **bound)):
+        answers[each.labels["result"]].append(each)
+    at = min((int(times_ms(each.times)[0]) for each in answers["first"]), default=end)
+    return _by_device(of, answers["rows"], cut), at
+
+
 def narrowed(server: InfluxServer, of: Of, start: int, end: int, cut: Cut) -> tuple[int, int, bool]:
     """Find a part of [start, end) that holds all rows of one device that are wanted.
 
@@ -124,7 +142,11 @@ def _answer(
 ) -> dict[str, Rows]:
     flux, bound = _points(of, start, end, fields)
     text = server.text(flux + then + (_KEPT if len(of.device_ids) == 1 else _KEPT_OF_EACH), **bound)
-    found = side_by_side(series(text), cut.rows if cut else None, cut is not None and cut.newest)
+    return _by_device(of, series(text), cut)
+
+
+def _by_device(of: Of, answer: Iterable[Series], cut: Cut | None) -> dict[str, Rows]:
+    found = side_by_side(answer, cut.rows if cut else None, cut is not None and cut.newest)
     return {name or of.device_ids[0]: rows for name, rows in found.items()}
 
 

@@ -14,7 +14,7 @@ from flows.model.table import RollupTable, Table, Times
 from flows.physics.derive import DERIVED_NAMES, derived_table
 from flows.store.influx.columns import NOTHING, Rows
 from flows.store.influx.names import CLOCK, COUNT, HEAT_SOURCE, LATE, ORDER, READING, ROLLUP
-from flows.store.influx.questions import Cut, Of, ask, narrowed
+from flows.store.influx.questions import Cut, Of, ask, ask_and_first, narrowed
 from flows.store.influx.server import InfluxServer
 
 PAYLOAD = tuple(quantity.name for quantity in QUANTITIES if quantity.origin == "payload")
@@ -68,6 +68,12 @@ def read_raw(
     values = np.array([rows.numbers[name] for name in sent]).reshape(len(sent), len(rows.at)).T
     clock = [cast(Clock, text or "device") for text in rows.text(CLOCK)]
     return RawRows(Table(rows.at, tuple(sent), values), rows.number(LATE, 0), rows.number(ORDER, 0), clock)
+
+
+def newest(rows: RawRows, limit: int) -> RawRows:
+    """Take the newest rows."""
+    table = Table(rows.table.at[-limit:], rows.table.names, rows.table.values[-limit:])
+    return RawRows(table, rows.late[-limit:], rows.order[-limit:], rows.clock[-limit:])
 
 
 def raw_times(
@@ -161,15 +167,16 @@ def _rows(
     few = False
     if cut is not None:
         start, end, few = narrowed(server, of, start, end, cut)
-    fields = [*(PAYLOAD if names is None else names), *own]
-    rows = ask(server, of, start, end, fields, cut, few).get(device_id, NOTHING)
     if names is None:
-        return rows
+        return ask(server, of, start, end, [*PAYLOAD, *own], cut, few).get(device_id, NOTHING)
+    found, first = ask_and_first(server, of, start, end, [*names, *own], cut, few)
+    rows = found.get(device_id, NOTHING)
     ours = rows.at[~np.isnan(rows.numbers[ORDER])] if ORDER in rows.numbers else rows.at[:0]
-    if newest_first and limit is not None and len(ours) >= limit:
-        return rows
     # Rows that another program wrote have no order: they lie before our first.
-    others = ask(server, of, start, int(ours[0]) if len(ours) else end, PAYLOAD, cut)
+    until = int(ours[0]) if len(ours) else end
+    if first >= until or (newest_first and limit is not None and len(ours) >= limit):
+        return rows
+    others = ask(server, of, start, until, PAYLOAD, cut)
     return _beside(rows, others[device_id].at, cut) if others else rows
 
 
