@@ -16,7 +16,7 @@ from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter
 from flows.model.rollup import RollupRow
 from flows.model.rows import RawRow, StoreItem
-from flows.store import open_reader, open_writer
+from flows.store import StoreAddress, open_reader, open_writer
 from flows.store.dump import dump
 from flows.store.influx.address import InfluxAddress
 from flows.store.influx.server import InfluxServer
@@ -31,6 +31,7 @@ FOREVER = NOW + 1000 * DAY
 class StoreUnderTest(Protocol):
     """What the suite needs of a kind of store."""
 
+    address: StoreAddress
     writer: StoreWriter
     reader: StoreReader
 
@@ -51,7 +52,7 @@ class Sqlite:
     """The embedded store in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "store.sqlite"
+        self.path = self.address = folder / "store.sqlite"
         self._open()
 
     def _open(self) -> None:
