@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from paho.mqtt.client import _ConnectionState as ConnectionState
 
+from flows.ingest import connection
 from flows.ingest.bulk import CHUNK, BulkClient
 from flows.ingest.connection import Connection
 from flows.settings import load_settings
@@ -35,6 +36,14 @@ def packet(first, body, padding=0):
 def publish(topic, payload, qos=1, packet_id=1, retain=False, dup=False, padding=0):
     body = struct.pack("!H", len(topic)) + topic + (struct.pack("!H", packet_id) if qos else b"") + payload
     return packet(0x30 | dup << 3 | qos << 1 | retain, body, padding)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def broker_that_never_closes():
+    """The far ends of these connections stay open when we leave: nobody waits for them to close."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "LEAVE_S", 0.0)
+        yield
 
 
 class Session:
