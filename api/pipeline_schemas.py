@@ -102,7 +102,7 @@ class DevicesCount(BaseModel):
     """How many there are, counted every 5 s."""
 
     known: int
-    online: int
+    online: int | None = Field(description="null while the store does not answer.")
 
 
 class LettersCount(BaseModel):

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from api import answers, pipeline_schemas, schemas
 from api.deps import Context, Given
 from api.params import DeviceId
+from flows.errors import StoreError
 from flows.model.times import iso, now_ms
 from flows.queries import devices as queries
 from flows.store.protocol import StoreReader
@@ -50,16 +51,21 @@ After = Annotated[
 def pipeline(given: Given) -> Response:
     """Give nodes with their counters, the journal's state, the sinks, the last hour and the conservation sum."""
     told: dict[str, Any] = msgspec.json.decode(given.flow.pipeline())
-    period = now_ms() // COUNTED_MS
-    known, online = _count_devices(given.reader, given.online_timeout_ms, period)  # type: ignore[arg-type]
-    newest = given.reader.dead_letters(None, None, None, 1)
-    told["devices"] = {"known": known, "online": online}
     told["live"]["clients"] = len(given.hub.clients)
-    told["dead_letters"] = {
-        "since_start": told["store"]["rows"].get("DeadLetter", 0),
-        "newest": iso(newest[0].arrived) if newest else None,
-    }
+    told["devices"], newest = _told_by_store(given, told["devices"])
+    told["dead_letters"] = {"since_start": told["store"]["rows"].get("DeadLetter", 0), "newest": newest}
     return answers.json(told)
+
+
+def _told_by_store(given: Context, known: int) -> tuple[dict[str, int | None], str | None]:
+    """Count devices and find the newest letter; while the store is away the flow's own count is all there is."""
+    period = now_ms() // COUNTED_MS
+    try:
+        known, online = _count_devices(given.reader, given.online_timeout_ms, period)  # type: ignore[arg-type]
+        newest = given.reader.dead_letters(None, None, None, 1)
+    except StoreError:
+        return {"known": known, "online": None}, None
+    return {"known": known, "online": online}, iso(newest[0].arrived) if newest else None
 
 
 @lru_cache(maxsize=4)

@@ -188,6 +188,8 @@ def _remedy(status: int, words: str) -> str:
         return "; make room on its disk, then restart InfluxDB: until then it refuses, full or not"
     if status in (401, 403):
         return "; see INFLUXDB_TOKEN"
+    if "could not find bucket" in words:
+        return ", or INFLUXDB_TOKEN may not read it"
     return ""
 
 

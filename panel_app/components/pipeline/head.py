@@ -18,12 +18,13 @@ def head(answer: Mapping[str, Any] | None) -> Markup:
         return render("pipeline/head", facts=(), graph="", spark="", hour="")
     since, devices = instant(answer["since"]), answer["devices"]
     known = number(devices["known"])
+    online = "" if devices["online"] is None else f", {number(devices['online'])} online"
     steps = answer["received_10s"]
     return render(
         "pipeline/head",
         graph=answer["graph"],
         facts=(
-            f"{known} device{'' if devices['known'] == 1 else 's'}, {number(devices['online'])} online",
+            f"{known} device{'' if devices['known'] == 1 else 's'}{online}",
             f"since start {when(since, answer['at'], 'UTC')} UTC, {lasting(max(0, answer['at'] - since))}",
         ),
         spark=sparkline([float(count) for count in steps], _HOUR_STEPS) if steps else "",

@@ -1,0 +1,153 @@
+"""The whole system on a real InfluxDB: it runs, says what it waits for, and takes readings meanwhile."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import httpx
+import pytest
+
+from flows.settings import load_settings
+from flows.store import open_reader
+from flows.store.influx.address import InfluxAddress
+from flows.store.influx.server import InfluxServer
+from tests.api.conftest import running
+from tests.brokers import Mosquitto, free_port
+from tests.cli.heatpump import Up
+from tests.docs.system import ROOT, blocks
+from tests.flows import Device, Flow, wait_for
+from tests.influx.gate import opened
+from tests.influx.real import installation, token
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def whole() -> Iterator[InfluxAddress]:
+    """An installation, with all rights."""
+    with installation() as made:
+        yield made
+
+
+@pytest.fixture
+def address(whole: InfluxAddress) -> Iterator[InfluxAddress]:
+    """The same with a token of its own, which may be taken away; it may read and write all buckets, no more."""
+    with token(whole, read=[], write=[]) as mine:
+        yield mine
+
+
+@pytest.fixture
+def environment(address: InfluxAddress, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Variables that name it."""
+    given = {"INFLUXDB_URL": address.url, "INFLUXDB_TOKEN": address.token, "INFLUXDB_BUCKET": address.bucket}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return given
+
+
+def readings(address: InfluxAddress) -> int:
+    """Count what is stored, with the rights of whoever runs the tests."""
+    with closing(open_reader(address)) as reader:
+        return reader.stats().total_readings
+
+
+def set_active(whole: InfluxAddress, taken: InfluxAddress, active: bool) -> None:
+    """Let a token sleep, or wake it."""
+    with closing(InfluxServer(whole)) as server:
+        api = server.client.authorizations_api()
+        (found,) = [each for each in api.find_authorizations() if each.token == taken.token]
+        found.status = "active" if active else "inactive"
+        api.update_authorization(found)
+
+
+def test_a_token_that_is_taken_away_is_told_by_health_and_nothing_is_lost(
+    tmp_path, mosquitto: Mosquitto, whole: InfluxAddress, address: InfluxAddress, environment
+):
+    flow, device = Flow(tmp_path / "data", mosquitto.port), Device(mosquitto.port)
+    settings = load_settings(data=flow.data, mqtt_broker="127.0.0.1", mqtt_port=mosquitto.port)
+    try:
+        flow.start()
+        device.reading()
+        wait_for(lambda: readings(whole), lambda count: count == 1)
+        with running(settings, address, live=True) as api:
+            well = wait_for(lambda: api.get("/api/health").json(), lambda health: health["problems"] == [])
+            assert (well["status"], well["store"], well["influxdb_connected"]) == ("healthy", "influxdb", True)
+            set_active(whole, address, active=False)
+            device.reading()
+            told = wait_for(
+                lambda: api.get("/api/health").json()["problems"],
+                lambda problems: any("waits for the store: InfluxDB refuses to" in said for said in problems),
+            )
+            assert any("does not answer: InfluxDB refuses to read" in said for said in told)
+            assert all("INFLUXDB_TOKEN" in said for said in told), told
+            assert address.url not in str(told) and address.token not in str(told)
+            pipeline = api.get("/api/pipeline").json()["store"]
+            assert pipeline["kind"] == "influxdb" and "InfluxDB at" in pipeline["waiting"]
+            set_active(whole, address, active=True)
+            wait_for(lambda: readings(whole), lambda count: count == 2)
+        assert "403 insufficient permissions for write: token is inactive" in flow.log.read_text()
+        assert address.token not in flow.log.read_text()
+    finally:
+        device.close()
+        flow.kill()
+
+
+def test_what_arrives_while_influxdb_is_away_at_a_start_is_journaled_and_stored_later(
+    tmp_path, mosquitto: Mosquitto, address: InfluxAddress, environment, monkeypatch
+):
+    flow, device = Flow(tmp_path / "data", mosquitto.port), Device(mosquitto.port)
+    try:
+        flow.start()
+        device.reading()
+        wait_for(lambda: readings(address), lambda count: count == 1)
+        assert flow.stop() == 0
+        port = free_port()
+        monkeypatch.setenv("INFLUXDB_URL", f"http://127.0.0.1:{port}")
+        flow = Flow(tmp_path / "data", mosquitto.port).start()
+        device.reading()
+        waits = wait_for(flow.health, lambda health: bool(health and health["store_waiting"]))
+        assert "does not answer" in waits["store_waiting"] and waits["connected"]
+        assert readings(address) == 1
+        with opened(address.url, port):
+            wait_for(lambda: readings(address), lambda count: count == 2, seconds=30)
+            wait_for(flow.health, lambda health: health["store_waiting"] == "")
+            assert flow.stop() == 0
+    finally:
+        device.close()
+        flow.kill()
+
+
+def test_up_runs_flow_api_and_pages_on_it(tmp_path, address: InfluxAddress, environment):
+    up = Up(tmp_path / "data", **environment)
+    try:
+        up.until_ready()
+        device = Device(up.mqtt_port)
+        device.reading()
+        base = f"http://127.0.0.1:{up.api_port}"
+        with httpx.Client(base_url=base, trust_env=False, timeout=20) as client:
+            wait_for(lambda: client.get("/api/stats").json().get("total_readings"), lambda count: count == 1)
+            health = wait_for(lambda: client.get("/api/health").json(), lambda said: said["status"] == "healthy")
+            assert (health["store"], health["influxdb_connected"]) == ("influxdb", True)
+            latest = client.get("/api/devices/site1/readings/latest").json()
+            assert latest["temp_inlet"] == 30.5
+            command = client.put("/api/devices/site1", json={"name": "Cabin"})
+            assert command.status_code == 200, command.text
+            assert client.get("/api/devices").json()[0]["name"] == "Cabin"
+        device.close()
+        (flux,) = blocks(ROOT / "docs" / "how-to" / "influxdb.md", "flux")
+        with closing(InfluxServer(address)) as server:
+            (block,) = server.ask(flux.replace('"sensor_data"', "p_bucket"), bucket=address.bucket)
+        assert (block.column("_field"), block.column("_value")) == (["temp_inlet"], ["30.5"])
+        assert httpx.get(f"http://127.0.0.1:{up.panel_port}/", trust_env=False, timeout=20).status_code == 200
+        assert not (tmp_path / "data" / "store.sqlite").exists()
+        code, took = up.end()
+        assert code == 0 and took < 10, up.said
+    finally:
+        up.clean_up()
+
+
+def test_up_without_a_token_is_refused_before_anything_starts(tmp_path):
+    began = time.monotonic()
+    up = Up(tmp_path / "data", INFLUXDB_URL="http://127.0.0.1:1")
+    assert up.process.wait(20) == 2 and time.monotonic() - began < 20
+    assert "INFLUXDB_URL: 'http://127.0.0.1:1' needs a token: give INFLUXDB_TOKEN" in up.said
