@@ -4,9 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from flows.model.times import iso
+from flows.queries.fields import asked_fields
+from flows.queries.series import plan, series
 from flows.store.influx.answers import time_ms
 from flows.store.influx.server import InfluxServer
 from flows.store.protocol import Columns, StoredReading, StoreStats
@@ -62,9 +66,28 @@ def test_a_bucket_that_another_program_filled_is_read(store):
     assert reader.raw_columns("site1", 0, FOREVER, [], 2).time == times[:2]
     assert reader.raw_columns("site1", 0, FOREVER, ["temp_dhw"], 10) == Columns(times, {"temp_dhw": [None] * 3})
     assert [device.device_id for device in reader.devices()] == ["site1", "site2"]
+    assert reader.device("site1").latest == {
+        "temp_inlet": (NOW + SECOND, 41.0),
+        "temp_outlet": (NOW + SECOND, 46.0),
+        "power": (NOW + 2 * SECOND, 901.0),
+        "fan_running": (NOW, True),
+    }
     assert reader.device("site2").device_id == "site2"
     assert reader.device("site3") is None
     assert reader.stats() == StoreStats(4, 0, NOW, NOW + HOUR)
+
+
+def test_a_series_of_another_programs_readings_has_all_that_a_device_sent(store):
+    times = [NOW + n * 10 * SECOND for n in range(5)]
+    of_others(
+        store,
+        *(f"device_id=site1,firmware_version=1 power={n},fan_running=true {at}" for n, at in enumerate(times)),
+    )
+    device = store.reader.device("site1")
+    span = plan(store.reader, device, asked_fields(None, device), NOW, NOW + MINUTE, None, 2_000, ZoneInfo("UTC"))
+    answer = series(store.reader, span, 2_000, NOW + MINUTE)
+    assert (answer.resolution, answer.time) == ("raw", [iso(at) for at in times])
+    assert answer.values == {"power": [0.0, 1.0, 2.0, 3.0, 4.0], "fan_running": [True] * 5}
 
 
 def test_rows_of_our_own_go_on_where_another_program_ended(store):

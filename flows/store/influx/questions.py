@@ -92,6 +92,11 @@ def ask_and_first(
     return _by_device(of, answers["rows"], cut), at
 
 
+def last_of_each(server: InfluxServer, of: Of, fields: Iterable[str]) -> dict[str, Rows]:
+    """Read the rows that have the newest value of a field, and of each row no other values."""
+    return _answer(server, of, 0, END_OF_TIME, fields, "  |> last()\n")
+
+
 def narrowed(server: InfluxServer, of: Of, start: int, end: int, cut: Cut) -> tuple[int, int, bool]:
     """Find a part of [start, end) that holds all rows of one device that are wanted.
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 
 from flows.model.command import CommandOutcome
@@ -20,6 +21,7 @@ from flows.store.influx.rowreading import (
     DERIVED_FROM,
     RawRows,
     newest,
+    newest_values,
     raw_times,
     read_raw,
     read_rollups,
@@ -76,7 +78,11 @@ class InfluxReader:
 
     def device(self, device_id: str) -> StoredDevice | None:
         """One device, or None."""
-        return next(iter(devices.select(self._server, device_id)), None)
+        found = next(iter(devices.select(self._server, device_id)), None)
+        if found is None or found.latest or found.last_seen:
+            return found
+        # Its readings may be another program's.
+        return msgspec.structs.replace(found, latest=newest_values(self._server, device_id))
 
     def readings(
         self, device_id: str, start: int, end: int, limit: int, newest_first: bool = True

@@ -7,14 +7,14 @@ import msgspec
 import numpy as np
 
 from flows.model.device import DeviceMetadata
-from flows.model.quantities import HEAT_SOURCES, QUANTITIES
-from flows.model.reading import Clock
+from flows.model.quantities import FLAG_NAMES, HEAT_SOURCES, QUANTITIES
+from flows.model.reading import Clock, Value
 from flows.model.rollup import BUCKET_MS, Resolution
 from flows.model.table import RollupTable, Table, Times
 from flows.physics.derive import DERIVED_NAMES, derived_table
 from flows.store.influx.columns import NOTHING, Rows
 from flows.store.influx.names import CLOCK, COUNT, HEAT_SOURCE, LATE, ORDER, READING, ROLLUP
-from flows.store.influx.questions import Cut, Of, ask, ask_and_first, narrowed
+from flows.store.influx.questions import Cut, Of, ask, ask_and_first, last_of_each, narrowed
 from flows.store.influx.server import InfluxServer
 
 PAYLOAD = tuple(quantity.name for quantity in QUANTITIES if quantity.origin == "payload")
@@ -86,6 +86,23 @@ def raw_times(
 ) -> Times:
     """Read the event times alone, oldest first; see `read_raw`. [ms since 1970, UTC]"""
     return _rows(server, device_id, start, end, [], [ORDER], limit, newest_first).at
+
+
+def newest_values(server: InfluxServer, device_id: str) -> dict[str, tuple[int, Value]]:
+    """Look up the newest values with their event times [ms since 1970, UTC] of a device that the flow never met.
+
+    None of one that has rows of our own: their newest values are told by the flow.
+    """
+    of = Of(server.address.bucket, READING, [device_id])
+    rows = last_of_each(server, of, [*PAYLOAD, ORDER]).get(device_id, NOTHING)
+    found: dict[str, tuple[int, Value]] = {}
+    for name, column in rows.numbers.items():
+        if name == ORDER:
+            return {}
+        place = np.flatnonzero(column == column)[-1]
+        value = float(column[place])
+        found[name] = int(rows.at[place]), bool(value) if name in FLAG_NAMES else value
+    return found
 
 
 def with_derived(table: Table, history: list[DeviceMetadata]) -> Table:
