@@ -45,8 +45,8 @@ def migrate(
         raise ConfigError("--to", to, "is the source itself: one of both is a store file")
     if source == target:
         raise ConfigError("--to", to, "is the source itself")
-    copy_recovery(settings.data)
-    migration = Migration(source, target, files[0].with_name(f"{files[0].name}.migration"))
+    file = files[0].with_name(f"{files[0].name}.migration")
+    migration = Migration(source, target, file, before=lambda: copy_recovery(settings.data))
     console = Console(stderr=True)
     way = migration.begin()
     try:

@@ -41,9 +41,11 @@ Told = Callable[[str, int, int], None]
 class Migration:
     """One store on its way into another."""
 
-    def __init__(self, source: StoreAddress, target: StoreAddress, file: Path) -> None:
-        """Prepare. file: where the progress is kept."""
-        self._source, self._target, self._file = source, target, file
+    def __init__(
+        self, source: StoreAddress, target: StoreAddress, file: Path, before: Callable[[], object] = lambda: None
+    ) -> None:
+        """Prepare. file: where the progress is kept; before: called right before the fence is taken."""
+        self._source, self._target, self._file, self._before = source, target, file, before
 
     def begin(self) -> Progress:
         """Find out where to go on, or begin: the target must be empty then.
@@ -59,10 +61,11 @@ class Migration:
             raise ConfigError("--to", names[1], f"cannot be filled: {self._file} tells of an unfinished way {way}")
         with closing(open_export(self._source)) as source, closing(open_writer(self._target)) as writer:
             if found is None:
+                self._check_empty()
+                self._before()
                 fence = source.fence()
                 if fence is not None and fence.journal_id.startswith(MARK):
                     raise ConfigError("--from", names[0], "is not whole: a migration into it has not ended")
-                self._check_empty()
                 found = Progress(*names, fence)
                 progress.write(self._file, found)
                 if fence is not None:

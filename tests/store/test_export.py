@@ -9,7 +9,7 @@ import pytest
 from flows.model.dead_letter import KEPT_PER_HOUR, LetterChange
 from flows.model.device import DeviceMetadata
 from flows.model.episode import TRACED, Episode, EpisodeRow, Retrace
-from flows.model.rollup import Refold
+from flows.model.rollup import Refold, RollupRow
 from flows.model.rows import DeviceRow, Forget, LatestRow, Retain
 from flows.store.export import open_export, put, units
 from tests.filled import ordinary
@@ -43,6 +43,7 @@ def fill(store: StoreUnderTest) -> None:
         LatestRow("site1", 229, {"power": (NOW, 1000.0), "compressor_running": (NOW - 1, True)}),
         Refold("site1", 230, NOW, NOW + 130 * MINUTE, NOW + 129 * MINUTE),
         minute(NOW - 2 * HOUR, 300, "site2", "measured", temp_inlet_mean=1 / 3, heat_kwh_space=0.25),
+        RollupRow("site2", "1d", NOW - 9 * DAY, 301, 8_000, {"temp_inlet_mean": 2 / 3, "electric_kwh_dhw": 4.5}),
         EpisodeRow("site1", 231, Episode("change", NOW, NOW, detail="1 → 2")),
         EpisodeRow("site1", 232, Episode("defrost", NOW + HOUR, NOW + HOUR + 1, values={"heat_kwh": -0.5})),
         transition("raised", 400),
