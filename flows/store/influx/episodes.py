@@ -11,6 +11,7 @@ import numpy as np
 from flows.model.episode import Episode, EpisodeKind, EpisodeRow, Retrace
 from flows.model.rollup import HOLD_MS
 from flows.model.table import Table, Times
+from flows.physics.episodes import NEEDED
 from flows.store import retracing
 from flows.store.influx.catalog import Catalog
 from flows.store.influx.checking import END_OF_TIME
@@ -113,7 +114,7 @@ class Past:
 
     def sent(self, start: int, end: int) -> tuple[Table, bool]:
         """Read what was sent in a span, and next after it; tells whether there was a next."""
-        table = read_on(self._catalog, self._device_id, start, end).table
+        table = read_on(self._catalog, self._device_id, start, end, NEEDED).table
         self._at = table.at
         self._read = start, max([end + HOLD_MS, *(table.at[-1:] + 1).tolist()])
         return cut_behind(table, end), bool(len(table.at)) and bool(table.at[-1] >= end)

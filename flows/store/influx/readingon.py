@@ -1,23 +1,33 @@
 """Raw rows of a device in a span, and the one that follows: what folds and episodes are found in."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from flows.model.rollup import HOLD_MS
 from flows.model.table import Table
 from flows.store.influx.catalog import Catalog
 from flows.store.influx.checking import END_OF_TIME
+from flows.store.influx.names import ORDER
 from flows.store.influx.rowreading import RawRows, raw_times, read_raw
 
+_OWN = (ORDER,)
 
-def read_on(catalog: Catalog, device_id: str, start: int, end: int) -> RawRows:
-    """Read rows of [start, end) and what follows up to HOLD_MS later, at least the next row if there is one."""
-    rows = read_raw(catalog.server, device_id, start, end + HOLD_MS)
+
+def read_on(
+    catalog: Catalog, device_id: str, start: int, end: int, names: Collection[str] | None = None
+) -> RawRows:
+    """Read rows of [start, end) and what follows up to HOLD_MS later, at least the next row if there is one.
+
+    names : of the payload's quantities, None: all.
+    """
+    rows = read_raw(catalog.server, device_id, start, end + HOLD_MS, names, own=_OWN)
     if len(rows.table.at) and rows.table.at[-1] >= end:
         return rows
     after = first_after(catalog, device_id, end + HOLD_MS - 1)
     if after is None:
         return rows
-    return _joined(rows, read_raw(catalog.server, device_id, after, after + 1))
+    return _joined(rows, read_raw(catalog.server, device_id, after, after + 1, names, own=_OWN))
 
 
 def first_after(catalog: Catalog, device_id: str, at: int) -> int | None:

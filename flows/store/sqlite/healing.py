@@ -57,5 +57,6 @@ class Past:
 
     def write(self, resolution: Resolution, device_ids: Sequence[str], rows: RollupTable) -> None:
         """Write rows computed from what is stored; those not older replace others. device_ids: one a row."""
-        rows.start[:] += np.array([key_of(self._catalog.device(each), 0) for each in device_ids], dtype=np.int64)
+        keys = {each: key_of(self._catalog.device(each), 0) for each in set(device_ids)}
+        rows.start[:] += np.array([keys[each] for each in device_ids], dtype=np.int64)
         write_rollup_table(self._catalog, resolution, rows)
