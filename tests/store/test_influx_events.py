@@ -158,7 +158,8 @@ def test_a_device_that_another_program_wrote_is_one_until_it_is_forgotten(store)
         lines = b"sensor_reading,device_id=%s,firmware_version=1.0 temp_inlet=45.5 %d"
         server.write(store.address.bucket, b"\n".join(lines % (name, NOW) for name in (b"old", b"older")))
     assert [device.device_id for device in store.reader.devices()] == ["old", "older"]
-    assert store.reader.device("old") == StoredDevice("old", None, 0, {}, {}, [])
+    latest = {"temp_inlet": (NOW, 45.5)}
+    assert store.reader.device("old") == StoredDevice("old", None, 0, {}, latest, [])
     store.apply(Forget("old", 1))
     assert [device.device_id for device in store.reader.devices()] == ["older"]
     assert store.reader.device("old") is None
