@@ -43,8 +43,11 @@ def up(
 
       heatpump up --data /var/lib/heatpump --mqtt-port 1884 --lan
     """
+    from contextlib import suppress
+
     from flows.cli.ports import check_ports
     from flows.demo.folder import check_folder, loaded_mark, note_of
+    from flows.errors import RetryableStoreError
     from flows.lock import locked
     from flows.settings import load_settings
     from flows.supervisor import Supervisor
@@ -64,7 +67,8 @@ def up(
     with locked(settings.data / "up.lock"):
         check_ports(settings)
         if demo:
-            check_folder(settings)
+            with suppress(RetryableStoreError):  # away, or not made yet: the demo's own process looks again
+                check_folder(settings)
         loaded_mark(settings.data).unlink(missing_ok=True)
         settings = _with_password(settings)
         _say(f"starting on {settings.data}")
