@@ -57,7 +57,6 @@ def write_episodes(catalog: Catalog, rows: Sequence[EpisodeRow]) -> None:
 
 def retrace(catalog: Catalog, requests: list[Retrace]) -> None:
     """Find episodes anew and put them in the place of those that were stored."""
-    catalog.outgoing.flush()
     shelf = Shelf(catalog)
     for request in sorted(requests, key=lambda each: each.order):
         if catalog.devices.known(request.device_id):

@@ -36,7 +36,8 @@ NO_ROWS = RollupTable(_EMPTY, _EMPTY, _EMPTY, _EMPTY, (), np.empty((0, 0)))
 
 def heal(catalog: Catalog, requests: list[Refold | Compose]) -> None:
     """Compute minutes anew, then every hour that holds one or has just closed, then every such day."""
-    catalog.outgoing.flush()
+    if any(isinstance(request, Refold) for request in requests):
+        catalog.outgoing.flush()
     healing.heal(Past(catalog), requests)
 
 

@@ -42,9 +42,13 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Shelf:
-    """A copy of some of what is stored, kept up to date by what is written through it."""
+    """A copy of some of what is stored, kept up to date by what is written through it.
+
+    What was collected before is sent first; what is written through it is never asked for again.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
+        catalog.outgoing.flush()
         self._catalog = catalog
         self._stored: dict[tuple[str, EpisodeKind], dict[int, Stored]] = {}
         self._since: dict[str, int] = {}
@@ -144,7 +148,6 @@ class Shelf:
     ) -> dict[Key, dict[str, str]]:
         if start >= end:
             return {}
-        self._catalog.outgoing.flush()
         bound = {f"device{place}": tag_of(device_id) for place, device_id in enumerate(device_ids)}
         chosen = " or ".join(f"r.device_id == p_{name}" for name in bound)
         server = self._catalog.server
