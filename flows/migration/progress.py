@@ -31,8 +31,9 @@ class Progress(msgspec.Struct):
 
     @property
     def mark(self) -> Fence:
-        """The fence of a store that is not whole yet."""
-        return Fence(f"{MARK}{self.id}", 0)
+        """The fence of a store that is not whole yet; its seq tells `heatpump rebuild` what orders there are."""
+        seq, base = (self.fence.seq, self.fence.base) if self.fence else (0, 0)
+        return Fence(f"{MARK}{self.id}", seq, base)
 
 
 def read(path: Path) -> Progress | None:

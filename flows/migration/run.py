@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -33,6 +33,8 @@ PATIENCE_S = 120.0
 
 MARGIN_MS = 600_000
 """What is about to be let go is not copied any more. [ms]"""
+
+T = TypeVar("T")
 
 Told = Callable[[str, int, int], None]
 """Called with what is copied, and how many of how many parts are done."""
@@ -87,7 +89,8 @@ class Migration:
             saved = time.monotonic()
             for number, (section, device_id) in enumerate(parts[first:], start=first):
                 tell(f"{section} {device_id}", number, len(parts))
-                self._copy_part(source, writer, way, section, device_id, kept.get(section, 0))
+                copy = partial(self._copy_part, source, writer, way, section, device_id)
+                _patiently(partial(copy, kept.get(section, 0)))
                 if time.monotonic() - saved > SAVED_EVERY_S:
                     self._save(writer, way)
                     saved = time.monotonic()
@@ -100,8 +103,7 @@ class Migration:
             parts = [*units(target.devices())]
             for number, (section, device_id) in enumerate(parts):
                 tell(f"{section} {device_id}", number, len(parts))
-                for batch in target.read(section, device_id):
-                    tally.add(section, device_id, batch)
+                tally.merge(_patiently(partial(_counted, target, section, device_id)))
         return tally
 
     def settled(self) -> dict[str, int]:
@@ -148,7 +150,7 @@ class Migration:
         for batch in source.read(section, device_id):
             kept, old = _cut(batch, kept_from)
             left_out += old
-            _patiently(partial(put, writer, kept))
+            put(writer, kept)
             tally.add(section, device_id, kept)
         way.tally.merge(tally)
         if left_out:
@@ -192,13 +194,21 @@ def _cut(batch: Exported, kept_from: int) -> tuple[Exported, int]:
     return kept, old
 
 
-def _patiently(write: Callable[[], None]) -> None:
-    """Write; a store that is away may come back. Raises RetryableStoreError after PATIENCE_S."""
-    deadline, wait = time.monotonic() + PATIENCE_S, 0.1
+def _counted(store: StoreExport, section: Section, device_id: str) -> Tally:
+    tally = Tally()
+    for batch in store.read(section, device_id):
+        tally.add(section, device_id, batch)
+    return tally
+
+
+def _patiently(do: Callable[[], T]) -> T:
+    """Do; a store that is away may come back. Raises RetryableStoreError after PATIENCE_S of tries."""
+    deadline, wait = 0.0, 0.1
     while True:
         try:
-            return write()
+            return do()
         except RetryableStoreError:
+            deadline = deadline or time.monotonic() + PATIENCE_S
             if time.monotonic() > deadline:
                 raise
             time.sleep(wait)
