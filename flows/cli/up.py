@@ -115,10 +115,11 @@ def _processes(settings: "Settings", demo: bool) -> "list[Process]":
         "PYTHONUNBUFFERED": "1",
     }
     heatpump = [sys.executable, "-m", "flows.cli.app"]
+    grace_s = 5.0 if settings.influxdb_url else 2.5  # a request that is on its way is waited for
     shown = {SIMULATOR_LINE: simulator_line(settings)}
 
     processes = [
-        Process("flow", [*heatpump, "flow"], env, lambda: subscription_problem(settings.data), grace_s=2.5),
+        Process("flow", [*heatpump, "flow"], env, lambda: subscription_problem(settings.data), grace_s=grace_s),
         Process(
             "api",
             [*heatpump, "api"],

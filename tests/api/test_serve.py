@@ -81,6 +81,16 @@ def test_it_ends_within_five_seconds_whoever_is_connected(tmp_path: Path):
         assert seconds < 5
 
 
+@pytest.mark.slow
+def test_a_file_that_is_served_by_itself_is_the_store_whatever_is_set(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("INFLUXDB_URL", "http://127.0.0.1:1")  # without a token
+    path, port = tmp_path / "replayed.sqlite", free_port()
+    fill(path, [1_770_000_000_000])
+    with served("--data", str(tmp_path / "data"), "--store", str(path), port=port):
+        wait_for(lambda: health(port) is not None, "the API to answer")
+        assert (health(port).json()["store"], health(port).json()["influxdb_connected"]) == ("sqlite", True)
+
+
 def test_a_busy_port_is_named_with_the_option_that_changes_it():
     with listening("127.0.0.1", 0) as taken:
         taken.listen()

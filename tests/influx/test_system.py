@@ -1,5 +1,6 @@
 """The whole system on a real InfluxDB: it runs, says what it waits for, and takes readings meanwhile."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ from flows.store.influx.address import InfluxAddress
 from flows.store.influx.server import InfluxServer
 from tests.api.conftest import running
 from tests.brokers import Mosquitto, free_port
-from tests.cli.heatpump import Up
+from tests.cli.heatpump import Up, heatpump
 from tests.docs.system import ROOT, blocks
 from tests.flows import Device, Flow, wait_for
 from tests.influx.gate import opened
@@ -144,6 +145,35 @@ def test_up_runs_flow_api_and_pages_on_it(tmp_path, address: InfluxAddress, envi
         assert code == 0 and took < 10, up.said
     finally:
         up.clean_up()
+
+
+def test_commands_read_it_and_a_rebuild_goes_on_with_it(
+    tmp_path, mosquitto: Mosquitto, address: InfluxAddress, environment
+):
+    data = tmp_path / "data"
+    flow, device = Flow(data, mosquitto.port), Device(mosquitto.port)
+    try:
+        flow.start()
+        device.reading()
+        device.send(b"{")
+        wait_for(lambda: readings(address), lambda count: count == 1)
+        letters = wait_for(
+            lambda: heatpump("dead-letters", "list", "--json", "--data", data, **environment).stdout,
+            lambda text: "not_json" in text,
+        )
+        assert json.loads(letters)[0]["device_id"] == "site1"
+        listed = json.loads(heatpump("devices", "--json", "--data", data, **environment).stdout)
+        assert [line["device_id"] for line in listed] == ["site1"]
+        assert flow.stop() == 0
+        rebuilt = heatpump("rebuild", "--data", data, **environment)
+        assert (rebuilt.returncode, rebuilt.stderr) == (0, "")
+        assert "computes all state anew from the journal's frames 1 to " in rebuilt.stdout
+        flow.start()
+        device.reading()
+        wait_for(lambda: readings(address), lambda count: count == 2)
+    finally:
+        device.close()
+        flow.kill()
 
 
 def test_up_without_a_token_is_refused_before_anything_starts(tmp_path):
