@@ -12,10 +12,11 @@ from flows.model.times import iso
 from flows.queries.fields import asked_fields
 from flows.queries.series import plan, series
 from flows.store.influx.answers import time_ms
+from flows.store.influx.rowreading import read_rollups
 from flows.store.influx.server import InfluxServer
 from flows.store.protocol import Columns, StoredReading, StoreStats
 
-from .conftest import FOREVER, HOUR, MINUTE, NOW, SECOND, Influx, raw
+from .conftest import FOREVER, HOUR, MINUTE, NOW, SECOND, Influx, minute, raw
 
 OF_A_DASHBOARD = """
 from(bucket: "BUCKET")
@@ -145,3 +146,13 @@ def test_few_of_many_rows_are_found_wherever_they_lie(store, others):
     within = at[150], at[450]
     assert [row.at for row in reader.readings("site1", *within, 7)] == at[449:442:-1]
     assert reader.raw_columns("site1", *within, [], 7).time == at[150:157]
+
+
+def test_rows_of_many_devices_are_told_apart_whatever_they_are_called(store):
+    names = ["site1", "", "a b,c=d", "%", "sitë"]
+    store.apply(*[minute(NOW + n * MINUTE, n + 1, name, power_mean=float(n)) for n, name in enumerate(names)])
+    with closing(InfluxServer(store.address)) as server:
+        found = read_rollups(server, "1m", [*names, "nobody"], 0, FOREVER)
+    assert {name: table.start.tolist() for name, table in found.items()} == {
+        name: [NOW + n * MINUTE] for n, name in enumerate(names)
+    }

@@ -152,7 +152,8 @@ def _answer(
 
 def _by_device(of: Of, answer: Iterable[Series], cut: Cut | None) -> dict[str, Rows]:
     found = side_by_side(answer, cut.rows if cut else None, cut is not None and cut.newest)
-    return {name or of.device_ids[0]: rows for name, rows in found.items()}
+    # An answer about one device does not name it.
+    return dict(zip(of.device_ids, found.values(), strict=False)) if len(of.device_ids) == 1 else found
 
 
 def _points(of: Of, start: int, end: int, fields: Iterable[str] | None) -> tuple[str, dict[str, Any]]:
