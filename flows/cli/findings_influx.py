@@ -93,7 +93,7 @@ def _rights(server: "InfluxServer") -> Generator[Finding, None, bool]:
         else:
             well += 1
     if missing and may_make(server):
-        yield Finding("InfluxDB, buckets", f"to be made by the first start: {', '.join(missing)}")
+        yield Finding("InfluxDB, buckets", f"to be made by the next start: {', '.join(missing)}")
     elif missing:
         remedy = f"Make them in InfluxDB, or give INFLUXDB_TOKEN {_RIGHTS}."
         yield Finding("InfluxDB, buckets", f"not there: {', '.join(missing)}; the token may not make them", remedy)

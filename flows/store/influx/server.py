@@ -190,6 +190,8 @@ def _remedy(status: int, words: str) -> str:
         return "; see INFLUXDB_TOKEN"
     if "could not find bucket" in words:
         return ", or INFLUXDB_TOKEN may not read it"
+    if status == 404 and words.startswith("bucket"):
+        return "; the next start of the flow makes it"
     return ""
 
 
