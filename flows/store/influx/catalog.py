@@ -4,7 +4,9 @@ from flows.model.rows import RawRow
 from flows.store.influx import alerts, devices, leaving, letters, reach
 from flows.store.influx.outgoing import Outgoing
 from flows.store.influx.recent import Recent
+from flows.store.influx.samples import Samples
 from flows.store.influx.server import InfluxServer
+from flows.store.influx.shelf import Shelf
 
 
 class Catalog:
@@ -18,6 +20,8 @@ class Catalog:
     raw     : how far each device's readings reach, and how many there are.
     rollups : by resolution and device, the newest row's start. [ms since 1970, UTC]
     recent  : rollup rows of buckets that are open.
+    samples : the newest readings of each device, as far as episodes are made of them.
+    shelf   : the newest episodes of each device.
     attempted : raw rows of this batch that say something new.
     failed  : device, event time and order of those of batches that broke off: stored or not, they are new.
     """
@@ -31,5 +35,7 @@ class Catalog:
         self.raw = reach.load(server)
         self.rollups = reach.load_rollups(server)
         self.recent = Recent(self.rollups)
+        self.samples = Samples(self.raw.newest)
+        self.shelf = Shelf(server, self.outgoing)
         self.attempted: list[list[RawRow]] = []
         self.failed = failed

@@ -5,6 +5,7 @@ fields for others who read. Of an episode that is no more the order alone is lef
 """
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from flows.store.influx.names import tag_of
 from flows.store.influx.readingon import cut_behind, first_after, read_on
 from flows.store.influx.rowreading import raw_times
 from flows.store.influx.server import InfluxServer, moment
-from flows.store.influx.shelf import BODY, END, EPISODE, Shelf, episodes_in
+from flows.store.influx.shelf import BODY, END, EPISODE, episodes_in
 from flows.store.retracing import SETTLING_MS, episode_of
 
 _OF_DEVICE = """
@@ -50,18 +51,15 @@ from(bucket: p_bucket)
 def write_episodes(catalog: Catalog, rows: Sequence[EpisodeRow]) -> None:
     """Write episodes; a newer one replaces an older one of its device, kind and start."""
     meet(catalog, {row.device_id for row in rows})
-    shelf = Shelf(catalog)
-    shelf.look_up([(row.device_id, row.episode.start) for row in rows])
-    shelf.put(rows)
+    catalog.shelf.put(rows)
 
 
 def retrace(catalog: Catalog, requests: list[Retrace]) -> None:
     """Find episodes anew and put them in the place of those that were stored."""
-    shelf = Shelf(catalog)
     for request in sorted(requests, key=lambda each: each.order):
         if catalog.devices.known(request.device_id):
-            shelf.reach(request.device_id, min(request.begun, request.start) - SETTLING_MS)
-            retracing.retrace(Past(catalog, shelf, request.device_id), request)
+            catalog.shelf.reach(request.device_id, min(request.begun, request.start) - SETTLING_MS)
+            retracing.retrace(Past(catalog, request.device_id), request)
 
 
 def select(
@@ -101,9 +99,8 @@ class Past:
     What the writer knows by heart spares questions; what a question brought, the next ones.
     """
 
-    def __init__(self, catalog: Catalog, shelf: Shelf, device_id: str) -> None:
-        self._catalog, self._shelf, self._device_id = catalog, shelf, device_id
-        self._server = catalog.server
+    def __init__(self, catalog: Catalog, device_id: str) -> None:
+        self._catalog, self._shelf, self._device_id = catalog, catalog.shelf, device_id
         self._oldest = catalog.raw.oldest.get(device_id, END_OF_TIME)
         self._newest = catalog.raw.newest.get(device_id, -1)
         self._read = (0, 0)
@@ -113,9 +110,14 @@ class Past:
 
     def sent(self, start: int, end: int) -> tuple[Table, bool]:
         """Read what was sent in a span, and next after it; tells whether there was a next."""
-        table = read_on(self._catalog, self._device_id, start, end, NEEDED).table
+        known = self._known(start)
+        if known is not None:
+            table, self._read = known, (start, END_OF_TIME)
+        else:
+            self._catalog.outgoing.flush()
+            table = read_on(self._catalog, self._device_id, start, end, NEEDED).table
+            self._read = start, max([end + HOLD_MS, *(table.at[-1:] + 1).tolist()])
         self._at = table.at
-        self._read = start, max([end + HOLD_MS, *(table.at[-1:] + 1).tolist()])
         return cut_behind(table, end), bool(len(table.at)) and bool(table.at[-1] >= end)
 
     def times(self, start: int, end: int) -> Times:
@@ -123,7 +125,10 @@ class Past:
         low, high = self._read
         if low <= start and (end <= high or self._newest < high):
             return self._at[np.searchsorted(self._at, start) : np.searchsorted(self._at, end)]
-        return raw_times(self._server, self._device_id, start, end)
+        known = self._known(start)
+        if known is not None:
+            return known.at[: np.searchsorted(known.at, end)]
+        return self._asked(start, end)
 
     def time_before(self, at: int) -> int | None:
         """Give the time of the last raw row before a time."""
@@ -133,7 +138,10 @@ class Past:
             return int(self._at[place - 1])
         if at <= self._oldest:
             return None
-        found = raw_times(self._server, self._device_id, 0, at, limit=1, newest_first=True)
+        known = self._catalog.samples.before(self._device_id, at)
+        if known is not None:
+            return known
+        found = self._asked(0, at, limit=1, newest_first=True)
         return int(found[0]) if len(found) else None
 
     def time_after(self, at: int) -> int | None:
@@ -142,6 +150,10 @@ class Past:
         place = int(np.searchsorted(self._at, at, "right"))
         if low <= at < high and place < len(self._at):
             return int(self._at[place])
+        known = self._known(at)
+        if known is not None:
+            return next(iter(known.at[np.searchsorted(known.at, at, "right") :].tolist()), None)
+        self._catalog.outgoing.flush()
         return first_after(self._catalog, self._device_id, at)
 
     def across(self, kind: EpisodeKind, at: int) -> int | None:
@@ -159,3 +171,13 @@ class Past:
     def put(self, rows: Collection[EpisodeRow]) -> None:
         """Write episodes; a newer one replaces an older one of its kind and start."""
         self._shelf.put(rows)
+
+    def _known(self, start: int) -> Table | None:
+        """Give the rows from a time on without a question; None where they are not all known."""
+        if start <= self._oldest:
+            start = self._oldest
+        return self._catalog.samples.since(self._device_id, max(start, self.raw_before))
+
+    def _asked(self, start: int, end: int, **rest: Any) -> Times:
+        self._catalog.outgoing.flush()
+        return raw_times(self._catalog.server, self._device_id, start, end, **rest)

@@ -94,6 +94,8 @@ def _forget(catalog: "Catalog", device_id: str, order: int) -> None:
         alerts.write_transitions(catalog, transitions)
     catalog.outgoing.flush()
     catalog.raw.recount(server, device_id)
+    catalog.samples.drop(device_id)
+    catalog.shelf.forget(device_id)
     for resolution in RESOLUTIONS:
         newest = catalog.rollups[resolution]
         newest.pop(device_id, None)

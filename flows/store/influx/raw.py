@@ -59,6 +59,7 @@ def write_raw(catalog: Catalog, rows: list[RawRow]) -> int:
         _count(catalog, fresh)
         catalog.outgoing.add(catalog.server.address.bucket, raw_lines(fresh))
         catalog.attempted.append(fresh)
+        catalog.samples.add(fresh)
     if not again:
         return 0
     catalog.outgoing.flush()
@@ -97,6 +98,8 @@ def _merge(catalog: Catalog, rows: list[RawRow]) -> list[RawRow]:
         orders[key], stored[key] = row.order, _payload(values)
         merged[key] = msgspec.structs.replace(row, values=values)
         told.append(row)
+    for device_id in {device_id for device_id, _ in merged}:
+        catalog.samples.drop(device_id)
     lines = raw_lines(list(merged.values()), every_clock=True)
     catalog.outgoing.add(catalog.server.address.bucket, lines)
     return told

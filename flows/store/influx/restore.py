@@ -8,7 +8,6 @@ from flows.store.influx.catalog import Catalog
 from flows.store.influx.letter_points import STATES, count_line, letter_line
 from flows.store.influx.letters import forget
 from flows.store.influx.rollups import write_rollup_table
-from flows.store.influx.shelf import Shelf
 from flows.store.protocol import StoredDeadLetter
 
 
@@ -27,10 +26,8 @@ def _rollups(catalog: Catalog, parts: list[RollupRows]) -> None:
 
 
 def _episodes(catalog: Catalog, rows: list[EpisodeGone]) -> None:
-    shelf = Shelf(catalog)
-    shelf.look_up([(row.device_id, row.start) for row in rows])
     for row in rows:
-        shelf.bury(row.device_id, row.kind, {row.start: row.order})
+        catalog.shelf.bury(row.device_id, row.kind, {row.start: row.order})
 
 
 def _counts(catalog: Catalog, rows: list[LetterCount]) -> None:
