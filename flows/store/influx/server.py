@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import urllib3
@@ -75,6 +76,8 @@ class InfluxServer:
 
     def __init__(self, address: InfluxAddress) -> None:
         self.address = address
+        # To this machine it costs the server a fifth more to unpack than to read.
+        self._far = urlsplit(address.url).hostname not in ("127.0.0.1", "::1", "localhost")
         self.client = InfluxDBClient(
             address.url, address.token, org=address.org, timeout=QUERY_TIMEOUT_MS, retries=False
         )
@@ -87,15 +90,13 @@ class InfluxServer:
 
         Raises RetryableStoreError, OutsideRetention, RowRefused.
         """
-        squeeze = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
-        body = squeeze.compress(lines) + squeeze.flush()
         with self.speaking(f"write into {bucket}"):
             _, status, _ = self._writes.post_write_with_http_info(
                 self.address.org,
                 bucket,
-                body,
+                _squeezed(lines) if self._far else lines,
                 precision=precision,
-                content_encoding="gzip",
+                content_encoding="gzip" if self._far else "identity",
                 content_type="text/plain; charset=utf-8",
                 _request_timeout=WRITE_TIMEOUT_MS,
                 _return_http_data_only=False,
@@ -161,6 +162,11 @@ class InfluxServer:
     def no_influxdb(self, answered: str) -> RetryableStoreError:
         """Take nothing as stored, or as absent, that something else than InfluxDB said."""
         return RetryableStoreError(f"what answers at {self.address.url} is no InfluxDB 2: it answered {answered}")
+
+
+def _squeezed(lines: bytes) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
+    return packer.compress(lines) + packer.flush()
 
 
 def moment(ms: int) -> datetime:
