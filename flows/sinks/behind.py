@@ -17,21 +17,22 @@ Job = Callable[[], None]
 
 
 class Behind:
-    """One job at work and one waiting, no more; after one that failed none is done.
+    """One job at work and some waiting; after one that failed none is done.
 
     stopping : tells whether the process is asked to stop.
+    waiting  : how many may wait.
     """
 
-    def __init__(self, stopping: Callable[[], bool]) -> None:
+    def __init__(self, stopping: Callable[[], bool], waiting: int = 1) -> None:
         self._stopping = stopping
-        self._jobs: Queue[Job | None] = Queue(maxsize=1)
+        self._jobs: Queue[Job | None] = Queue(maxsize=waiting)
         self._failed: BaseException | None = None
         # A daemon: a request that nobody answers does not hold up the end of the process.
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
 
     def do(self, job: Job) -> None:
-        """Hand a job over; wait while another one waits. Raises what an earlier one raised."""
+        """Hand a job over; wait while as many as may wait do. Raises what an earlier one raised."""
         self._until(lambda: self._handed(job))
 
     def drain(self) -> None:

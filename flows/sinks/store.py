@@ -1,17 +1,16 @@
 """store: one transaction a batch, one fence an epoch. The only writer of the store.
 
-A batch is written when the piece of every wired port is there, or handed to a thread that writes it while the
-nodes make the next one. The store away: tried again for ever, while the journal grows. A row that the store
-refuses for good becomes a dead letter; a dead letter that it refuses goes to a file beside the store.
+A batch is written when the piece of every wired port is there, or handed to a thread that writes it, together with
+those that wait, while the nodes make the next ones. The store away: tried again for ever, while the journal grows.
+A row that the store refuses for good becomes a dead letter; a dead letter that it refuses goes to a file.
 """
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -31,6 +30,18 @@ log = logging.getLogger("heatpump.store")
 
 LONGEST_WAIT_S, LONGEST_ASKED_S = 5.0, 60.0
 """Between two attempts, and where the store itself asks for a pause. [s]"""
+
+
+MOST_WAITING = 4
+"""Batches that wait for the thread that writes: more at once are cheaper for a server, row by row."""
+
+
+class _Batch(NamedTuple):
+    """seq: of its last frame; arrived: of that frame [ms since 1970, UTC]."""
+
+    seq: int
+    items: list[StoreItem]
+    arrived: int
 
 
 class StoreSink(FixedPartitionedSink[Piece, None]):
@@ -54,7 +65,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
     ports            : names of the wired ports, in the order in which a batch's pieces are applied.
     journal_id, base : see Fence.
     refused          : file for what even a dead letter could not keep.
-    behind           : batches are written by a thread of their own, at most two behind.
+    behind           : batches are written by a thread of their own, at most MOST_WAITING and one behind.
     """
 
     def __init__(
@@ -75,7 +86,8 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
         self._fenced = -1
         self._unchanged = self._refused_rows = 0
         self._closing = False
-        self._behind = Behind(lambda: self._progress.stop) if behind else None
+        self._waiting: deque[_Batch] = deque()
+        self._behind = Behind(lambda: self._progress.stop, MOST_WAITING) if behind else None
 
     def write_batch(self, values: list[Piece]) -> None:
         """Collect pieces; write every batch that is whole. Raises what writing an earlier one raised."""
@@ -85,7 +97,8 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             if len(pieces) == len(self._ports):
                 del self._pending[piece.seq]
                 items = [item for port in self._ports for item in pieces[port]]
-                self._do(partial(self._write, piece.seq, items, self._progress.arrived))
+                self._waiting.append(_Batch(piece.seq, items, self._progress.arrived))
+                self._do(self._write)
 
     def snapshot(self) -> None:
         """Fence: what was written up to here is durable before the epoch commits."""
@@ -112,24 +125,31 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             self._patiently(lambda: self._writer.commit_fence(fence))
             self._fenced = self._progress.fenced = fence.seq
 
-    def _write(self, seq: int, items: list[StoreItem], arrived: int) -> None:
+    def _write(self) -> None:
+        """Write all batches that wait, as if they were one."""
+        batches = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if not batches:
+            return  # they went with an earlier one
+        items = [item for batch in batches for item in batch.items]
         self._unchanged = self._refused_rows = 0
         began = time.perf_counter()
         if items:
             try:
                 self._patiently(lambda: self._put(items))
             except RowRefused:
-                self._salvage(items, arrived)
+                self._salvage(items, batches[-1].arrived)
         kinds = Counter(map(type, items))
         for kind, count in kinds.items():
             self._meter.stored_rows[kind.__name__] += count
         stored = kinds[RawRow] - self._unchanged - self._refused_rows
-        self._meter.conservation.written(seq, stored, duplicate=self._unchanged, dead=self._refused_rows)
-        self._progress.stored = seq
+        seqs = [batch.seq for batch in batches]
+        self._meter.conservation.written(seqs, stored, duplicate=self._unchanged, dead=self._refused_rows)
+        self._progress.stored = seqs[-1]
         self._meter.store.done += len(items)
         self._meter.store.batches.append(time.perf_counter() - began)
         if self._meter.taps.following:
-            self._meter.taps.stored(seq, items)
+            for batch in batches:
+                self._meter.taps.stored(batch.seq, batch.items)
 
     def _put(self, items: list[StoreItem]) -> None:
         self._unchanged += self._writer.apply(items)

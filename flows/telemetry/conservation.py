@@ -6,7 +6,7 @@ are in flight. So the sum closes at any instant, and what it leaves unexplained 
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 FATES = ("received", "duplicate", "dropped", "dead readings", "pending")
 """How nodes count them (see Logic.counts). A message on a data topic that cannot be read counts as one reading."""
@@ -34,16 +34,17 @@ class Conservation:
         with self._writing:
             self._books[1].setdefault(seq, Counter()).update(fates)
 
-    def written(self, seq: int, stored: int, duplicate: int, dead: int) -> None:
-        """Close a batch that the store has: rows that it took, that said nothing new, that it refused for good."""
+    def written(self, seqs: Collection[int], stored: int, duplicate: int, dead: int) -> None:
+        """Close batches that the store has: rows that it took, that said nothing new, that it refused for good."""
         self.unchanged += duplicate
         self.refused += dead
         with self._writing:
             written, under_way = self._books
             total = written.copy()
-            total.update(under_way.get(seq, {}))
+            for seq in seqs:
+                total.update(under_way.get(seq, {}))
             total.update({"stored": stored, "duplicate": duplicate, "dead readings": dead})
-            self._books = total, {other: fates for other, fates in under_way.items() if other != seq}
+            self._books = total, {other: fates for other, fates in under_way.items() if other not in seqs}
 
     def at_the_store(self) -> dict[str, int]:
         """Say what the store made of readings. open: of batches that it does not have yet."""
