@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 Resolution = Literal["1m", "1h", "1d"]
+RESOLUTIONS: tuple[Resolution, ...] = ("1m", "1h", "1d")
 
 BUCKET_MS: dict[str, int] = {"1m": 60_000, "1h": 3_600_000, "1d": 86_400_000}
 HOLD_MS = 900_000

@@ -35,6 +35,9 @@ LONGEST_WAIT_S, LONGEST_ASKED_S = 5.0, 60.0
 MOST_WAITING = 4
 """Batches that wait for the thread that writes: more at once are cheaper for a server, row by row."""
 
+MANY = 2_000
+"""Rows of a batch that is not the last: there is much to catch up with."""
+
 
 class _Batch(NamedTuple):
     """seq: of its last frame; arrived: of that frame [ms since 1970, UTC]."""
@@ -152,7 +155,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
                 self._meter.taps.stored(batch.seq, batch.items)
 
     def _put(self, items: list[StoreItem]) -> None:
-        self._unchanged += self._writer.apply(items)
+        self._unchanged += self._writer.apply(items, more=len(items) >= MANY)
 
     def _salvage(self, items: list[StoreItem], arrived: int) -> None:
         """Write what the store takes, then letters of what it does not, and what became of letters tried again."""

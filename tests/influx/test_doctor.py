@@ -145,4 +145,4 @@ def test_a_clock_that_differs_is_told(tmp_path):
     later = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     with proxy(200, "", X_Influxdb_Version="v2.7.0", Date=later) as address:
         said = wrong(examined(address, tmp_path), "InfluxDB, clock")
-    assert re.match(r"35\d\d s from this machine's / Let chrony", said)
+    assert re.match(r"3[56]\d\d s from this machine's / Let chrony", said)

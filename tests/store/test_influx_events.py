@@ -1,7 +1,7 @@
 """Devices, alerts, dead letters and commands as points: what others read, and batches that broke off among them."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from flows.errors import RetryableStoreError
 from flows.model.rows import DeviceRow, Forget, LatestRow, Retain
 from flows.store import open_reader, open_writer
 from flows.store.influx.address import InfluxAddress
+from flows.store.influx.outgoing import Outgoing
 from flows.store.influx.server import InfluxServer, moment
 from flows.store.protocol import StoredDevice
 
@@ -44,11 +45,25 @@ class BreaksOff(InfluxServer):
 
     def write(self, bucket: str, lines: bytes, precision: str = "ms") -> None:
         some = lines.split(b"\n")
-        taken, self.left = some[: self.left], self.left - len(some)
+        taken, self.left = some[: max(self.left, 0)], self.left - len(some)
         if taken:
             super().write(bucket, b"\n".join(taken), precision)
         if self.left < 0:
             raise RetryableStoreError("gone")
+
+
+@contextmanager
+def taking(store: Influx, lines: int) -> Iterator[None]:
+    """Have the store's server take some lines and no more."""
+    writer = store.writer
+    there = writer._server, writer._outgoing
+    with closing(BreaksOff(store.address, lines)) as server:
+        writer._server, writer._outgoing, writer._catalog = server, Outgoing(server), None
+        try:
+            yield
+        finally:
+            writer._outgoing.close()
+            writer._server, writer._outgoing = there
 
 
 BEFORE = [
@@ -113,12 +128,8 @@ def test_a_batch_that_broke_off_anywhere_is_whole_when_it_is_written_again(new_s
     for store in (whole, broken):
         store.apply(*BEFORE)
     whole.apply(*BATCH)
-    with closing(BreaksOff(broken.address, lines)) as server:
-        broken.writer._server, there = server, broken.writer._server
-        broken.writer._catalog = None
-        with pytest.raises(RetryableStoreError):
-            broken.apply(*BATCH)
-        broken.writer._server = there
+    with taking(broken, lines), pytest.raises(RetryableStoreError):
+        broken.apply(*BATCH)
     broken.apply(*BATCH)
     assert broken.content() == whole.content()
     assert broken.reader.stats() == whole.reader.stats()
@@ -132,12 +143,8 @@ def test_a_forget_that_broke_off_is_whole_when_it_is_asked_for_again(new_store, 
     for store in (whole, broken):
         store.apply(*BEFORE, raw(NOW, 5, voltage=230.0), *newer)
     whole.apply(Forget("site1", 20), *newer)
-    with closing(BreaksOff(broken.address, lines)) as server:
-        broken.writer._server, there = server, broken.writer._server
-        broken.writer._catalog = None
-        with pytest.raises(RetryableStoreError):
-            broken.apply(Forget("site1", 20), *newer)
-        broken.writer._server = there
+    with taking(broken, lines), pytest.raises(RetryableStoreError):
+        broken.apply(Forget("site1", 20), *newer)
     broken.apply(Forget("site1", 20), *newer)
     assert broken.content() == whole.content()
     assert broken.reader.stats() == whole.reader.stats()

@@ -12,7 +12,9 @@ from tests.effort import examples
 from .conftest import FOREVER, NOW
 
 numbers = st.one_of(
-    st.integers(-4000, 40_000).map(lambda whole: whole / 100), st.floats(allow_nan=False, allow_infinity=False), st.just(-0.0)
+    st.integers(-4000, 40_000).map(lambda whole: whole / 100),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.just(-0.0),
 )
 # Quantities from which nothing derives.
 fields = st.fixed_dictionaries(

@@ -134,7 +134,7 @@ def _stored(catalog: "Catalog", first: list[Transition]) -> dict[str, list[Trans
     }
     if not asked:
         return {}
-    catalog.outgoing.flush()
+    catalog.outgoing.send(hold=True)
     found: dict[str, list[Transition]] = {}
     for change in _transitions(catalog.server, set(asked.values())):
         if change.id in asked:

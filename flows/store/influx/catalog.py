@@ -26,8 +26,8 @@ class Catalog:
     failed  : device, event time and order of those of batches that broke off: stored or not, they are new.
     """
 
-    def __init__(self, server: InfluxServer, failed: set[tuple[str, int, int]]) -> None:
-        self.server, self.outgoing = server, Outgoing(server)
+    def __init__(self, server: InfluxServer, outgoing: Outgoing, failed: set[tuple[str, int, int]]) -> None:
+        self.server, self.outgoing = server, outgoing
         self.leaving = leaving.load(server)
         self.devices = devices.load(server)
         self.alerts = alerts.load(server)

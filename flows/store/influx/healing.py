@@ -36,8 +36,6 @@ NO_ROWS = RollupTable(_EMPTY, _EMPTY, _EMPTY, _EMPTY, (), np.empty((0, 0)))
 
 def heal(catalog: Catalog, requests: list[Refold | Compose]) -> None:
     """Compute minutes anew, then every hour that holds one or has just closed, then every such day."""
-    if any(isinstance(request, Refold) for request in requests):
-        catalog.outgoing.flush()
     healing.heal(Past(catalog), requests)
 
 
@@ -58,6 +56,7 @@ class Past:
 
     def samples(self, request: Refold, start: int, history: list[DeviceMetadata]) -> Table:
         """Read raw rows from `start` to the first at or after the request's end, with what derives from each."""
+        self._catalog.outgoing.send(hold=True)
         rows = read_on(self._catalog, request.device_id, start, request.end)
         table = with_derived(cut_behind(rows.table, request.end), history)
         self._derive_again(request, rows, table)
@@ -75,7 +74,7 @@ class Past:
             else:
                 asked.setdefault(start, []).append(device_id)
         if asked:
-            catalog.outgoing.flush()
+            catalog.outgoing.send()
         length = BUCKET_MS[resolution]
         at_once = ROWS_A_QUESTION * BUCKET_MS[finer] // length
         for start, device_ids in asked.items():

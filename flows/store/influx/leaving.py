@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from flows.model.rollup import RESOLUTIONS
 from flows.model.rows import Forget, Retain
 from flows.model.times import HOUR_MS
 from flows.store.influx import alerts, devices, documents, letters
 from flows.store.influx.checking import END_OF_TIME
 from flows.store.influx.letter_points import COUNTED, LETTER
 from flows.store.influx.names import tag_of
-from flows.store.influx.reach import RESOLUTIONS
 from flows.store.influx.server import InfluxServer
 from flows.store.influx.survivors import newer_points
 
@@ -68,7 +68,7 @@ def forget(catalog: "Catalog", requests: list[Forget]) -> None:
     What is newer (nothing, but in a replay) is read before and written again after; should that come to nothing,
     the journal still has it.
     """
-    catalog.outgoing.flush()
+    catalog.outgoing.send()
     letters.forget(catalog)
     for request in requests:
         if catalog.leaving.forgotten.get(request.device_id, -1) < request.order:
@@ -92,7 +92,7 @@ def _forget(catalog: "Catalog", device_id: str, order: int) -> None:
     devices.forget(catalog, device_id, order, bool(transitions) or any(newer.values()))
     if transitions:
         alerts.write_transitions(catalog, transitions)
-    catalog.outgoing.flush()
+    catalog.outgoing.send()
     catalog.raw.recount(server, device_id)
     catalog.samples.drop(device_id)
     catalog.shelf.forget(device_id)
@@ -108,7 +108,7 @@ def retain(catalog: "Catalog", requests: list[Retain]) -> None:
 
     Of a bucket that the server keeps short the rows are left to it.
     """
-    catalog.outgoing.flush()
+    catalog.outgoing.send()
     for request in requests:
         if request.device_id:
             _retain_device(catalog, request)

@@ -17,6 +17,7 @@ from flows.store.influx.catalog import Catalog
 from flows.store.influx.devices import meet
 from flows.store.influx.lines import raw_lines
 from flows.store.influx.names import CLOCK, LATE, ORDER, READING, tag_of, text_of
+from flows.store.influx.outgoing import LINES_A_REQUEST
 from flows.store.influx.server import InfluxServer, moment
 from flows.store.influx.spans import Key, spans
 
@@ -56,13 +57,15 @@ def write_raw(catalog: Catalog, rows: list[RawRow]) -> int:
         else:
             again.append(row)
     if fresh:
-        _count(catalog, fresh)
-        catalog.outgoing.add(catalog.server.address.bucket, raw_lines(fresh))
         catalog.attempted.append(fresh)
+        for first in range(0, len(fresh), LINES_A_REQUEST):  # sent while the next are written
+            lines = raw_lines(fresh[first : first + LINES_A_REQUEST])
+            catalog.outgoing.add(catalog.server.address.bucket, lines)
+        _count(catalog, fresh)
         catalog.samples.add(fresh)
     if not again:
         return 0
-    catalog.outgoing.flush()
+    catalog.outgoing.send(hold=True)
     told = _merge(catalog, again)
     catalog.attempted.append(told)
     return len(again) - len(told)

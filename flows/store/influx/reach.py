@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from flows.model.rollup import Resolution
+from flows.model.rollup import RESOLUTIONS
 from flows.store.influx import documents
 from flows.store.influx.answers import Block, times_ms
 from flows.store.influx.checking import END_OF_TIME
@@ -25,8 +25,6 @@ _COUNTED = frozenset(("", "result", "table", "_value", "_field", "device_id"))
 
 TALLY = "tally"
 """Kind of the document that tells readers how many there are."""
-
-RESOLUTIONS: tuple[Resolution, ...] = ("1m", "1h", "1d")
 
 
 class Reach(msgspec.Struct):

@@ -95,7 +95,7 @@ def write_rollup_table(
             again.append(place)
     _send(catalog, resolution, device_ids, rows, fresh)
     if again:
-        catalog.outgoing.flush()
+        catalog.outgoing.send()
         _replace(catalog, resolution, device_ids, rows, again, accepts)
 
 
@@ -117,7 +117,7 @@ def _replace(
             there[key], chosen[key] = mine, place
     _clear(catalog, resolution, stored, {key: there[key].fields for key in chosen})
     _send(catalog, resolution, device_ids, rows, [*chosen.values()])
-    catalog.outgoing.flush()
+    catalog.outgoing.send()
 
 
 def _stored(catalog: Catalog, resolution: Resolution, keys: set[Key]) -> dict[Key, Stored]:
@@ -178,7 +178,7 @@ def _in_no_richer_hour(catalog: Catalog, device_id: str, rows: RollupTable) -> N
     newest = catalog.rollups["1m"].get(device_id, -1)
     asked = [at for at in hours.tolist() if at <= newest]
     if asked:
-        catalog.outgoing.flush()
+        catalog.outgoing.send()
         keys = {(device_id, at + offset) for at in asked for offset in (0, hour_ms - BUCKET_MS["1m"])}
         for (_, at), row in _stored(catalog, "1m", keys).items():
             place = int(np.searchsorted(hours, at - at % hour_ms))

@@ -23,6 +23,7 @@ from flows.store.influx.episodes import retrace, write_episodes
 from flows.store.influx.healing import heal
 from flows.store.influx.leaving import forget, retain
 from flows.store.influx.letters import write_dead_letters, write_letter_changes
+from flows.store.influx.outgoing import Outgoing
 from flows.store.influx.raw import keys_of, write_raw
 from flows.store.influx.restore import restore
 from flows.store.influx.rollups import write_blocks, write_closed
@@ -56,6 +57,7 @@ class InfluxWriter:
 
     def __init__(self, address: InfluxAddress) -> None:
         self._server = InfluxServer(address)
+        self._outgoing = Outgoing(self._server)
         self._catalog: Catalog | None = None
         self._failed: set[tuple[str, int, int]] = set()
         try:
@@ -64,20 +66,22 @@ class InfluxWriter:
             self._server.close()
             raise
 
-    def apply(self, items: list[StoreItem]) -> int:
+    def apply(self, items: list[StoreItem], more: bool = False) -> int:
         """Write one batch; returns how many raw rows said nothing new.
 
+        more : others are to come at once: rollup rows are held for theirs (see Outgoing).
         Raises RetryableStoreError, RowRefused: some of the batch may be written then, and the same batch (or any
         part of it) may be applied again.
         """
         check(items)
-        catalog = self._catalog or Catalog(self._server, self._failed)
+        catalog = self._known()
         self._catalog = None  # until all is written: what was not answered may be stored or not
         try:
             unchanged = sum(self._write(catalog, part) for part in in_sequence(items))
             tally.write(catalog)
-            catalog.outgoing.flush()
+            self._outgoing.send(hold=more)
         except StoreError:
+            self._outgoing.drop()
             self._failed.update(chain.from_iterable(map(keys_of, catalog.attempted)))
             raise
         if self._failed:
@@ -88,14 +92,19 @@ class InfluxWriter:
 
     def restore(self, rows: list[Restored]) -> None:
         """Put rows of another store down as they are; the same may be put down again."""
-        catalog = self._catalog or Catalog(self._server, self._failed)
+        catalog = self._known()
         self._catalog = None
-        restore(catalog, rows)
-        catalog.outgoing.flush()
+        try:
+            restore(catalog, rows)
+            self._outgoing.send()
+        except StoreError:
+            self._outgoing.drop()
+            raise
         self._catalog = catalog
 
     def commit_fence(self, fence: Fence) -> None:
         """Write the fence; what was applied before it is durable since InfluxDB answered."""
+        self._outgoing.send()
         fences.write(self._server, fence)
 
     def fence(self) -> Fence | None:
@@ -104,7 +113,14 @@ class InfluxWriter:
 
     def close(self) -> None:
         """Let connections go; safe to call twice."""
+        self._outgoing.close()
         self._server.close()
+
+    def _known(self) -> Catalog:
+        if self._catalog is None:
+            self._outgoing.send()  # what earlier batches held; what is asked next shall see it
+            return Catalog(self._server, self._outgoing, self._failed)
+        return self._catalog
 
     def _write(self, catalog: Catalog, items: list[StoreItem]) -> int:
         unchanged = 0
