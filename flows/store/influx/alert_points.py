@@ -17,6 +17,9 @@ from flows.store.protocol import StoredAlert
 
 ALERT = "alert"
 
+MOST_TOLD = 20
+"""Transitions of an open alert that are told beside its points: one of weeks may have thousands."""
+
 _encode = msgspec.json.Encoder().encode
 decode_transition = msgspec.json.Decoder(Transition).decode
 decode_standing = msgspec.json.Decoder(StoredAlert).decode
@@ -37,6 +40,18 @@ def is_open(alert: StoredAlert) -> bool:
 def latest(transitions: Iterable[Transition]) -> Transition:
     """Find the one whose point has the standing."""
     return max(transitions, key=lambda change: (change.at, change.order))
+
+
+def told(transitions: list[Transition]) -> list[Transition]:
+    """Leave out transitions, where there are more than MOST_TOLD, of which the standing and its point are not.
+
+    transitions : by order.
+    """
+    if len(transitions) <= MOST_TOLD:
+        return transitions
+    acknowledged = [change for change in transitions if change.state == "acknowledged"]
+    needed = {*transitions[-MOST_TOLD:], *acknowledged[-1:], latest(transitions)}
+    return [change for change in transitions if change in needed]
 
 
 def reading_line(change: Transition) -> bytes:

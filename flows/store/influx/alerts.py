@@ -10,6 +10,7 @@ from flows.model.alert import Transition
 from flows.store.influx import events
 from flows.store.influx.alert_points import (
     ALERT,
+    MOST_TOLD,
     decode_standing,
     decode_transition,
     is_open,
@@ -17,6 +18,7 @@ from flows.store.influx.alert_points import (
     meta_line,
     reading_line,
     standing,
+    told,
 )
 from flows.store.influx.answers import times_ms
 from flows.store.influx.checking import END_OF_TIME
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from flows.store.influx.catalog import Catalog
 
 OPEN = "alert_open"
-"""Measurement: of each device its open alerts, with all their transitions; by id. JSON"""
+"""Measurement: of each device its open alerts, with their newest transitions; by id. JSON"""
 
 _STANDING = '  |> filter(fn: (r) => r._value != "")\n'
 _OF_TYPE = "  |> filter(fn: (r) => r.device_id == p_device and r.alert_type == p_type)\n"
@@ -45,7 +47,7 @@ _open = msgspec.json.Decoder(_Alerts)
 class Alerts(msgspec.Struct):
     """What the writer knows of alerts.
 
-    open   : by device and id, transitions by order.
+    open   : by device and id, transitions by order; of many the newest (see `told`).
     total  : alerts that there are.
     newest : highest order of a transition: what comes after it and begins an alert is no replay.
     """
@@ -82,7 +84,7 @@ def write_transitions(catalog: "Catalog", changes: list[Transition]) -> None:
         known.total += not before
         theirs.pop(alert_id, None)
         if is_open(standing(after)):
-            theirs[alert_id] = after
+            theirs[alert_id] = told(after)
     known.newest = max(known.newest, max(change.order for change in changes))
     device_ids = {change.device_id for change in changes}
     meet(catalog, device_ids)
@@ -166,11 +168,19 @@ def _alerts(
     standings = rest + _STANDING
     found = _standings(server, standings + f"  |> tail(n: {limit:d})\n", start, end, bound)
     later = _standings(server, standings, max(start, end), END_OF_TIME, bound)
-    if later:
-        answer = events.ask(server, ALERT, "id", rest + _VALUES, bound, start, end)
-        inside = set(chain.from_iterable(block.column("_value") for block in answer))
-        found += [each for each in later if each[1].last.id in inside]
-    return found
+    return found + _changed(server, device_id, start, end, later)
+
+
+def _changed(
+    server: InfluxServer, device_id: str | None, start: int, end: int, alerts: list[tuple[int, StoredAlert]]
+) -> list[tuple[int, StoredAlert]]:
+    """Take those of alerts that have a transition in the span."""
+    if not alerts:
+        return []
+    rest, bound = events.of_device(device_id)
+    answer = events.ask(server, ALERT, "id", rest + _VALUES, bound, start, end)
+    inside = set(chain.from_iterable(block.column("_value") for block in answer))
+    return [each for each in alerts if each[1].last.id in inside]
 
 
 def _standings(
@@ -186,9 +196,13 @@ def _standings(
 def _open_alerts(
     server: InfluxServer, device_id: str | None, start: int, end: int
 ) -> list[tuple[int, StoredAlert]]:
-    return [
-        (latest(changes).at, standing(changes))
-        for _, body in events.states(server, OPEN, device_id)
-        for changes in _open.decode(body).values()
-        if any(start <= change.at < end for change in changes)
-    ]
+    found: list[tuple[int, StoredAlert]] = []
+    perhaps: list[tuple[int, StoredAlert]] = []
+    for _, body in events.states(server, OPEN, device_id):
+        for changes in _open.decode(body).values():
+            stands = latest(changes).at, standing(changes)
+            if any(start <= change.at < end for change in changes):
+                found.append(stands)
+            elif len(changes) >= MOST_TOLD:
+                perhaps.append(stands)
+    return found + _changed(server, device_id, start, end, perhaps)

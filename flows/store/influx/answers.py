@@ -12,6 +12,9 @@ import numpy as np
 from flows.errors import RetryableStoreError
 from flows.model.table import Times
 
+csv.field_size_limit(1 << 24)
+"""A text that InfluxDB takes has at most 1 MiB; Python's own limit is 128 kB. It is the whole process's."""
+
 
 class Block(msgspec.Struct, frozen=True):
     """Tables that share their columns. Every cell is text; a missing value is "".

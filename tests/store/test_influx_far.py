@@ -1,0 +1,63 @@
+"""What is large or far apart in the server store: long texts, thousands of changes, rows of other days."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flows.model.alert import Transition
+from flows.model.device import DeviceMetadata
+from flows.model.rows import DeviceRow
+
+from .conftest import FOREVER, MINUTE, NOW, Influx, StoreUnderTest, transition
+
+
+@pytest.fixture
+def influx(tmp_path: Path) -> Iterator[Influx]:
+    """An empty server store."""
+    with closing(Influx(tmp_path)) as new:
+        yield new
+
+
+def test_a_device_with_a_long_history_can_be_read_and_written(store: StoreUnderTest):
+    history = [DeviceMetadata(valid_from=n, name="n" * 60_000) for n in range(4)]
+    store.apply(DeviceRow("site1", 1, metadata=history))
+    store.reopen()
+    store.apply(DeviceRow("site1", 2, online=True))
+    found = store.reader.device("site1")
+    assert found is not None
+    assert (found.online, found.metadata) == (True, history)
+
+
+def swinging(count: int) -> list[Transition]:
+    """An alert that is warning and critical in turn."""
+    words = [("eased", "warning"), ("escalated", "critical")]
+    changes = [transition("raised", 1)]
+    for n in range(1, count):
+        state, level = words[n % 2]
+        changes.append(transition(state, n + 1, at=NOW + n * MINUTE, level=level, message="m" * 400))
+    return changes
+
+
+def test_an_alert_that_swings_for_weeks_is_open_until_it_clears(store: StoreUnderTest):
+    changes = swinging(3_000)
+    acknowledged = transition("acknowledged", 3, at=NOW + 2 * MINUTE, by="ada")
+    changes[2] = acknowledged
+    for first in range(0, len(changes), 500):
+        store.apply(*changes[first : first + 500])
+    store.reopen()
+    store.apply(changes[1], changes[-1])  # taken again
+    for span in ((NOW, NOW + 1), (NOW + 100 * MINUTE, NOW + 101 * MINUTE), (NOW + 2_999 * MINUTE, FOREVER)):
+        [found] = store.reader.alerts(None, *span, 9, open_only=True)
+        assert (found.last, found.acknowledged_by) == (changes[-1], "ada")
+    assert store.reader.alerts(None, NOW + 1, NOW + MINUTE, 9, open_only=True) == []
+    cleared = transition("cleared", 9_000, at=NOW + 3_000 * MINUTE)
+    store.apply(cleared)
+    assert store.reader.alerts(None, 0, FOREVER, 9, open_only=True) == []
+    found = store.reader.alert("site1/current/1")
+    assert found is not None
+    assert (found.last, found.acknowledged_by) == (cleared, "ada")
+    assert store.reader.stats().total_alerts == 1
+    kept = [line for line in store.content() if line.startswith("alert_transition")]
+    assert len(kept) == 3_001
