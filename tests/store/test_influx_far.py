@@ -9,8 +9,9 @@ import pytest
 from flows.model.alert import Transition
 from flows.model.device import DeviceMetadata
 from flows.model.rows import DeviceRow
+from tests.folding import block_of
 
-from .conftest import FOREVER, MINUTE, NOW, Influx, StoreUnderTest, transition
+from .conftest import FOREVER, HOUR, MINUTE, NOW, Influx, StoreUnderTest, minute, transition
 
 
 @pytest.fixture
@@ -18,6 +19,15 @@ def influx(tmp_path: Path) -> Iterator[Influx]:
     """An empty server store."""
     with closing(Influx(tmp_path)) as new:
         yield new
+
+
+def test_minutes_between_others_that_lose_columns_stay(store: StoreUnderTest):
+    ends = [NOW, NOW + 30 * HOUR]
+    between = [minute(NOW + hour * HOUR, 1, voltage_mean=1.0) for hour in range(1, 30)]
+    store.apply(*between, *[minute(at, 1, voltage_mean=1.0, power_mean=2.0) for at in ends])
+    newer = [minute(at, 2, voltage_mean=3.0) for at in ends]
+    store.apply(block_of(newer))
+    assert store.reader.rollups("site1", "1m", 0, FOREVER, 99) == [newer[0], *between, newer[1]]
 
 
 def test_a_device_with_a_long_history_can_be_read_and_written(store: StoreUnderTest):

@@ -3,8 +3,8 @@
 A row newer than all that its device has is written without a question; what may be there is asked for.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import compress, groupby
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, compress, groupby
 
 import msgspec
 import numpy as np
@@ -109,24 +109,31 @@ def _replace(
 ) -> None:
     """Write rows in place of those stored, where they may be. places: which, by device, start and order."""
     keys = [(device_ids[place], int(rows.start[place])) for place in places]
-    stored = _stored(catalog, resolution, set(keys))
-    there, chosen = dict(stored), dict[Key, int]()
+    stored = [*_stored(catalog, resolution, set(keys))]
+    there, chosen = {key: row for part in stored for key, row in part.items()}, dict[Key, int]()
     for key, place in zip(keys, places, strict=True):
         mine = _row(rows, place)
         if key not in there or accepts(there[key], mine):
             there[key], chosen[key] = mine, place
-    _clear(catalog, resolution, stored, {key: there[key].fields for key in chosen})
+    coming = {key: there[key].fields for key in chosen}
+    for part in stored:
+        _clear(catalog, resolution, part, coming)
     _send(catalog, resolution, device_ids, rows, [*chosen.values()])
     catalog.outgoing.send()
 
 
-def _stored(catalog: Catalog, resolution: Resolution, keys: set[Key]) -> dict[Key, Stored]:
-    """Read the rows of these devices and starts, and what lies between them; by device and start."""
-    found: dict[Key, Stored] = {}
+def _stored(catalog: Catalog, resolution: Resolution, keys: set[Key]) -> Iterator[dict[Key, Stored]]:
+    """Read the rows of these devices and starts, by device and start.
+
+    A span after the other: of each all rows of its devices, those that were not asked for too.
+    """
     for start, end, device_ids in spans(keys, BUCKET_MS[resolution], ROWS_A_QUESTION):
-        for device_id, table in read_rollups(catalog.server, resolution, device_ids, start, end).items():
-            found.update(((device_id, at), _row(table, place)) for place, at in enumerate(table.start.tolist()))
-    return found
+        found = read_rollups(catalog.server, resolution, device_ids, start, end)
+        yield {
+            (device_id, at): _row(table, place)
+            for device_id, table in found.items()
+            for place, at in enumerate(table.start.tolist())
+        }
 
 
 def _row(table: RollupTable, place: int) -> Stored:
@@ -141,6 +148,7 @@ def _clear(
 ) -> None:
     """Delete stored rows that have fields which those that come lack; neighbours that are replaced too go along.
 
+    stored : all rows of a span: between two of them lies nothing else.
     A deletion costs some milliseconds, of however many rows.
     """
     address = catalog.server.address
@@ -180,7 +188,7 @@ def _in_no_richer_hour(catalog: Catalog, device_id: str, rows: RollupTable) -> N
     if asked:
         catalog.outgoing.send()
         keys = {(device_id, at + offset) for at in asked for offset in (0, hour_ms - BUCKET_MS["1m"])}
-        for (_, at), row in _stored(catalog, "1m", keys).items():
+        for (_, at), row in chain.from_iterable(part.items() for part in _stored(catalog, "1m", keys)):
             place = int(np.searchsorted(hours, at - at % hour_ms))
             # What an attempt that broke off has written of these is no other's.
             if place < len(hours) and hours[place] == at - at % hour_ms and row.order != int(rows.order[0]):
