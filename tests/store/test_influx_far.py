@@ -9,9 +9,10 @@ import pytest
 from flows.model.alert import Transition
 from flows.model.device import DeviceMetadata
 from flows.model.rows import DeviceRow
+from flows.store.influx.server import InfluxServer
 from tests.folding import block_of
 
-from .conftest import FOREVER, HOUR, MINUTE, NOW, Influx, StoreUnderTest, minute, transition
+from .conftest import FOREVER, HOUR, MINUTE, NOW, Influx, StoreUnderTest, minute, raw, transition
 
 
 @pytest.fixture
@@ -71,3 +72,12 @@ def test_an_alert_that_swings_for_weeks_is_open_until_it_clears(store: StoreUnde
     assert store.reader.stats().total_alerts == 1
     kept = [line for line in store.content() if line.startswith("alert_transition")]
     assert len(kept) == 3_001
+
+
+def test_a_late_reading_joins_one_of_another_program_that_has_fields_of_its_own(influx: Influx):
+    with closing(InfluxServer(influx.address)) as server:
+        theirs = f'sensor_reading,device_id=site1 temp_inlet=40,firmware="2.1.0",rssi=-61,"note"="true" {NOW}'
+        server.write(influx.address.bucket, theirs.encode())
+    influx.apply(raw(NOW + MINUTE, 1, voltage=230.0), raw(NOW, 2, voltage=231.0))
+    [found] = influx.reader.readings("site1", NOW, NOW + 1, 9)
+    assert found.values == {"temp_inlet": 40.0, "voltage": 231.0}

@@ -9,6 +9,7 @@ from operator import attrgetter
 import msgspec
 
 from flows.model.device import metadata_at
+from flows.model.quantities import BY_NAME
 from flows.model.reading import Value
 from flows.model.rows import RawRow
 from flows.physics.derive import DERIVED, derived_values
@@ -16,7 +17,7 @@ from flows.store.influx.answers import times_ms
 from flows.store.influx.catalog import Catalog
 from flows.store.influx.devices import meet
 from flows.store.influx.lines import raw_lines
-from flows.store.influx.names import CLOCK, LATE, ORDER, READING, tag_of, text_of
+from flows.store.influx.names import READING, tag_of, text_of
 from flows.store.influx.outgoing import LINES_A_REQUEST
 from flows.store.influx.server import InfluxServer, moment
 from flows.store.influx.spans import Key, spans
@@ -33,7 +34,8 @@ from(bucket: p_bucket)
 _ORDERS = '  |> filter(fn: (r) => r._field == "order")\n'
 _KEPT = '  |> keep(columns: ["device_id", "_time", "_field", "_value"])\n'
 _FLAGS = {"true": True, "false": False}
-_OWN = frozenset((CLOCK, LATE, ORDER))
+_PAYLOAD = BY_NAME.keys() - DERIVED
+"""Other programs' points have fields of their own, too."""
 
 _by_series = attrgetter("device_id", "at")
 
@@ -118,7 +120,7 @@ def stored_values(server: InfluxServer, keys: set[Key]) -> dict[Key, dict[str, V
     found: dict[Key, dict[str, Value]] = {}
     for key, field, text in _read(server, keys, _KEPT):
         values = found.setdefault(key, {})
-        if field not in _OWN and field not in DERIVED:
+        if field in _PAYLOAD:
             values[field] = _FLAGS[text] if text in _FLAGS else float(text)
     return found
 
