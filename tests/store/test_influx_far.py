@@ -4,15 +4,19 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
+from influxdb_client.domain.bucket_retention_rules import BucketRetentionRules
 
 from flows.model.alert import Transition
 from flows.model.device import DeviceMetadata
+from flows.model.rollup import Refold
 from flows.model.rows import DeviceRow
+from flows.physics.derive import derived_values
 from flows.store.influx.server import InfluxServer
 from tests.folding import block_of
 
-from .conftest import FOREVER, HOUR, MINUTE, NOW, Influx, StoreUnderTest, minute, raw, transition
+from .conftest import DAY, FOREVER, HOUR, MINUTE, NOW, Influx, StoreUnderTest, minute, raw, transition
 
 
 @pytest.fixture
@@ -81,3 +85,21 @@ def test_a_late_reading_joins_one_of_another_program_that_has_fields_of_its_own(
     influx.apply(raw(NOW + MINUTE, 1, voltage=230.0), raw(NOW, 2, voltage=231.0))
     [found] = influx.reader.readings("site1", NOW, NOW + 1, 9)
     assert found.values == {"temp_inlet": 40.0, "voltage": 231.0}
+
+
+def test_readings_that_the_server_is_about_to_let_go_are_folded_again(influx: Influx):
+    sent = {"temp_inlet": 30.0, "temp_outlet": 35.0, "flow_rate": 12.0}
+    rows = [raw(NOW + n * MINUTE, n + 1, **sent, **derived_values(sent, DeviceMetadata())) for n in range(5)]
+    refold = Refold("site1", 10, NOW, NOW + 5 * MINUTE, NOW + 5 * MINUTE)
+    influx.apply(*rows, refold)
+    with closing(InfluxServer(influx.address)) as server:
+        api = server.client.buckets_api()
+        bucket = api.find_bucket_by_name(influx.address.bucket)
+        bucket.retention_rules = [BucketRetentionRules(type="expire", every_seconds=30 * DAY // 1000)]
+        api.update_bucket(bucket)
+    glycol = DeviceMetadata(glycol_percent=25.0)
+    before = influx.reader.rollup_columns("site1", "1m", 0, FOREVER, ["heat_power_mean"], 9)
+    influx.apply(DeviceRow("site1", 20, metadata=[glycol]), msgspec.structs.replace(refold, order=21))
+    after = influx.reader.rollup_columns("site1", "1m", 0, FOREVER, ["heat_power_mean"], 9)
+    assert after.time == before.time
+    assert after.values != before.values

@@ -12,6 +12,7 @@ from flows.store import healing
 from flows.store.influx.answers import series
 from flows.store.influx.catalog import Catalog
 from flows.store.influx.columns import NOTHING, side_by_side
+from flows.store.influx.events import NS_A_MS
 from flows.store.influx.lines import fields_of, series_of
 from flows.store.influx.names import READING, tag_of
 from flows.store.influx.readingon import cut_behind, read_on
@@ -100,6 +101,7 @@ class Past:
         """Write derived values that are not those stored any more, for others who read; of our own points alone.
 
         table : the first of these rows, with what derives.
+        In nanoseconds: of rows that are too old for the bucket by now, though still there, nothing is refused.
         What no longer follows at all is left: InfluxDB cannot delete a field.
         """
         at = table.at
@@ -117,10 +119,10 @@ class Past:
         ]
         of_device = series_of(READING, request.device_id)
         lines = [
-            b"%b %b %d" % (of_device, fields[:-1], time)
+            b"%b %b %d" % (of_device, fields[:-1], time * NS_A_MS)
             for fields, time in zip(fields_of(cells), at[mine][again].tolist(), strict=True)
         ]
-        self._catalog.outgoing.add(self._catalog.server.address.bucket, lines)
+        self._catalog.outgoing.add(self._catalog.server.address.bucket, lines, "ns")
 
     def _stored_derived(self, request: Refold, at: Times, names: Sequence[str]) -> Numbers:
         """Read derived values as they are stored at these times; NaN where none is."""
