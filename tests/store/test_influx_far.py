@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from influxdb_client.domain.bucket_retention_rules import BucketRetentionRules
 
+from flows.errors import RetryableStoreError
 from flows.model.alert import Transition
 from flows.model.device import DeviceMetadata
 from flows.model.rollup import Refold
-from flows.model.rows import DeviceRow
+from flows.model.rows import DeviceRow, Retain
 from flows.physics.derive import derived_values
 from flows.store.influx.server import InfluxServer
 from tests.folding import block_of
@@ -103,3 +104,26 @@ def test_readings_that_the_server_is_about_to_let_go_are_folded_again(influx: In
     after = influx.reader.rollup_columns("site1", "1m", 0, FOREVER, ["heat_power_mean"], 9)
     assert after.time == before.time
     assert after.values != before.values
+
+
+class Forgetful(InfluxServer):
+    """Deletes, and its answer is lost."""
+
+    def delete(self, bucket: str, predicate: str, start: int, end: int) -> None:
+        super().delete(bucket, predicate, start, end)
+        raise RetryableStoreError("gone")
+
+
+def test_minutes_of_readings_let_go_are_not_folded_of_the_rest_whenever_the_flow_ended(influx: Influx):
+    rows = [raw(NOW + n * MINUTE + 20_000, n + 1, power=float(n)) for n in range(180)]
+    refold = Refold("site1", 500, NOW, NOW + 3 * HOUR, NOW + 3 * HOUR)
+    influx.apply(*rows, refold)
+    before = influx.reader.rollups("site1", "1m", 0, FOREVER, 999)
+    assert len(before) > 170
+    with closing(Forgetful(influx.address)) as server:
+        influx.writer._catalog.server = server
+        with pytest.raises(RetryableStoreError):
+            influx.apply(Retain("site1", 600, NOW + 91 * MINUTE, 0, 0))
+    influx.reopen()
+    influx.apply(refold)  # taken again, before the Retain is
+    assert influx.reader.rollups("site1", "1m", 0, FOREVER, 999) == before

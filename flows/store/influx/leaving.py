@@ -48,6 +48,15 @@ class Leaving(msgspec.Struct):
             return Cutoffs(dead_letter_before=self.dead_letter_before)
         return Cutoffs(self.raw_before.get(device_id, 0), self.minute_before.get(device_id, 0))
 
+    def let_go(self, request: Retain) -> None:
+        """Move the times that a request is about; never back."""
+        device_id = request.device_id
+        if not device_id:
+            self.dead_letter_before = max(request.dead_letter_before, self.dead_letter_before)
+            return
+        self.raw_before[device_id] = max(request.raw_before, self.raw_before.get(device_id, 0))
+        self.minute_before[device_id] = max(request.minute_before, self.minute_before.get(device_id, 0))
+
 
 def load(server: InfluxServer) -> Leaving:
     """Read what was forgotten or let go."""
@@ -104,28 +113,29 @@ def _forget(catalog: "Catalog", device_id: str, order: int) -> None:
 
 
 def retain(catalog: "Catalog", requests: list[Retain]) -> None:
-    """Delete raw and minute rows of devices, or dead letters, before a time; remember the times.
+    """Remember times, and delete the raw and minute rows of devices, or dead letters, that lie before them.
 
     Of a bucket that the server keeps short the rows are left to it.
     """
+    leaving = catalog.leaving
+    for request in requests:
+        leaving.let_go(request)
+    lines = [
+        documents.line(RETAINED, device_id, msgspec.json.encode(leaving.cutoffs(device_id)).decode())
+        for device_id in {request.device_id for request in requests}
+    ]
+    catalog.outgoing.add(catalog.server.address.meta, lines)
+    # Before the deletions: after an end in between nothing is folded again of which some is gone.
     catalog.outgoing.send()
     for request in requests:
         if request.device_id:
             _retain_device(catalog, request)
         else:
             _retain_dead_letters(catalog, request.dead_letter_before)
-    leaving = catalog.leaving
-    lines = [
-        documents.line(RETAINED, device_id, msgspec.json.encode(leaving.cutoffs(device_id)).decode())
-        for device_id in {request.device_id for request in requests}
-    ]
-    catalog.outgoing.add(catalog.server.address.meta, lines)
 
 
 def _retain_device(catalog: "Catalog", request: Retain) -> None:
-    device_id, leaving = request.device_id, catalog.leaving
-    leaving.raw_before[device_id] = max(request.raw_before, leaving.raw_before.get(device_id, 0))
-    leaving.minute_before[device_id] = max(request.minute_before, leaving.minute_before.get(device_id, 0))
+    device_id = request.device_id
     if not catalog.devices.known(device_id):
         return
     server, address = catalog.server, catalog.server.address
@@ -137,9 +147,8 @@ def _retain_device(catalog: "Catalog", request: Retain) -> None:
 
 
 def _retain_dead_letters(catalog: "Catalog", before: int) -> None:
-    leaving, server = catalog.leaving, catalog.server
+    server = catalog.server
     letters.forget(catalog)
-    leaving.dead_letter_before = max(before, leaving.dead_letter_before)
     for measurement, end in ((LETTER, before), (COUNTED, before - HOUR_MS + 1)):
         if end > 0:
             server.delete(server.address.meta, f'_measurement="{measurement}"', 0, end)
