@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from influxdb_client.domain.bucket_retention_rules import BucketRetentionRules
 
-from flows.errors import RetryableStoreError
+from flows.errors import RetryableStoreError, RowRefused
 from flows.model.alert import Transition
 from flows.model.device import DeviceMetadata
 from flows.model.rollup import Refold
-from flows.model.rows import DeviceRow, Retain
+from flows.model.rows import DeviceRow, LatestRow, Retain
 from flows.physics.derive import derived_values
 from flows.store.influx.server import InfluxServer
 from tests.folding import block_of
@@ -86,6 +86,26 @@ def test_a_late_reading_joins_one_of_another_program_that_has_fields_of_its_own(
     influx.apply(raw(NOW + MINUTE, 1, voltage=230.0), raw(NOW, 2, voltage=231.0))
     [found] = influx.reader.readings("site1", NOW, NOW + 1, 9)
     assert found.values == {"temp_inlet": 40.0, "voltage": 231.0}
+
+
+def test_a_newest_value_that_is_no_number_is_refused_and_the_device_can_be_read(influx: Influx):
+    influx.apply(LatestRow("site1", 1, {"power": (NOW, 1.0)}))
+    with pytest.raises(RowRefused, match="not finite"):
+        influx.apply(LatestRow("site1", 2, {"power": (NOW, float("inf"))}))
+    influx.apply(LatestRow("site1", 3, {"voltage": (NOW, 230.0)}))
+    assert [device.latest for device in influx.reader.devices()] == [{"voltage": (NOW, 230.0)}]
+
+
+def test_half_a_character_is_refused_like_any_row_that_can_never_be_stored(store: StoreUnderTest):
+    for row in (
+        DeviceRow("site1", 1, attributes={"name": "\ud800"}),
+        transition("raised", 2, message="\ud800"),
+        raw(NOW, 3, "\ud800", voltage=1.0),
+    ):
+        with pytest.raises(RowRefused):
+            store.apply(row)
+    store.apply(raw(NOW, 4, voltage=1.0))
+    assert store.reader.stats().total_readings == 1
 
 
 def test_readings_that_the_server_is_about_to_let_go_are_folded_again(influx: Influx):

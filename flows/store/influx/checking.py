@@ -34,12 +34,6 @@ def check(items: Iterable[StoreItem]) -> None:
         order = max(item.orders) if isinstance(item, ClosedMinutes) else getattr(item, "order", 0)
         if order > MOST_ORDER:
             raise RowRefused(f"order {order} is more than {MOST_ORDER}")
-        device_id = getattr(item, "device_id", "")
-        if not device_id.isascii():
-            try:
-                device_id.encode()
-            except UnicodeEncodeError:
-                raise RowRefused(f"device id {device_id!r} is no text") from None
 
 
 def _check_times(first: int, last: int) -> None:

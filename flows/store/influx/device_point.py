@@ -2,6 +2,7 @@
 
 import msgspec
 
+from flows.errors import RowRefused
 from flows.model.device import DeviceMetadata
 from flows.model.reading import Value
 from flows.store.influx.names import STATE_AT, quoted, tag_of
@@ -58,9 +59,14 @@ class Device:
         self._before = f"{self._series} body={quoted(said)[:-2]},".encode() + b'\\"latest\\":'
 
     def set_latest(self, order: int, values: dict[str, tuple[int, Value]]) -> None:
-        """Take newest values; the names of quantities hold no backslash."""
-        self.latest_order = order
-        self._newest = _encode((order, values)).replace(b'"', b'\\"')
+        """Take newest values; the names of quantities hold no backslash.
+
+        Raises RowRefused: a value is no finite number, which JSON does not have.
+        """
+        newest = _encode((order, values))
+        if b"null" in newest:
+            raise RowRefused("a newest value is not finite")
+        self.latest_order, self._newest = order, newest.replace(b'"', b'\\"')
 
     def take_latest(self, other: "Device") -> None:
         """Take newest values of what was known before."""

@@ -1,10 +1,11 @@
 """InfluxWriter: one batch is some requests, tried again as a whole until all of them were answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from flows.errors import StoreError
+from flows.errors import RowRefused, StoreError
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
@@ -52,6 +53,15 @@ Of raw rows: returns how many said nothing new.
 """
 
 
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Refuse what is no text, or no time. Raises RowRefused."""
+    try:
+        yield
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise RowRefused(f"the store cannot hold this row: {error}") from error
+
+
 class InfluxWriter:
     """The flow's side of the server store; see StoreWriter. A batch has no transaction: raw rows are first."""
 
@@ -77,7 +87,8 @@ class InfluxWriter:
         catalog = self._known()
         self._catalog = None  # until all is written: what was not answered may be stored or not
         try:
-            unchanged = sum(self._write(catalog, part) for part in in_sequence(items))
+            with _refusing():
+                unchanged = sum(self._write(catalog, part) for part in in_sequence(items))
             tally.write(catalog)
             self._outgoing.send(hold=more)
         except StoreError:
