@@ -260,10 +260,13 @@ class Settings(BaseSettings):
 
     def _token(self) -> str:
         path = self.data / "secrets" / "influxdb-token"
-        token = self.influxdb_token.get_secret_value() or (path.read_text().strip() if path.exists() else "")
+        token = self.influxdb_token.get_secret_value().strip()
+        token = token or (path.read_text().strip() if path.exists() else "")
         if not token:
             allowed = f"needs a token: give INFLUXDB_TOKEN, or write one into {path} (docs/how-to/influxdb.md)"
             raise ConfigError("INFLUXDB_URL", self.influxdb_url, allowed)
+        if not (token.isascii() and token.isprintable()):  # no header can hold it, and http.client would show it
+            raise ConfigError("INFLUXDB_TOKEN", "…", "must be one line of ASCII characters")
         return token
 
 

@@ -75,6 +75,20 @@ def test_what_can_be_no_server_or_bucket_is_refused_by_name(monkeypatch, tmp_pat
     assert name in str(caught.value)
 
 
+def test_the_end_of_a_line_is_no_part_of_a_token(monkeypatch, tmp_path):
+    monkeypatch.setenv("INFLUXDB_URL", URL)
+    monkeypatch.setenv("INFLUXDB_TOKEN", "of-the-environment\n")
+    assert tokens(tmp_path) == "of-the-environment"
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "bell\x07", "€uro"])
+def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(monkeypatch, tmp_path, token):
+    monkeypatch.setenv("INFLUXDB_URL", URL)
+    monkeypatch.setenv("INFLUXDB_TOKEN", token)
+    with pytest.raises(ConfigError, match="INFLUXDB_TOKEN: '…' must be one line of ASCII characters"):
+        tokens(tmp_path)
+
+
 def test_neither_settings_nor_address_show_the_token(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("INFLUXDB_URL", URL)
     monkeypatch.setenv("INFLUXDB_TOKEN", "very-secret")
