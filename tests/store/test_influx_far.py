@@ -11,10 +11,13 @@ from influxdb_client.domain.bucket_retention_rules import BucketRetentionRules
 from flows.errors import RetryableStoreError, RowRefused
 from flows.model.alert import Transition
 from flows.model.device import DeviceMetadata
+from flows.model.episode import Episode
 from flows.model.rollup import Refold
 from flows.model.rows import DeviceRow, LatestRow, Retain
 from flows.physics.derive import derived_values
+from flows.store.influx.names import quoted
 from flows.store.influx.server import InfluxServer
+from flows.store.retracing import body_of
 from tests.folding import block_of
 
 from .conftest import DAY, FOREVER, HOUR, MINUTE, NOW, Influx, StoreUnderTest, minute, raw, transition
@@ -25,6 +28,15 @@ def influx(tmp_path: Path) -> Iterator[Influx]:
     """An empty server store."""
     with closing(Influx(tmp_path)) as new:
         yield new
+
+
+def keep(influx: Influx, bucket: str, days: int) -> None:
+    """Have a bucket keep its points no longer."""
+    with closing(InfluxServer(influx.address)) as server:
+        api = server.client.buckets_api()
+        found = api.find_bucket_by_name(bucket)
+        found.retention_rules = [BucketRetentionRules(type="expire", every_seconds=days * DAY // 1000)]
+        api.update_bucket(found)
 
 
 def test_minutes_between_others_that_lose_columns_stay(store: StoreUnderTest):
@@ -113,11 +125,7 @@ def test_readings_that_the_server_is_about_to_let_go_are_folded_again(influx: In
     rows = [raw(NOW + n * MINUTE, n + 1, **sent, **derived_values(sent, DeviceMetadata())) for n in range(5)]
     refold = Refold("site1", 10, NOW, NOW + 5 * MINUTE, NOW + 5 * MINUTE)
     influx.apply(*rows, refold)
-    with closing(InfluxServer(influx.address)) as server:
-        api = server.client.buckets_api()
-        bucket = api.find_bucket_by_name(influx.address.bucket)
-        bucket.retention_rules = [BucketRetentionRules(type="expire", every_seconds=30 * DAY // 1000)]
-        api.update_bucket(bucket)
+    keep(influx, influx.address.bucket, 30)
     glycol = DeviceMetadata(glycol_percent=25.0)
     before = influx.reader.rollup_columns("site1", "1m", 0, FOREVER, ["heat_power_mean"], 9)
     influx.apply(DeviceRow("site1", 20, metadata=[glycol]), msgspec.structs.replace(refold, order=21))
@@ -147,3 +155,29 @@ def test_minutes_of_readings_let_go_are_not_folded_of_the_rest_whenever_the_flow
     influx.reopen()
     influx.apply(refold)  # taken again, before the Retain is
     assert influx.reader.rollups("site1", "1m", 0, FOREVER, 999) == before
+
+
+def test_text_of_another_program_where_ours_are_numbers_is_left_out(influx: Influx):
+    with closing(InfluxServer(influx.address)) as server:
+        theirs = f'sensor_rollup,device_id=site1 power_mean="much" {NOW}'
+        server.write(influx.address.rollups("1m"), theirs.encode())
+    influx.apply(minute(NOW, 1, voltage_mean=230.0))
+    assert influx.reader.rollups("site1", "1m", 0, FOREVER, 9) == [minute(NOW, 1, voltage_mean=230.0)]
+
+
+def test_a_point_of_which_half_is_there_yet_is_none_yet(influx: Influx):
+    body = quoted(body_of(Episode("cycle", NOW, NOW + MINUTE)))
+    with closing(InfluxServer(influx.address)) as server:
+        halves = [
+            f"dead_letter_count,device_id=site1,reason=empty order=7 {NOW}",
+            f"episode,device_id=site1,kind=cycle body={body} {NOW}",
+        ]
+        server.write(influx.address.meta, "\n".join(halves).encode())
+    assert influx.reader.dead_letter_counts(None, 0, FOREVER) == []
+    assert influx.reader.episodes("site1", ["cycle"], 0, FOREVER, 9) == []
+
+
+def test_state_that_the_meta_bucket_is_too_short_for_is_not_lost_in_silence(influx: Influx):
+    keep(influx, influx.address.meta, 30)
+    with pytest.raises(RowRefused, match="outside retention"):
+        influx.apply(DeviceRow("site1", 1, online=True))

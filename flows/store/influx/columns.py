@@ -71,8 +71,11 @@ def _joined(series: list[Series], limit: int | None, newest: bool) -> Rows:
             for place, value in zip(places, values, strict=True):
                 held[place] = value
             continue
-        column = numbers.setdefault(field, np.full(len(at), np.nan))
-        column[places] = [*map(_FLAGS.__getitem__ if values[0] in _FLAGS else float, values)]
+        try:
+            found = [*map(_FLAGS.__getitem__ if values[0] in _FLAGS else float, values)]
+        except ValueError:
+            continue  # text where ours are numbers is another program's
+        numbers.setdefault(field, np.full(len(at), np.nan))[places] = found
     if limit is not None and len(at) > limit:
         kept = slice(-limit, None) if newest else slice(limit)
         at = at[kept]

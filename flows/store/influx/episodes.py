@@ -87,7 +87,7 @@ def select(
     found = [
         episode_of(kind, at, int(float(fields[END])), fields[BODY])
         for (_, kind, at), fields in episodes_in(answer).items()
-        if BODY in fields
+        if BODY in fields and END in fields  # not so of one that is being written
     ]
     inside = [each for each in found if each.end > start or each.start >= start]
     return sorted(inside, key=lambda each: (-each.start, each.kind))[:limit]

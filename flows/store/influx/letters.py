@@ -162,7 +162,8 @@ def _counts(server: InfluxServer, device_id: str | None, start: int, end: int) -
         cells = map(block.column, ("device_id", "reason", "_field", "_value"))
         for hour, device, reason, field, value in zip(hours, *cells, strict=True):
             found.setdefault((text_of(device), text_of(reason), hour), {})[field] = int(float(value))
-    return {group: (fields[COUNT], fields[ORDER]) for group, fields in found.items()}
+    # Of a point that is being written one field may be there before the other.
+    return {group: (fields[COUNT], fields[ORDER]) for group, fields in found.items() if len(fields) == 2}
 
 
 def _read(server: InfluxServer, letter_ids: Iterable[int]) -> list[StoredDeadLetter]:

@@ -69,6 +69,10 @@ class Outgoing:
                 lines = self._lines.pop((bucket, precision), [])
                 for some in _cut(lines, LINES_A_REQUEST):
                     self._send(bucket, some, precision)
+                    if (
+                        bucket == address.meta
+                    ):  # the last line of a state counts, and letters are there before counts
+                        self._wait()
                 self._wait()
 
     def drop(self) -> None:
@@ -98,8 +102,9 @@ class Outgoing:
             self._server.write(bucket, body, precision)
         except OutsideRetention:
             # A rollup that old would be let go with the next Retain, an alert is in the meta bucket too; a reading
-            # is told (see StoreSink).
-            if bucket == self._server.address.bucket and precision == "ms":
+            # is told (see StoreSink). The meta bucket keeps all.
+            address = self._server.address
+            if (bucket, precision) == (address.bucket, "ms") or bucket == address.meta:
                 raise
 
     def _send_rollups(self, bucket: str) -> None:
