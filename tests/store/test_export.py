@@ -11,7 +11,7 @@ from flows.model.device import DeviceMetadata
 from flows.model.episode import TRACED, Episode, EpisodeRow, Retrace
 from flows.model.rollup import Refold, RollupRow
 from flows.model.rows import DeviceRow, Forget, LatestRow, Retain
-from flows.store.export import open_export, put, units
+from flows.store.export import EpisodeGone, open_export, put, units
 from tests.filled import ordinary
 from tests.store.conftest import (
     DAY,
@@ -110,6 +110,15 @@ def test_a_copy_refuses_what_its_source_would(store, target):
     counts = target.reader.dead_letter_counts("site1", 0, NOW + DAY)
     assert [(each.reason, each.count) for each in counts] == [("empty", KEPT_PER_HOUR + 4)]
     assert target.reader.dead_letter(5000) is None
+
+
+def test_an_episode_that_is_no_more_does_not_take_a_newer_one_away(store):
+    episode = Episode("defrost", NOW, NOW + MINUTE)
+    store.apply(EpisodeRow("site1", 5, episode))
+    store.writer.restore([EpisodeGone("site1", 4, "defrost", NOW)])
+    assert store.reader.episodes("site1", ["defrost"], 0, NOW + DAY, 9) == [episode]
+    store.writer.restore([EpisodeGone("site1", 6, "defrost", NOW)])
+    assert store.reader.episodes("site1", ["defrost"], 0, NOW + DAY, 9) == []
 
 
 @pytest.mark.slow

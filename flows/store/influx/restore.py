@@ -27,7 +27,9 @@ def _rollups(catalog: Catalog, parts: list[RollupRows]) -> None:
 
 def _episodes(catalog: Catalog, rows: list[EpisodeGone]) -> None:
     for row in rows:
-        catalog.shelf.bury(row.device_id, row.kind, {row.start: row.order})
+        there = catalog.shelf.orders(row.device_id, row.kind, row.start, row.start + 1)
+        if row.order >= there.get(row.start, -1):
+            catalog.shelf.bury(row.device_id, row.kind, {row.start: row.order})
 
 
 def _counts(catalog: Catalog, rows: list[LetterCount]) -> None:
