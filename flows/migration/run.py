@@ -86,6 +86,8 @@ class Migration:
             kept = _kept_from(self._target)
             parts = [*units(source.devices())]
             first = parts.index(way.done) + 1 if way.done in parts else 0
+            if not first:  # the device was forgotten meanwhile: all is copied, and counted, anew
+                way.tally, way.left_out = Tally(), {}
             saved = time.monotonic()
             for number, (section, device_id) in enumerate(parts[first:], start=first):
                 tell(f"{section} {device_id}", number, len(parts))

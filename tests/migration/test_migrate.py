@@ -11,6 +11,7 @@ from flows.main import run_journal
 from flows.migration import report
 from flows.migration.copies import copy_recovery
 from flows.migration.run import Migration
+from flows.model.rows import Forget
 from flows.model.times import now_ms
 from flows.store import open_reader, open_writer
 from flows.store.dump import dump
@@ -124,6 +125,20 @@ def test_a_copy_that_was_interrupted_goes_on_where_it_stood(pair: Pair, tmp_path
     assert [*report.differences(way.tally, again.count_again(quiet), again.settled())] == []
     with pytest.raises(ConfigError, match="unfinished way"):
         Migration(target.address, source.address, file).begin()
+
+
+def test_a_copy_that_stood_at_a_device_since_forgotten_counts_nothing_twice(pair: Pair, tmp_path: Path) -> None:
+    source, target = pair
+    fill(source)
+    source.writer.commit_fence(Fence("journal", 9))
+    migration = Migration(source.address, target.address, tmp_path / "migration")
+    way = migration.begin()
+    migration.copy(way, quiet)
+    way.done = "raw", "site2"
+    source.apply(Forget("site2", 9_000))
+    migration.copy(way, quiet)
+    assert [*report.differences(way.tally, migration.count_again(quiet), migration.settled())] == []
+    assert way.tally.of("raw", "site2").rows == 0 < way.tally.of("raw", "site1").rows
 
 
 def test_what_differs_is_told_in_counts_and_in_sums(tmp_path: Path) -> None:
