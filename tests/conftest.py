@@ -1,14 +1,26 @@
 """Fixtures that more than one area needs."""
 
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.brokers import Mosquitto, Rumqttd
+from tests.effort import FAST
 
 NO_SERVER = "HEATPUMP_TEST_INFLUXD"
 """Begins the names of the variables that name a real InfluxDB: in the reason of every test skipped without one."""
+
+SLOW_FILE = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave files of slow tests alone out of --fast unread: what they import takes each worker seconds."""
+    if FAST not in os.environ or collection_path.suffix != ".py":
+        return None
+    return SLOW_FILE.search(collection_path.read_text(encoding="utf-8")) is not None or None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

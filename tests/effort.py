@@ -1,4 +1,4 @@
-"""How many examples a property test tries: all of them, or a fifth in `./scripts/test --fast`."""
+"""How many examples a property test tries: all of them, or a tenth in `./scripts/test --fast`."""
 
 import os
 
@@ -7,4 +7,4 @@ FAST = "HEATPUMP_TEST_FAST"
 
 def examples(count: int) -> int:
     """Scale a number of examples."""
-    return max(count // 5, 5) if os.environ.get(FAST) else count
+    return max(count // 10, 5) if os.environ.get(FAST) else count
