@@ -7,6 +7,7 @@ HeatPumpError
     StartRefused     journal, recovery state and store do not fit together
   StoreError         the worker stops
     RetryableStoreError   the worker waits and tries again
+      NoStoreYet            nothing was ever stored there
     RowRefused            one of the rows can never be stored
     StoreDamaged          the file is no longer what was written
   FlowDown           the flow does not answer its private port
@@ -17,6 +18,8 @@ HeatPumpError
 """
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 _SUBJECT = re.compile(r"^\w+ should ")
 
@@ -63,8 +66,19 @@ class RetryableStoreError(StoreError):
     seconds: float = 0.0
 
 
+class NoStoreYet(RetryableStoreError):
+    """There is nothing to read yet: the first start of the flow makes the store."""
+
+
 class RowRefused(StoreError):
-    """A row that the store will never take (a number too large, a broken constraint); nothing was written."""
+    """A row that the store will never take (a number too large, a broken constraint); nothing was written.
+
+    culprits : the refused rows, each with why, where the store can tell.
+    """
+
+    def __init__(self, text: str, culprits: Sequence[tuple[Any, str]] = ()) -> None:
+        super().__init__(text)
+        self.culprits = culprits
 
 
 class StoreDamaged(StoreError):

@@ -51,15 +51,19 @@ def devices(
     import json
     from contextlib import closing
 
+    from flows.errors import NoStoreYet
     from flows.model.times import now_ms
     from flows.settings import load_settings
     from flows.store import open_reader
 
     settings, now = load_settings(data=data), now_ms()
     lines: list[Line] = []
-    if settings.has_store:
+    try:
         with closing(open_reader(settings.store)) as reader:
             lines = _lines(reader, now, settings.online_timeout_s * 1000)
+    except NoStoreYet as error:
+        if settings.influxdb_url:  # or the token may not read it
+            typer.echo(f"heatpump: {error}", err=True)
     if as_json:
         typer.echo(json.dumps([line._asdict() for line in lines]))
     elif lines:

@@ -31,12 +31,8 @@ log = logging.getLogger("heatpump.store")
 LONGEST_WAIT_S, LONGEST_ASKED_S = 5.0, 60.0
 """Between two attempts, and where the store itself asks for a pause. [s]"""
 
-
 MOST_WAITING = 4
 """Batches that wait for the thread that writes: more at once are cheaper for a server, row by row."""
-
-MANY = 2_000
-"""Rows of a batch that is not the last: there is much to catch up with."""
 
 
 class _Batch(NamedTuple):
@@ -155,7 +151,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
                 self._meter.taps.stored(batch.seq, batch.items)
 
     def _put(self, items: list[StoreItem]) -> None:
-        self._unchanged += self._writer.apply(items, more=len(items) >= MANY)
+        self._unchanged += self._writer.apply(items)
 
     def _salvage(self, items: list[StoreItem], arrived: int) -> None:
         """Write what the store takes, then letters of what it does not, and what became of letters tried again."""
@@ -172,15 +168,22 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             self._keep_in_file(item, why)
 
     def _apply(self, items: list[StoreItem]) -> Iterator[tuple[StoreItem, str]]:
-        """Write items, halving what the store refuses for good down to the culprits; yields these, and why."""
+        """Write items but those that the store refuses for good, and yield these, and why.
+
+        Where it cannot tell which they are, what is refused is halved.
+        """
         try:
             if items:
                 self._patiently(lambda: self._put(items))
         except RowRefused as error:
-            if len(items) == 1:
-                log.error("the store refuses a %s: %s", type(items[0]).__name__, error)
-                self._refused_rows += isinstance(items[0], RawRow)
-                yield items[0], str(error)
+            culprits = error.culprits or ([(items[0], str(error))] if len(items) == 1 else [])
+            for item, why in culprits:
+                log.error("the store refuses a %s: %s", type(item).__name__, why)
+                self._refused_rows += isinstance(item, RawRow)
+                yield item, why
+            if culprits:
+                refused = {id(item) for item, _ in culprits}
+                yield from self._apply([item for item in items if id(item) not in refused])
                 return
             half = len(items) // 2
             yield from self._apply(items[:half])

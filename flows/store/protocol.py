@@ -129,11 +129,9 @@ class Columns(msgspec.Struct, frozen=True):
 class StoreWriter(Protocol):
     """The flow's side: one writer, one transaction a batch."""
 
-    def apply(self, items: list[StoreItem], more: bool = False) -> int:
+    def apply(self, items: list[StoreItem]) -> int:
         """Write one batch whole or not at all; rows whose order is not newer than the stored one are ignored.
 
-        more : other batches are to come at once: a server may be given some rows together with theirs, until the
-               next fence.
         Returns the number of raw rows that said nothing new: stored before, or older than what is stored.
 
         Items are applied in this order whatever theirs: Forget, DeviceRow, RawRow, LatestRow, ClosedMinutes,

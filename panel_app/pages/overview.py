@@ -73,7 +73,7 @@ class Overview:
         for part in self.view:
             part.visible = False
 
-        environment.param.watch(lambda _: self._replace_stack(), ["theme", "phone"])
+        environment.param.watch(lambda *_: self._replace_stack(), ["theme", "phone"])
         session.selection.param.watch(lambda *_: self._chosen(), ["span", "start", "end"])
         session.soon(self._draw)
         session.every(1.0, self._draw)

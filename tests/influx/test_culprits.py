@@ -13,31 +13,44 @@ from flows.model.times import DAY_MS
 from flows.sinks.store import StorePartition
 from flows.store import open_reader, open_writer
 from flows.store.influx.server import InfluxServer
+from flows.store.influx.writer import InfluxWriter
 from flows.telemetry.meter import Meter
 from tests.influx.real import installation
 
 pytestmark = pytest.mark.slow
 
-COUNT, CULPRIT = 5_000, 3_210
+COUNT, CULPRIT, ANOTHER = 5_000, 3_210, 77
+
+
+class Counting(InfluxWriter):
+    """Counts how often a batch is tried."""
+
+    tried = 0
+
+    def apply(self, items):
+        Counting.tried += 1
+        return super().apply(items)
 
 
 def stored(address, tmp_path, rows: list[RawRow]):
     """Write a batch through the sink; gives how many readings are stored, and the dead letters."""
     meter = Meter()
     meter.progress.arrived = rows[-1].arrived
-    opened = lambda: open_writer(address)  # noqa: E731
+    opened = lambda: Counting(address)  # noqa: E731
+    Counting.tried = 0
     with closing(StorePartition(opened, ["a.rows"], "id", 0, meter, tmp_path / "refused.jsonl")) as sink:
         sink.write_batch([Piece(1, "a.rows", rows)])
         sink.snapshot()
     assert not (tmp_path / "refused.jsonl").exists() and meter.progress.fenced == 1
+    assert Counting.tried <= 4, "each time all that is known of devices is read anew"
     with closing(open_reader(address)) as reader:
         return reader.stats().total_readings, reader.dead_letters(None, None, None, 10)
 
 
 def rows(now: int) -> list[RawRow]:
-    """What fifty devices send in 100 ms."""
+    """What five hundred devices send in 10 ms."""
     return [
-        RawRow(f"site{n % 50}", now + n // 50, n * ORDER_STEP, now + 5, "device", {"power": 1000.0 + n})
+        RawRow(f"site{n % 500}", now + n // 500, n * ORDER_STEP, now + 5, "device", {"power": 1000.0 + n})
         for n in range(COUNT)
     ]
 
@@ -68,3 +81,38 @@ def test_one_line_that_is_too_old_for_the_bucket_is_the_only_one_that_is_refused
     (letter,) = letters
     assert (letter.reason, letter.device_id) == ("store_refused", batch[CULPRIT].device_id)
     assert "dropped 1 points outside retention policy of duration 720h0m0s" in letter.detail
+
+
+def test_several_lines_that_are_refused_for_other_reasons_are_told_each_in_its_own_words(tmp_path):
+    now = time.time_ns() // 1_000_000 - 60_000
+    with installation() as address:
+        open_writer(address).close()
+        with closing(InfluxServer(address)) as server:
+            server.write(address.bucket, f'sensor_reading,device_id=other setpoint_dhw="warm" {now}'.encode())
+        batch = rows(now)
+        batch[CULPRIT] = msgspec.structs.replace(batch[CULPRIT], values={"setpoint_dhw": 52.0})
+        batch[ANOTHER] = msgspec.structs.replace(batch[ANOTHER], at=now - 40 * DAY_MS)
+        count, letters = stored(address, tmp_path, batch)
+    assert count >= COUNT - 2
+    assert {letter.device_id: letter.detail.partition(": 4")[2][:28] for letter in letters} == {
+        batch[CULPRIT].device_id: "22 failure writing points to",
+        batch[ANOTHER].device_id: "22 failure writing points to",
+    }
+    assert ["setpoint_dhw" in letter.detail for letter in letters].count(True) == 1
+    assert ["outside retention" in letter.detail for letter in letters].count(True) == 1
+
+
+def test_of_two_rows_that_make_one_line_the_one_that_is_taken_alone_is_stored(tmp_path):
+    now = time.time_ns() // 1_000_000 - 60_000
+    with installation() as address:
+        open_writer(address).close()
+        with closing(InfluxServer(address)) as server:
+            server.write(address.bucket, f'sensor_reading,device_id=other setpoint_dhw="warm" {now}'.encode())
+        batch = [
+            RawRow("site1", now, ORDER_STEP, now + 5, "device", {"power": 900.0}),
+            RawRow("site1", now, 2 * ORDER_STEP, now + 5, "device", {"setpoint_dhw": 52.0}),
+        ]
+        _, letters = stored(address, tmp_path, batch)
+        with closing(open_reader(address)) as reader:
+            assert reader.readings("site1", now, now + 1, 2)[0].values == {"power": 900.0}
+    assert [msgspec.json.decode(letter.body)["values"] for letter in letters] == [{"setpoint_dhw": 52.0}]

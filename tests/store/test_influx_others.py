@@ -156,3 +156,9 @@ def test_rows_of_many_devices_are_told_apart_whatever_they_are_called(store):
     assert {name: table.start.tolist() for name, table in found.items()} == {
         name: [NOW + n * MINUTE] for n, name in enumerate(names)
     }
+
+
+def test_a_text_that_another_program_stored_under_a_quantity_s_name_is_no_value(store):
+    of_others(store, f'device_id=site1 power="much",temp_inlet=40 {NOW}')
+    [found] = store.reader.readings("site1", 0, FOREVER, 10)
+    assert found.values == {"temp_inlet": 40.0}

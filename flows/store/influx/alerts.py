@@ -136,7 +136,7 @@ def _stored(catalog: "Catalog", first: list[Transition]) -> dict[str, list[Trans
     }
     if not asked:
         return {}
-    catalog.outgoing.send(hold=True)
+    catalog.outgoing.flush()
     found: dict[str, list[Transition]] = {}
     for change in _transitions(catalog.server, set(asked.values())):
         if change.id in asked:

@@ -26,7 +26,7 @@ _decode = msgspec.json.Decoder(CommandOutcome).decode
 
 def write_outcomes(catalog: "Catalog", outcomes: list[CommandOutcome]) -> None:
     """Keep what became of commands; the first outcome of an id stands."""
-    catalog.outgoing.send(hold=True)
+    catalog.outgoing.flush()
     first: dict[str, CommandOutcome] = {}
     for outcome in outcomes:
         first.setdefault(outcome.id, outcome)

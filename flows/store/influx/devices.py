@@ -42,7 +42,14 @@ FEW = 20
 
 
 class Devices(dict[str, Device]):
-    """What the writer knows of devices, by id: of every one of which anything is stored."""
+    """What the writer knows of devices, by id: of every one of which anything is stored.
+
+    due : devices of which this batch has news.
+    """
+
+    def __init__(self, devices: dict[str, Device]) -> None:
+        super().__init__(devices)
+        self.due: dict[str, None] = {}
 
     def known(self, device_id: str) -> bool:
         """Tell whether anything is stored of a device."""
@@ -81,27 +88,27 @@ def write_devices(catalog: "Catalog", rows: list[DeviceRow]) -> None:
             device.history = History(order, row.metadata)
     for device in changed.values():
         device.changed()
-    _write(catalog, changed.values())
+    _write(catalog, changed)
 
 
 def write_latest(catalog: "Catalog", rows: list[LatestRow]) -> None:
     """Replace the newest values of devices."""
-    changed: dict[str, Device] = {}
+    changed: dict[str, None] = {}
     for row in rows:
         device = catalog.devices.get(row.device_id)
         if device is None:
             device = catalog.devices[row.device_id] = Device(row.device_id, Body())
         if row.order >= device.latest_order:
             device.set_latest(row.order, row.values)
-            changed[row.device_id] = device
-    _write(catalog, changed.values())
+            changed[row.device_id] = None
+    _write(catalog, changed)
 
 
 def meet(catalog: "Catalog", device_ids: Collection[str]) -> None:
     """See to it that devices are known and listed, whatever else is stored of them."""
     devices = catalog.devices
     devices.update({name: Device(name, Body()) for name in device_ids if name not in devices})
-    _write(catalog, [device for name in device_ids if not (device := devices[name]).told])
+    _write(catalog, [name for name in device_ids if not devices[name].told])
 
 
 def forget(catalog: "Catalog", device_id: str, order: int, rows_left: bool) -> None:
@@ -122,7 +129,7 @@ def forget(catalog: "Catalog", device_id: str, order: int, rows_left: bool) -> N
         newer.take_latest(device)
     if rows_left or kept != Said() or history or newer.latest_order:
         catalog.devices[device_id] = newer
-        _write(catalog, [newer])
+        _write(catalog, [device_id])
 
 
 def select(server: InfluxServer, device_id: str | None = None) -> list[StoredDevice]:
@@ -142,12 +149,23 @@ def history(server: InfluxServer, device_id: str) -> list[DeviceMetadata]:
     return []
 
 
-def _write(catalog: "Catalog", devices: Iterable[Device]) -> None:
-    lines = []
-    for device in devices:
-        device.told = True
-        lines.append(device.line())
+def with_points(server: InfluxServer) -> list[str]:
+    """Name the devices in the server's index of readings: for a while those too that were deleted."""
+    return [text_of(tag) for block in server.ask(_TAGS, **_readings(server)) for tag in block.column("_value")]
+
+
+def write_due(catalog: "Catalog") -> None:
+    """Write the devices of which a batch has news: once each, whatever came of them."""
+    devices = catalog.devices
+    lines = [devices[device_id].line() for device_id in devices.due if device_id in devices]
+    devices.due.clear()
     catalog.outgoing.add(catalog.server.address.meta, lines)
+
+
+def _write(catalog: "Catalog", device_ids: Iterable[str]) -> None:
+    for device_id in device_ids:
+        catalog.devices[device_id].told = True
+        catalog.devices.due[device_id] = None
 
 
 def _device(device_id: str, body: Body) -> StoredDevice:
@@ -164,9 +182,8 @@ def _device(device_id: str, body: Body) -> StoredDevice:
 
 def _not_told(server: InfluxServer, told: Collection[str]) -> list[str]:
     """Find the devices that only have readings, which another program may have written."""
-    tags = [tag for block in server.ask(_TAGS, **_readings(server)) for tag in block.column("_value")]
     # The server's index names devices for a while that were deleted.
-    others = [device_id for device_id in map(text_of, tags) if device_id not in told]
+    others = [device_id for device_id in with_points(server) if device_id not in told]
     there = _with_readings(server, others if len(others) <= FEW else None) if others else set()
     return [device_id for device_id in others if device_id in there]
 

@@ -114,7 +114,7 @@ class Past:
         if known is not None:
             table, self._read = known, (start, END_OF_TIME)
         else:
-            self._catalog.outgoing.send(hold=True)
+            self._catalog.outgoing.flush()
             table = read_on(self._catalog, self._device_id, start, end, NEEDED).table
             self._read = start, max([end + HOLD_MS, *(table.at[-1:] + 1).tolist()])
         self._at = table.at
@@ -153,7 +153,7 @@ class Past:
         known = self._known(at)
         if known is not None:
             return next(iter(known.at[np.searchsorted(known.at, at, "right") :].tolist()), None)
-        self._catalog.outgoing.send(hold=True)
+        self._catalog.outgoing.flush()
         return first_after(self._catalog, self._device_id, at)
 
     def across(self, kind: EpisodeKind, at: int) -> int | None:
@@ -179,5 +179,5 @@ class Past:
         return self._catalog.samples.since(self._device_id, max(start, self.raw_before))
 
     def _asked(self, start: int, end: int, **rest: Any) -> Times:
-        self._catalog.outgoing.send(hold=True)
+        self._catalog.outgoing.flush()
         return raw_times(self._catalog.server, self._device_id, start, end, **rest)

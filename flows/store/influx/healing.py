@@ -57,7 +57,7 @@ class Past:
 
     def samples(self, request: Refold, start: int, history: list[DeviceMetadata]) -> Table:
         """Read raw rows from `start` to the first at or after the request's end, with what derives from each."""
-        self._catalog.outgoing.send(hold=True)
+        self._catalog.outgoing.flush()
         rows = read_on(self._catalog, request.device_id, start, request.end)
         table = with_derived(cut_behind(rows.table, request.end), history)
         self._derive_again(request, rows, table)
@@ -75,7 +75,7 @@ class Past:
             else:
                 asked.setdefault(start, []).append(device_id)
         if asked:
-            catalog.outgoing.send()
+            catalog.outgoing.flush()
         length = BUCKET_MS[resolution]
         at_once = ROWS_A_QUESTION * BUCKET_MS[finer] // length
         for start, device_ids in asked.items():

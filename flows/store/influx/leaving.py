@@ -77,7 +77,7 @@ def forget(catalog: "Catalog", requests: list[Forget]) -> None:
     What is newer (nothing, but in a replay) is read before and written again after; should that come to nothing,
     the journal still has it.
     """
-    catalog.outgoing.send()
+    catalog.outgoing.flush()
     letters.forget(catalog)
     for request in requests:
         if catalog.leaving.forgotten.get(request.device_id, -1) < request.order:
@@ -101,7 +101,7 @@ def _forget(catalog: "Catalog", device_id: str, order: int) -> None:
     devices.forget(catalog, device_id, order, bool(transitions) or any(newer.values()))
     if transitions:
         alerts.write_transitions(catalog, transitions)
-    catalog.outgoing.send()
+    catalog.outgoing.flush()
     catalog.raw.recount(server, device_id)
     catalog.samples.drop(device_id)
     catalog.shelf.forget(device_id)
@@ -126,7 +126,7 @@ def retain(catalog: "Catalog", requests: list[Retain]) -> None:
     ]
     catalog.outgoing.add(catalog.server.address.meta, lines)
     # Before the deletions: after an end in between nothing is folded again of which some is gone.
-    catalog.outgoing.send()
+    catalog.outgoing.flush()
     for request in requests:
         if request.device_id:
             _retain_device(catalog, request)

@@ -73,7 +73,7 @@ def write_letter_changes(catalog: "Catalog", changes: list[LetterChange]) -> Non
 
     A closed letter stays as it is; a letter that is not there (any more) does not come back.
     """
-    catalog.outgoing.send(hold=True)
+    catalog.outgoing.flush()
     there = {letter.id: letter for letter in _read(catalog.server, {change.letter_id for change in changes})}
     for change in sorted(changes, key=lambda change: change.order):
         letter = there.get(change.letter_id)
@@ -85,7 +85,7 @@ def write_letter_changes(catalog: "Catalog", changes: list[LetterChange]) -> Non
 
 def forget(catalog: "Catalog") -> None:
     """Ask anew for what was known of letters: some are about to be deleted. All of a batch is sent before."""
-    catalog.outgoing.send(hold=True)
+    catalog.outgoing.flush()
     catalog.letters.counts.clear()
     catalog.letters.hours.clear()
 

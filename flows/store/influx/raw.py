@@ -67,7 +67,7 @@ def write_raw(catalog: Catalog, rows: list[RawRow]) -> int:
         catalog.samples.add(fresh)
     if not again:
         return 0
-    catalog.outgoing.send(hold=True)
+    catalog.outgoing.flush()
     told = _merge(catalog, again)
     catalog.attempted.append(told)
     return len(again) - len(told)

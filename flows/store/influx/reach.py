@@ -1,12 +1,16 @@
-"""How far each device's rows reach, and how many readings there are: asked of the server, kept by the writer."""
+"""How far each device's rows reach, and how many readings there are: asked of the server, kept by the writer.
+
+Of our own rows the order alone is looked at: all fields of a thousand devices take the server 15 s. Points that
+another program wrote have none: where they are is found when a flow first meets the bucket, and then remembered.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
 from flows.model.rollup import RESOLUTIONS
-from flows.store.influx import documents
+from flows.store.influx import devices, documents
 from flows.store.influx.answers import Block, times_ms
 from flows.store.influx.checking import END_OF_TIME
 from flows.store.influx.names import READING, ROLLUP, tag_of, text_of
@@ -17,11 +21,14 @@ from(bucket: p_bucket)
   |> range(start: p_start, stop: p_end)
   |> filter(fn: (r) => r._measurement == p_measurement)
 """
-_OF_DEVICE = "  |> filter(fn: (r) => r.device_id == p_device)\n"
+_OF_DEVICES = "  |> filter(fn: (r) => {})\n"
 _ORDERS = '  |> filter(fn: (r) => r._field == "order")\n'
 _FIRST, _LAST = (f'  |> {end}()\n  |> keep(columns: ["device_id", "_time"])\n' for end in ("first", "last"))
 _COUNT = '  |> count()\n  |> drop(columns: ["_start", "_stop", "_measurement"])\n'
 _COUNTED = frozenset(("", "result", "table", "_value", "_field", "device_id"))
+
+MOST_DEVICES = 100
+"""Devices a question names."""
 
 TALLY = "tally"
 """Kind of the document that tells readers how many there are."""
@@ -32,12 +39,14 @@ class Reach(msgspec.Struct):
 
     counts         : readings.
     oldest, newest : event times. [ms since 1970, UTC]
+    others         : devices with points of another program, before the first of our own.
     told           : what the tally says, "" where there is none.
     """
 
     counts: Counter[str]
     oldest: dict[str, int]
     newest: dict[str, int]
+    others: set[str]
     told: str = ""
 
     def recount(self, server: InfluxServer, device_id: str) -> None:
@@ -50,6 +59,13 @@ class Reach(msgspec.Struct):
         ):
             mine.pop(device_id, None)
             mine.update(theirs)
+        self.others = self.others - {device_id} | found.others
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """What a tally tells the next start. others: None where nobody has looked for them."""
+
+    others: list[str] | None = None
 
 
 def load(server: InfluxServer, device_id: str | None = None) -> Reach:
@@ -57,16 +73,22 @@ def load(server: InfluxServer, device_id: str | None = None) -> Reach:
 
     Points that another program wrote count too: they have no order, and lie before the first of our own.
     """
-    flux, of = (_POINTS, {}) if device_id is None else (_POINTS + _OF_DEVICE, {"device": tag_of(device_id)})
-    oldest, newest = _times(server, flux + _FIRST, of, min), _times(server, flux + _LAST, of, max)
-    ours = _times(server, flux + _ORDERS + _FIRST, of, min)
-    counts = _counts(server, flux + _ORDERS, 0, END_OF_TIME, of)
-    for name, at in oldest.items():
-        first = ours.get(name, END_OF_TIME)
-        if at < first:
-            counts += _counts(server, _POINTS + _OF_DEVICE, at, first, {"device": tag_of(name)})
-    told = "" if of else next((body for _, body in documents.read(server, TALLY)), "")
-    return Reach(counts, oldest, newest, told)
+    flux, of = _of([device_id] if device_id is not None else None)
+    oldest = _times(server, flux + _ORDERS + _FIRST, of, min)
+    newest = _times(server, flux + _ORDERS + _LAST, of, max)
+    reach = Reach(_counts(server, flux + _ORDERS, 0, END_OF_TIME, of), oldest, newest, set())
+    if device_id is not None:
+        _add_others(server, reach, [device_id])
+        return reach
+    reach.told = next((body for _, body in documents.read(server, TALLY)), "")
+    known = msgspec.json.decode(reach.told, type=_Told).others if reach.told else None
+    if known is None:
+        _add_others(server, reach, None)
+        return reach
+    asked = sorted({*known, *devices.with_points(server)} - (newest.keys() - set(known)))
+    for first in range(0, len(asked), MOST_DEVICES):
+        _add_others(server, reach, asked[first : first + MOST_DEVICES])
+    return reach
 
 
 def load_rollups(server: InfluxServer) -> dict[str, dict[str, int]]:
@@ -78,6 +100,27 @@ def load_rollups(server: InfluxServer) -> dict[str, dict[str, int]]:
         )
         for resolution in RESOLUTIONS
     }
+
+
+def _add_others(server: InfluxServer, reach: Reach, device_ids: Collection[str] | None) -> None:
+    """Add the points that another program wrote before our first, of these devices or (None) of all."""
+    flux, of = _of(device_ids)
+    newest = _times(server, flux + _LAST, of, max)
+    for name, at in _times(server, flux + _FIRST, of, min).items():
+        first = reach.oldest.get(name, END_OF_TIME)
+        if at < first:
+            flux, of = _of([name])
+            reach.counts += _counts(server, flux, at, first, of)
+            reach.oldest[name], reach.newest[name] = at, newest[name]
+            reach.others.add(name)
+
+
+def _of(device_ids: Collection[str] | None) -> tuple[str, dict[str, str]]:
+    """Choose points of these devices or (None) of all."""
+    if device_ids is None:
+        return _POINTS, {}
+    of = {f"device{place}": tag_of(device_id) for place, device_id in enumerate(device_ids)}
+    return _POINTS + _OF_DEVICES.format(" or ".join(f"r.device_id == p_{name}" for name in of)), of
 
 
 def _times(

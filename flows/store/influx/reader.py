@@ -28,7 +28,7 @@ from flows.store.influx.rowreading import (
     rollup_rows,
     with_derived,
 )
-from flows.store.influx.server import InfluxServer
+from flows.store.influx.server import PING_TIMEOUT_MS, InfluxServer
 from flows.store.protocol import (
     Columns,
     DeadLetterCount,
@@ -56,12 +56,13 @@ class InfluxReader:
 
     def __init__(self, address: InfluxAddress) -> None:
         self._server = InfluxServer(address)
+        self._pinged = InfluxServer(address, PING_TIMEOUT_MS)
         self._beside = ThreadPoolExecutor(QUESTIONS_BESIDE, "influx-reader")
         self._paces: dict[str, float] = {}
 
     def ping(self) -> None:
-        """Raise StoreError if the store cannot be read."""
-        fences.read(self._server)
+        """Raise StoreError if the store cannot be read; a server that holds its answer back is not waited for."""
+        fences.read(self._pinged)
 
     def fence(self) -> Fence | None:
         """Return the last durable fence, None of a new store."""
@@ -185,6 +186,7 @@ class InfluxReader:
         """Let connections go; safe to call twice."""
         self._beside.shutdown()
         self._server.close()
+        self._pinged.close()
 
     def _rows(self, device_id: str, start: int, end: int, limit: int, newest_first: bool) -> RawRows:
         """Read rows for `readings`; of a device that was asked before, where the newest are expected."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from flows.store.export import EpisodeGone, LetterCount, Restored, RollupRows
 from flows.store.influx.catalog import Catalog
+from flows.store.influx.devices import write_due
 from flows.store.influx.letter_points import STATES, count_line, letter_line
 from flows.store.influx.letters import forget
 from flows.store.influx.rollups import write_rollup_table
@@ -18,6 +19,7 @@ def restore(catalog: Catalog, rows: list[Restored]) -> None:
         kinds.setdefault(type(row), []).append(row)
     for kind, mine in kinds.items():
         _STEPS[kind](catalog, mine)
+    write_due(catalog)
 
 
 def _rollups(catalog: Catalog, parts: list[RollupRows]) -> None:

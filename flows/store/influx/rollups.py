@@ -95,7 +95,7 @@ def write_rollup_table(
             again.append(place)
     _send(catalog, resolution, device_ids, rows, fresh)
     if again:
-        catalog.outgoing.send()
+        catalog.outgoing.flush()
         _replace(catalog, resolution, device_ids, rows, again, accepts)
 
 
@@ -119,7 +119,7 @@ def _replace(
     for part in stored:
         _clear(catalog, resolution, part, coming)
     _send(catalog, resolution, device_ids, rows, [*chosen.values()])
-    catalog.outgoing.send()
+    catalog.outgoing.flush()
 
 
 def _stored(catalog: Catalog, resolution: Resolution, keys: set[Key]) -> Iterator[dict[Key, Stored]]:
@@ -186,7 +186,7 @@ def _in_no_richer_hour(catalog: Catalog, device_id: str, rows: RollupTable) -> N
     newest = catalog.rollups["1m"].get(device_id, -1)
     asked = [at for at in hours.tolist() if at <= newest]
     if asked:
-        catalog.outgoing.send()
+        catalog.outgoing.flush()
         keys = {(device_id, at + offset) for at in asked for offset in (0, hour_ms - BUCKET_MS["1m"])}
         for (_, at), row in chain.from_iterable(part.items() for part in _stored(catalog, "1m", keys)):
             place = int(np.searchsorted(hours, at - at % hour_ms))

@@ -23,13 +23,14 @@ from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError, ProtocolError
 
-from flows.errors import RetryableStoreError, RowRefused, StoreError
+from flows.errors import NoStoreYet, RetryableStoreError, RowRefused, StoreError
 from flows.store.influx.address import InfluxAddress
 from flows.store.influx.answers import Block, blocks
 
 WRITE_TIMEOUT_MS = 30_000
 QUERY_TIMEOUT_MS = 20_000
 HELLO_TIMEOUT_S = 3.0
+PING_TIMEOUT_MS = 2_000
 
 _PLAIN = Dialect(header=True, annotations=[], delimiter=",", date_time_format="RFC3339")
 _GZIP = 16 + zlib.MAX_WBITS
@@ -41,6 +42,7 @@ OUTSIDE_RETENTION = "outside retention policy"
 _LATER = ("queue length exceeded", "memory allocation limit reached", "organization name")
 """What it says with status 400 of questions that it may answer later."""
 
+_NO_BUCKET = "could not find bucket"
 _LONGEST_WORDS = 500
 
 
@@ -54,6 +56,10 @@ class Refused(RetryableStoreError):
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
         self.status = status
+
+
+class NoBucket(Refused, NoStoreYet):
+    """A bucket that is asked is not there, or the token may not read it: InfluxDB says the same of both."""
 
 
 class RetryAfter(Refused):
@@ -74,12 +80,13 @@ class Hello(msgspec.Struct, frozen=True):
 class InfluxServer:
     """A connection, shared by threads."""
 
-    def __init__(self, address: InfluxAddress) -> None:
+    def __init__(self, address: InfluxAddress, timeout_ms: int = QUERY_TIMEOUT_MS) -> None:
+        """timeout_ms: so long an answer to a question is waited for. [ms]"""
         self.address = address
         # To this machine it costs the server a fifth more to unpack than to read.
         self._far = urlsplit(address.url).hostname not in ("127.0.0.1", "::1", "localhost")
         self.client = InfluxDBClient(
-            address.url, address.token, org=address.org, timeout=QUERY_TIMEOUT_MS, retries=False
+            address.url, address.token, org=address.org, timeout=timeout_ms, retries=False
         )
         self._writes = WriteService(self.client.api_client)
         self._questions = self.client.query_api()
@@ -177,6 +184,8 @@ def moment(ms: int) -> datetime:
 def _meaning(doing: str, error: ApiException) -> StoreError:
     words = _words(error)
     text = f"{doing}: {error.status} {words}{_remedy(error.status, words)}"
+    if _NO_BUCKET in words:
+        return NoBucket(text, error.status)
     if (error.status in (400, 422) and "to write" in doing) or error.status == 413:
         return OutsideRetention(text) if OUTSIDE_RETENTION in words else RowRefused(text)
     if error.status in (400, 405, 422, 501) and not any(later in words for later in _LATER):
@@ -194,8 +203,8 @@ def _remedy(status: int, words: str) -> str:
         return "; make room on its disk, then restart InfluxDB: until then it refuses, full or not"
     if status in (401, 403):
         return "; see INFLUXDB_TOKEN"
-    if "could not find bucket" in words:
-        return ", or INFLUXDB_TOKEN may not read it"
+    if _NO_BUCKET in words:
+        return "; the next start of the flow makes it, or INFLUXDB_TOKEN may not read it"
     if status == 404 and words.startswith("bucket"):
         return "; the next start of the flow makes it"
     return ""

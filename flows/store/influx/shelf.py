@@ -130,7 +130,7 @@ class Shelf:
         """Delete the stored point if it has fields that the coming one lacks."""
         device_id, kind, start = key
         if before is not None and before.fields - coming.fields:
-            self._outgoing.send(hold=True)
+            self._outgoing.flush()
             predicate = f'_measurement="{EPISODE}" AND device_id="{tag_of(device_id)}" AND kind="{kind}"'
             self._server.delete(self._server.address.meta, predicate, start, start + 1)
         if start < self._since.get(device_id, 0):
@@ -197,7 +197,7 @@ class Shelf:
     def _points(self, flux: str, start: int, end: int, **bound: str) -> dict[Key, dict[str, str]]:
         if start >= end:
             return {}
-        self._outgoing.send(hold=True)
+        self._outgoing.flush()
         server = self._server
         span = {"start": moment(start), "stop": moment(end)}
         asked = {"bucket": server.address.meta, "measurement": EPISODE, "body": BODY, **span, **bound}

@@ -9,12 +9,17 @@ from flows.store.influx.server import InfluxServer
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """What is stored. oldest, newest: event times [ms since 1970, UTC], None without readings."""
+    """What is stored.
+
+    oldest, newest : event times [ms since 1970, UTC], None without readings.
+    others         : devices with points of another program (see Reach).
+    """
 
     readings: int = 0
     alerts: int = 0
     oldest: int | None = None
     newest: int | None = None
+    others: list[str] = []
 
 
 _NOTHING = msgspec.json.encode(Tally()).decode()
@@ -38,4 +43,4 @@ def read(server: InfluxServer) -> Tally:
 
 def _of(reach: Reach, alerts: int) -> Tally:
     oldest, newest = min(reach.oldest.values(), default=None), max(reach.newest.values(), default=None)
-    return Tally(reach.counts.total(), alerts, oldest, newest)
+    return Tally(reach.counts.total(), alerts, oldest, newest, sorted(reach.others))

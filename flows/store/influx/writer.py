@@ -19,7 +19,8 @@ from flows.store.influx.address import InfluxAddress
 from flows.store.influx.alerts import write_transitions
 from flows.store.influx.catalog import Catalog
 from flows.store.influx.checking import check
-from flows.store.influx.devices import write_devices, write_latest
+from flows.store.influx.culprits import LinesRefused, named
+from flows.store.influx.devices import write_devices, write_due, write_latest
 from flows.store.influx.episodes import retrace, write_episodes
 from flows.store.influx.healing import heal
 from flows.store.influx.leaving import forget, retain
@@ -76,10 +77,9 @@ class InfluxWriter:
             self._server.close()
             raise
 
-    def apply(self, items: list[StoreItem], more: bool = False) -> int:
+    def apply(self, items: list[StoreItem]) -> int:
         """Write one batch; returns how many raw rows said nothing new.
 
-        more : others are to come at once: rollup rows are held for theirs (see Outgoing).
         Raises RetryableStoreError, RowRefused: some of the batch may be written then, and the same batch (or any
         part of it) may be applied again.
         """
@@ -89,11 +89,14 @@ class InfluxWriter:
         try:
             with _refusing():
                 unchanged = sum(self._write(catalog, part) for part in in_sequence(items))
+            write_due(catalog)
             tally.write(catalog)
-            self._outgoing.send(hold=more)
-        except StoreError:
+            self._outgoing.flush()
+        except StoreError as error:
             self._outgoing.drop()
             self._failed.update(chain.from_iterable(map(keys_of, catalog.attempted)))
+            if isinstance(error, LinesRefused):
+                raise named(error, items) from None
             raise
         if self._failed:
             self._failed.difference_update(keys_of(item for item in items if isinstance(item, RawRow)))
@@ -107,7 +110,7 @@ class InfluxWriter:
         self._catalog = None
         try:
             restore(catalog, rows)
-            self._outgoing.send()
+            self._outgoing.flush()
         except StoreError:
             self._outgoing.drop()
             raise
@@ -115,7 +118,6 @@ class InfluxWriter:
 
     def commit_fence(self, fence: Fence) -> None:
         """Write the fence; what was applied before it is durable since InfluxDB answered."""
-        self._outgoing.send()
         fences.write(self._server, fence)
 
     def fence(self) -> Fence | None:
@@ -128,10 +130,7 @@ class InfluxWriter:
         self._server.close()
 
     def _known(self) -> Catalog:
-        if self._catalog is None:
-            self._outgoing.send()  # what earlier batches held; what is asked next shall see it
-            return Catalog(self._server, self._outgoing, self._failed)
-        return self._catalog
+        return self._catalog or Catalog(self._server, self._outgoing, self._failed)
 
     def _write(self, catalog: Catalog, items: list[StoreItem]) -> int:
         unchanged = 0

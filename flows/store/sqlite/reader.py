@@ -9,7 +9,7 @@ from threading import Lock
 
 import numpy as np
 
-from flows.errors import RetryableStoreError
+from flows.errors import NoStoreYet
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import MOST_ID, LetterState
 from flows.model.episode import Episode, EpisodeKind
@@ -264,7 +264,7 @@ class SqliteReader:
         try:
             inode = os.stat(self._path).st_ino
         except FileNotFoundError:
-            raise RetryableStoreError(f"there is no store at {self._path} yet: the flow creates it") from None
+            raise NoStoreYet(f"there is no store at {self._path} yet: the flow creates it") from None
         while True:
             with self._lock:
                 known = self._idle.pop() if self._idle else None

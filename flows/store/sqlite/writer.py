@@ -76,7 +76,7 @@ class SqliteWriter:
                 self._db.close()
                 raise
 
-    def apply(self, items: list[StoreItem], more: bool = False) -> int:
+    def apply(self, items: list[StoreItem]) -> int:
         """Write one batch whole or not at all; returns how many raw rows said nothing new."""
         with self._transaction():
             if self._catalog is None:
