@@ -42,7 +42,7 @@ def stored(address, tmp_path, rows: list[RawRow]):
         sink.write_batch([Piece(1, "a.rows", rows)])
         sink.snapshot()
     assert not (tmp_path / "refused.jsonl").exists() and meter.progress.fenced == 1
-    assert Counting.tried <= 4, "each time all that is known of devices is read anew"
+    assert Counting.tried <= 5, "each time all that is known of devices is read anew"
     with closing(open_reader(address)) as reader:
         return reader.stats().total_readings, reader.dead_letters(None, None, None, 10)
 
