@@ -128,3 +128,10 @@ def test_an_alert_that_outlives_a_forget_stands_as_its_newer_transitions_say(sto
     found = store.reader.alert("site1/current/1")
     assert isinstance(found.last, Transition)
     assert (found.last.order, found.acknowledged_by) == (5, "ada")
+
+
+def test_a_forgotten_device_of_which_only_refused_messages_came_since_is_none(store):
+    store.apply(DeviceRow("site1", 1, online=True), letter(10), letter(11, device_id="site2"))
+    store.apply(Forget("site1", 5), Forget("site2", 6))
+    assert store.reader.devices() == []
+    assert [each.id for each in store.reader.dead_letters(None, None, None, 9)] == [11, 10]

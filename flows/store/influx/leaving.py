@@ -98,7 +98,9 @@ def _forget(catalog: "Catalog", device_id: str, order: int) -> None:
     leaving.minute_before.pop(device_id, None)
     for bucket, points in newer.items():
         catalog.outgoing.add(bucket, [line for _, line in points], "ns")
-    devices.forget(catalog, device_id, order, bool(transitions) or any(newer.values()))
+    letter = LETTER.encode()  # a device is none for what of it was refused
+    rows_left = any(not line.startswith(letter) for points in newer.values() for _, line in points)
+    devices.forget(catalog, device_id, order, rows_left or bool(transitions))
     if transitions:
         alerts.write_transitions(catalog, transitions)
     catalog.outgoing.flush()
