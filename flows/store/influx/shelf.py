@@ -1,6 +1,7 @@
 """Which episodes are stored, as far as the writer needs to know, and how they are replaced."""
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import cast
 
 import msgspec
@@ -36,8 +37,8 @@ _OF_KIND = """
 """
 _KEPT = '  |> keep(columns: ["device_id", "kind", "_time", "_field", "_value"])\n'
 
-MOST_KNOWN = 200
-"""Of a device and kind."""
+MOST_KNOWN = 60
+"""Of a device and kind: some 15 kB."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -107,7 +108,7 @@ class Shelf:
         lines = []
         for key, values in zip(chosen, fields_of([row.episode.values for row in chosen.values()]), strict=True):
             row = chosen[key]
-            fields = frozenset((*row.episode.values, BODY, END, ORDER))
+            fields = _shared(frozenset((*row.episode.values, BODY, END, ORDER)))
             self._replace(key, stored.get(key), Stored(row.order, row.episode.end, fields))
             body = quoted(body_of(row.episode)).encode()
             lines.append(
@@ -122,7 +123,7 @@ class Shelf:
         stored = self._look_up([(device_id, kind, start) for start in orders])
         for start, order in orders.items():
             key = device_id, kind, start
-            self._replace(key, stored.get(key), Stored(order, None, frozenset((ORDER,))))
+            self._replace(key, stored.get(key), Stored(order, None, _shared(frozenset((ORDER,)))))
             lines.append(b"%b order=%d %d" % (_series(key), order, start))
         self._outgoing.add(self._server.address.meta, lines)
 
@@ -219,7 +220,13 @@ def episodes_in(answer: Iterable[Block]) -> dict[Key, dict[str, str]]:
 def _stored(fields: dict[str, str]) -> Stored:
     end = int(float(fields[END])) if END in fields else None
     names = frozenset(fields) if end is None else frozenset((*fields, BODY))
-    return Stored(int(float(fields[ORDER])), end, names)
+    return Stored(int(float(fields[ORDER])), end, _shared(names))
+
+
+@lru_cache(maxsize=1_000)
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    """Give names that are the same object each time: most episodes have the fields of others."""
+    return names
 
 
 def _series(key: Key) -> bytes:
