@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from flows.model.rows import Forget
 from flows.model.times import iso
 from flows.queries.fields import asked_fields
 from flows.queries.series import plan, series
@@ -105,6 +106,34 @@ def test_rows_of_our_own_go_on_where_another_program_ended(store):
     assert reader.raw_columns("site1", 0, FOREVER, [], 20).time == times
     assert [row.at for row in reader.readings("site1", 0, FOREVER, 7)] == times[:2:-1]
     assert reader.stats() == StoreStats(10, 0, NOW, NOW + 9)
+
+
+def test_points_of_another_program_count_after_every_start_and_so_does_a_device_that_it_wrote_of_since(store):
+    of_others(store, *(f"device_id=site1 power={n} {NOW + n}" for n in range(5)))
+    store.apply(raw(NOW + 5, 1, current=1.0), raw(NOW, 2, "site2", current=1.0))
+    of_others(store, f"device_id=site3 power=1 {NOW - 1}", f"device_id=site3 power=2 {NOW + 9}")
+    for order in (3, 4):
+        store.reopen()
+        store.apply(raw(NOW + 5 + order, order, current=1.0))
+        assert store.reader.stats() == StoreStats(7 + order, 0, NOW - 1, NOW + 9)
+    store.apply(Forget("site1", 5), Forget("site3", 6))
+    store.reopen()
+    store.apply(raw(NOW + 1, 7, "site2", current=1.0))
+    assert store.reader.stats() == StoreStats(2, 0, NOW, NOW + 1)
+
+
+def test_a_start_asks_for_all_fields_of_other_programs_devices_alone(store, monkeypatch):
+    of_others(store, f"device_id=site1 power=1 {NOW}")
+    store.apply(raw(NOW + 1, 1, "site2", power=1.0))
+    asked: list[str] = []
+    text = InfluxServer.text
+    monkeypatch.setattr(
+        InfluxServer, "text", lambda server, flux, **bound: asked.append(flux) or text(server, flux, **bound)
+    )
+    store.reopen()
+    store.apply(raw(NOW + 2, 2, "site2", power=1.0))
+    wide = [flux for flux in asked if "first()" in flux and "_field" not in flux.partition("keep")[0]]
+    assert wide and all("== p_device0)" in flux for flux in wide)
 
 
 def test_what_a_dashboard_asks_of_our_bucket_is_answered_as_ever(store):
