@@ -1,17 +1,23 @@
-"""Requests of one batch: some are on their way together, and none takes back what a later one said."""
+"""Requests of one batch: what one says never hangs on another that is not stored yet."""
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from flows.model.rows import DeviceRow, LatestRow
+from flows.errors import RetryableStoreError
+from flows.model.dead_letter import KEPT_PER_HOUR
+from flows.model.device import DeviceMetadata
+from flows.model.rows import DeviceRow, Retain
+from flows.store import open_reader
+from flows.store.influx.address import InfluxAddress
 from flows.store.influx.outgoing import LINES_A_REQUEST, Outgoing
 from flows.store.influx.server import InfluxServer
+from flows.store.protocol import StoredDevice
 
-from .conftest import NOW, Influx
+from .conftest import NOW, Influx, letter, outcome
 
 
 @pytest.fixture
@@ -20,31 +26,69 @@ def store(tmp_path: Path) -> Iterator[Influx]:
         yield new
 
 
-class Overtaken(InfluxServer):
-    """Takes the first write of devices last, where others come meanwhile."""
+@contextmanager
+def through(store: Influx, server: InfluxServer) -> Iterator[None]:
+    """Have the store write through a server."""
+    writer = store.writer
+    there, writer._outgoing, writer._catalog = writer._outgoing, Outgoing(server), None
+    try:
+        with closing(server):
+            yield
+    finally:
+        writer._outgoing.close()
+        writer._outgoing, writer._catalog = there, None
 
-    def __init__(self, address):
+
+class Overtaken(InfluxServer):
+    """Loses the first write of events, when others were taken meanwhile."""
+
+    def __init__(self, address: InfluxAddress) -> None:
         super().__init__(address)
         self.first, self.other = True, threading.Event()
 
-    def write(self, bucket, lines, precision="ms"):
-        if bucket == self.address.meta and self.first:
+    def write(self, bucket: str, lines: bytes, precision: str = "ms") -> None:
+        if precision == "ns" and self.first:
             self.first = False
             self.other.wait(0.5)
-            super().write(bucket, lines, precision)
-        else:
-            super().write(bucket, lines, precision)
+            raise RetryableStoreError("gone")
+        super().write(bucket, lines, precision)
+        if precision == "ns":
             self.other.set()
 
 
-def test_what_was_said_last_of_a_device_stands_however_many_requests_a_batch_takes(store):
-    count = LINES_A_REQUEST // 2 + 10
-    said = [DeviceRow(f"site{n}", 1, last_seen=NOW) for n in range(count)]
-    newest = [LatestRow(f"site{n}", 1, {"power": (NOW, float(n))}) for n in range(count)]
-    writer = store.writer
-    with closing(Overtaken(store.address)) as server:
-        there, writer._outgoing, writer._catalog = writer._outgoing, Outgoing(server), None
-        store.apply(*said, *newest)
-        writer._outgoing.close()
-        writer._outgoing, writer._catalog = there, None
-    assert [device.device_id for device in store.reader.devices() if not device.latest] == []
+def test_no_letter_is_counted_that_is_not_kept_however_many_requests_a_batch_takes(store):
+    devices = LINES_A_REQUEST // KEPT_PER_HOUR + 1
+    letters = [
+        letter(KEPT_PER_HOUR * device + n, device_id=f"site{device:02}")
+        for device in range(devices)
+        for n in range(KEPT_PER_HOUR)
+    ]
+    with through(store, Overtaken(store.address)), pytest.raises(RetryableStoreError):
+        store.apply(*letters)
+    store.apply(*letters)
+    assert [store.reader.dead_letter(each.order) is None for each in letters[:2]] == [False, False]
+    assert len(store.reader.dead_letters("site00", None, None, 999)) == KEPT_PER_HOUR
+
+
+class Watched(InfluxServer):
+    """Reads what is known of devices whenever what became of a command is about to be stored."""
+
+    def __init__(self, address: InfluxAddress) -> None:
+        super().__init__(address)
+        self.seen: list[list[StoredDevice]] = []
+
+    def write(self, bucket: str, lines: bytes, precision: str = "ms") -> None:
+        if b"command,id=" in lines:
+            with closing(open_reader(self.address)) as reader:
+                self.seen.append(reader.devices())
+        super().write(bucket, lines, precision)
+
+
+def test_who_waits_for_a_command_finds_what_it_did_whatever_else_is_in_the_batch(store):
+    metadata = [DeviceMetadata(name="Home")]
+    server = Watched(store.address)
+    with through(store, server):
+        store.apply(
+            DeviceRow("site1", 8192, metadata=metadata), outcome("c1", 1), Retain("site1", 3 * 8192, NOW, NOW, 0)
+        )
+    assert [[device.metadata for device in devices] for devices in server.seen] == [[metadata]]

@@ -10,6 +10,7 @@ import msgspec
 
 from flows.model.command import CommandOutcome
 from flows.store.influx import events
+from flows.store.influx.devices import write_due
 from flows.store.influx.names import quoted, tag_of, text_of
 from flows.store.influx.server import InfluxServer
 
@@ -26,6 +27,7 @@ _decode = msgspec.json.Decoder(CommandOutcome).decode
 
 def write_outcomes(catalog: "Catalog", outcomes: list[CommandOutcome]) -> None:
     """Keep what became of commands; the first outcome of an id stands."""
+    write_due(catalog)
     catalog.outgoing.flush()
     first: dict[str, CommandOutcome] = {}
     for outcome in outcomes:
