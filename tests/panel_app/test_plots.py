@@ -1,6 +1,7 @@
 """Figures and the stack that holds them, without a browser."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -27,6 +28,12 @@ def filled(theme: Theme = "light", **params: Any) -> ChartStack:
     return stack
 
 
+@pytest.fixture(scope="module")
+def day() -> ChartStack:
+    """The sample day, only looked at."""
+    return filled()
+
+
 def drawn(stack: ChartStack, name: str) -> Any:
     """The renderer of that name."""
     return next(r for figure in stack.figures for r in figure.renderers if r.name == name)
@@ -42,25 +49,23 @@ def columns(stack: ChartStack) -> dict[str, Any]:
     }
 
 
-def test_colours_dashes_and_labels_are_those_of_the_design() -> None:
-    stack = filled()
+def test_colours_dashes_and_labels_are_those_of_the_design(day: ChartStack) -> None:
     for name in NAMES:
-        assert drawn(stack, name).glyph.line_color == BY_NAME[name].colour
-    assert drawn(stack, "temp_dhw").glyph.line_dash == [5, 3]
-    assert drawn(stack, "setpoint_flow").glyph.line_dash == [1, 3]
-    assert drawn(stack, "heat_power:area").glyph.fill_alpha == 0.16
-    assert drawn(stack, "power:band").glyph.fill_alpha == 0.2
-    assert len({figure.x_range.id for figure in stack.figures}) == 1
-    assert all(figure.outline_line_color is None and figure.min_border == 0 for figure in stack.figures)
-    assert all(figure.output_backend == "canvas" for figure in stack.figures)
+        assert drawn(day, name).glyph.line_color == BY_NAME[name].colour
+    assert drawn(day, "temp_dhw").glyph.line_dash == [5, 3]
+    assert drawn(day, "setpoint_flow").glyph.line_dash == [1, 3]
+    assert drawn(day, "heat_power:area").glyph.fill_alpha == 0.16
+    assert drawn(day, "power:band").glyph.fill_alpha == 0.2
+    assert len({figure.x_range.id for figure in day.figures}) == 1
+    assert all(figure.outline_line_color is None and figure.min_border == 0 for figure in day.figures)
+    assert all(figure.output_backend == "canvas" for figure in day.figures)
 
 
-def test_electricity_is_drawn_over_heat_and_power_is_in_kilowatts() -> None:
-    stack = filled()
-    power = stack.figures[2]
+def test_electricity_is_drawn_over_heat_and_power_is_in_kilowatts(day: ChartStack) -> None:
+    power = day.figures[2]
     names = [renderer.name for renderer in power.renderers]
     assert names.index("power") > names.index("heat_power") > names.index("heat_power:area")
-    assert np.nanmin(drawn(stack, "heat_power").data_source.data["value"]) == pytest.approx(-3.2)
+    assert np.nanmin(drawn(day, "heat_power").data_source.data["value"]) == pytest.approx(-3.2)
     assert power.y_range.start < -3.2
 
 
@@ -114,6 +119,24 @@ def test_the_answer_to_a_move_does_not_take_a_reader_back_who_moved_on() -> None
     assert stack.span == asked[0], "asked for anew, it is shown"
 
 
+def show(stack: ChartStack, resolution: str, minutes: range) -> None:
+    stack.update(sample.series(resolution, minutes), start=sample.START, end=sample.END, now=sample.END)
+
+
+@cache
+def walked(resolution: str) -> ChartStack:
+    """The stack that is sent one span after another."""
+    return ChartStack("light")
+
+
+@cache
+def whole(resolution: str, minutes: range) -> dict[str, Any]:
+    """What a stack holds that was sent nothing else."""
+    stack = ChartStack("light")
+    show(stack, resolution, minutes)
+    return columns(stack)
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -129,14 +152,13 @@ def test_the_answer_to_a_move_does_not_take_a_reader_back_who_moved_on() -> None
 def test_what_is_sent_in_parts_shows_the_same_as_what_is_sent_whole(
     before: range, after: range, resolution: str
 ) -> None:
-    sent, whole = ChartStack("light"), ChartStack("light")
-    for stack, spans in ((sent, (before, after)), (whole, (after,))):
-        for span in spans:
-            stack.update(sample.series(resolution, span), start=sample.START, end=sample.END, now=sample.END)
-    found, wanted = columns(sent), columns(whole)
-    assert found.keys() == wanted.keys()
-    for name in wanted:
-        np.testing.assert_array_equal(found[name], wanted[name], err_msg=name)
+    sent = walked(resolution)
+    for minutes in (before, after):
+        show(sent, resolution, minutes)
+        found, wanted = columns(sent), whole(resolution, minutes)
+        assert found.keys() == wanted.keys()
+        for name in wanted:
+            np.testing.assert_array_equal(found[name], wanted[name], err_msg=name)
 
 
 def test_a_live_chart_sends_its_last_points_and_not_the_day() -> None:
@@ -288,9 +310,8 @@ def test_the_newest_values_are_told_in_the_unit_of_their_chart_and_no_figure_cha
     assert columns(stack).keys() == before.keys()
 
 
-def test_open_alerts_run_beyond_the_edge_and_others_end() -> None:
-    stack = filled()
-    figure = stack.figures[0]
+def test_open_alerts_run_beyond_the_edge_and_others_end(day: ChartStack) -> None:
+    figure = day.figures[0]
     rights = [r.data_source.data["right"] for r in figure.renderers if "right" in r.data_source.data]
     assert [sample.START + 230 * sample.MINUTE] in rights
     assert any(len(right) == 1 and right[0] > sample.END for right in rights)

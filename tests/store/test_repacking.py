@@ -1,5 +1,6 @@
 """A store with a column a quantity, as earlier builds wrote it, comes to hold the same in packed rows."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -61,6 +62,7 @@ def write_wide(path: Path, sites: int) -> None:
         for table, names in columns.items():
             for name in names:
                 db.execute(f"ALTER TABLE {table} ADD COLUMN {name} REAL")
+        db.execute("BEGIN")
         clocks, heats = ("device", "boot", "arrival"), ("counter", "measured", "estimated")
         for site in range(sites):
             db.execute("INSERT INTO device (device_id) VALUES (?)", (f"site{site}",))
@@ -89,6 +91,7 @@ def write_wide(path: Path, sites: int) -> None:
                         (first + item.at, item.order, item.arrived, clocks.index(item.clock), *values),
                     )
                     db.execute("UPDATE tally SET readings = readings + 1")
+        db.execute("COMMIT")
 
 
 def content(path: Path, sites: int) -> list[str]:
@@ -98,11 +101,30 @@ def content(path: Path, sites: int) -> list[str]:
     return list(dump(path))
 
 
-def test_what_it_held_is_all_there_packed(tmp_path):
-    write_wide(tmp_path / "old.sqlite", 3)
-    open_writer(tmp_path / "old.sqlite").close()
-    found = list(dump(tmp_path / "old.sqlite"))
-    assert found == content(tmp_path / "new.sqlite", 3)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wide store of three devices, to be copied."""
+    path = tmp_path_factory.mktemp("wide") / "old.sqlite"
+    write_wide(path, 3)
+    return path
+
+
+@pytest.fixture
+def wide(written: Path, tmp_path: Path) -> Path:
+    """A wide store of three devices, this test's own."""
+    return Path(shutil.copy(written, tmp_path))
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What the store of three devices is to hold."""
+    return content(tmp_path_factory.mktemp("new") / "new.sqlite", 3)
+
+
+def test_what_it_held_is_all_there_packed(wide, held):
+    open_writer(wide).close()
+    found = list(dump(wide))
+    assert found == held
     assert sum(line.startswith("raw ") for line in found) == 3 * ROWS
 
 
@@ -117,9 +139,7 @@ def test_the_columns_of_quantities_are_gone_with_what_they_held(tmp_path):
 
 
 @pytest.mark.parametrize("pieces", [0, 1, 12, 25, 27, 28, 30])
-def test_killed_between_any_two_pieces_it_goes_on_where_it_was(tmp_path, monkeypatch, pieces):
-    path = tmp_path / "old.sqlite"
-    write_wide(path, 3)
+def test_killed_between_any_two_pieces_it_goes_on_where_it_was(wide, held, monkeypatch, pieces):
     move, left = repacking._move_piece, iter(range(pieces))
 
     def killed(db: sqlite3.Connection, table: str) -> int:
@@ -129,12 +149,12 @@ def test_killed_between_any_two_pieces_it_goes_on_where_it_was(tmp_path, monkeyp
 
     monkeypatch.setattr(repacking, "_move_piece", killed)
     with pytest.raises(KeyboardInterrupt):
-        open_writer(path)
-    with closing(open_reader(path)) as reader, pytest.raises(RetryableStoreError, match="older than this build"):
+        open_writer(wide)
+    with closing(open_reader(wide)) as reader, pytest.raises(RetryableStoreError, match="older than this build"):
         reader.ping()
     monkeypatch.setattr(repacking, "_move_piece", move)
-    open_writer(path).close()
-    assert list(dump(path)) == content(tmp_path / "new.sqlite", 3)
+    open_writer(wide).close()
+    assert list(dump(wide)) == held
 
 
 def test_it_can_be_written_on_and_columns_added(tmp_path):
