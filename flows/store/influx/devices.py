@@ -37,8 +37,8 @@ from(bucket: p_bucket)
   |> filter(fn: (r) => r._measurement == p_measurement)
 """
 _FIRST_OF_EACH = '  |> first()\n  |> keep(columns: ["device_id"])\n'
-FEW = 20
-"""So many devices are compared one by one; for more it is quicker to look at all."""
+MOST_DEVICES = 100
+"""Devices that a question about all fields names: of thousands it takes longer than an answer is waited for."""
 
 
 class Devices(dict[str, Device]):
@@ -184,7 +184,8 @@ def _not_told(server: InfluxServer, told: Collection[str]) -> list[str]:
     """Find the devices that only have readings, which another program may have written."""
     # The server's index names devices for a while that were deleted.
     others = [device_id for device_id in with_points(server) if device_id not in told]
-    there = _with_readings(server, others if len(others) <= FEW else None) if others else set()
+    parts = [others[first : first + MOST_DEVICES] for first in range(0, len(others), MOST_DEVICES)]
+    there = set().union(*(_with_readings(server, part) for part in parts))
     return [device_id for device_id in others if device_id in there]
 
 
@@ -196,12 +197,10 @@ def _read(server: InfluxServer, device_id: str | None = None) -> Iterator[tuple[
         yield from zip(map(text_of, block.column("device_id")), map(decode, block.column("_value")), strict=True)
 
 
-def _with_readings(server: InfluxServer, device_ids: list[str] | None) -> set[str]:
-    """Tell which devices have readings, of these or (None) of all."""
-    flux, bound = _FIRST, {}
-    if device_ids is not None:
-        bound = {f"device{place}": tag_of(device_id) for place, device_id in enumerate(device_ids)}
-        flux += f"  |> filter(fn: (r) => {' or '.join(f'r.device_id == p_{name}' for name in bound)})\n"
+def _with_readings(server: InfluxServer, device_ids: list[str]) -> set[str]:
+    """Tell which of these devices have readings."""
+    bound = {f"device{place}": tag_of(device_id) for place, device_id in enumerate(device_ids)}
+    flux = _FIRST + f"  |> filter(fn: (r) => {' or '.join(f'r.device_id == p_{name}' for name in bound)})\n"
     answer = server.ask(flux + _FIRST_OF_EACH, **_readings(server), **bound)
     return {text_of(tag) for block in answer for tag in block.column("device_id")}
 

@@ -27,8 +27,8 @@ _FIRST, _LAST = (f'  |> {end}()\n  |> keep(columns: ["device_id", "_time"])\n' f
 _COUNT = '  |> count()\n  |> drop(columns: ["_start", "_stop", "_measurement"])\n'
 _COUNTED = frozenset(("", "result", "table", "_value", "_field", "device_id"))
 
-MOST_DEVICES = 100
-"""Devices a question names."""
+COUNTED_AT_ONCE, STEP_MS = 50_000_000, 10_000
+"""Readings a question counts, in about two seconds, and about how far apart they are [ms]."""
 
 TALLY = "tally"
 """Kind of the document that tells readers how many there are."""
@@ -76,18 +76,16 @@ def load(server: InfluxServer, device_id: str | None = None) -> Reach:
     flux, of = _of([device_id] if device_id is not None else None)
     oldest = _times(server, flux + _ORDERS + _FIRST, of, min)
     newest = _times(server, flux + _ORDERS + _LAST, of, max)
-    reach = Reach(_counts(server, flux + _ORDERS, 0, END_OF_TIME, of), oldest, newest, set())
-    if device_id is not None:
-        _add_others(server, reach, [device_id])
-        return reach
-    reach.told = next((body for _, body in documents.read(server, TALLY)), "")
-    known = msgspec.json.decode(reach.told, type=_Told).others if reach.told else None
-    if known is None:
-        _add_others(server, reach, None)
-        return reach
-    asked = sorted({*known, *devices.with_points(server)} - (newest.keys() - set(known)))
-    for first in range(0, len(asked), MOST_DEVICES):
-        _add_others(server, reach, asked[first : first + MOST_DEVICES])
+    reach = Reach(Counter(), oldest, newest, set())
+    for start, end in _parts(reach):
+        reach.counts += _counts(server, flux + _ORDERS, start, end, of)
+    if device_id is None:
+        reach.told = next((body for _, body in documents.read(server, TALLY)), "")
+        asked = _perhaps_others(server, reach)
+    else:
+        asked = [device_id]
+    for first in range(0, len(asked), devices.MOST_DEVICES):
+        _add_others(server, reach, asked[first : first + devices.MOST_DEVICES])
     return reach
 
 
@@ -102,8 +100,27 @@ def load_rollups(server: InfluxServer) -> dict[str, dict[str, int]]:
     }
 
 
-def _add_others(server: InfluxServer, reach: Reach, device_ids: Collection[str] | None) -> None:
-    """Add the points that another program wrote before our first, of these devices or (None) of all."""
+def _parts(reach: Reach) -> Iterator[tuple[int, int]]:
+    """Cut time into parts that are counted one by one: nobody waits long enough for all of a large store."""
+    start, end = min(reach.oldest.values(), default=0), max(reach.newest.values(), default=-1) + 1
+    rows = sum((newest - reach.oldest[name]) // STEP_MS + 1 for name, newest in reach.newest.items())
+    length = (end - start) // (rows // COUNTED_AT_ONCE + 1) + 1
+    for first in range(start, end, length):
+        yield first, min(first + length, end)
+
+
+def _perhaps_others(server: InfluxServer, reach: Reach) -> list[str]:
+    """Name the devices that another program may have written of: those it has, and those without rows of ours.
+
+    Of a bucket that no flow has met before: all.
+    """
+    known = msgspec.json.decode(reach.told, type=_Told).others if reach.told else None
+    there = devices.with_points(server)
+    return there if known is None else sorted({*known, *(name for name in there if name not in reach.newest)})
+
+
+def _add_others(server: InfluxServer, reach: Reach, device_ids: Collection[str]) -> None:
+    """Add the points that another program wrote of these devices before our first."""
     flux, of = _of(device_ids)
     newest = _times(server, flux + _LAST, of, max)
     for name, at in _times(server, flux + _FIRST, of, min).items():
