@@ -14,7 +14,9 @@ from flows.model.device import DeviceMetadata
 from flows.model.rows import DeviceRow
 from flows.model.times import iso, now_ms
 from flows.store import open_writer
+from tests.cli.heatpump import heatpump
 from tests.filled import fill
+from tests.influx.recorded import proxy
 
 LONG = "a-long-name-of-a-site-in-the-mountains-whose-id-is-all-that-is-64"
 SECOND, HOUR = 1_000, 3_600_000
@@ -92,3 +94,12 @@ def test_without_any_device_it_says_what_to_do(tmp_path):
     assert said.startswith(f"No device has sent anything yet into {tmp_path}.\n")
     assert "python scripts/simulate_device.py --device-id site1 --port 1893\n" in said
     assert json.loads(listed(tmp_path, "--json")) == []
+
+
+def test_a_server_that_has_no_buckets_yet_has_no_device_and_it_is_told_why(tmp_path):
+    body = json.dumps({"message": 'failed to initialize execute state: could not find bucket "heatpump_meta"'})
+    with proxy(404, body, Content_Type="application/json") as address:
+        given = {"INFLUXDB_URL": address.url, "INFLUXDB_TOKEN": address.token}
+        done = heatpump("devices", "--json", "--data", tmp_path, **given)
+    assert (json.loads(done.stdout), done.returncode) == ([], 0)
+    assert "the next start of the flow makes it, or INFLUXDB_TOKEN may not read it" in done.stderr

@@ -2,14 +2,16 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
 
 import flows.store.influx.server
-from flows.errors import RetryableStoreError, RowRefused, StoreError
+from flows.errors import NoStoreYet, RetryableStoreError, RowRefused, StoreError
 from flows.store.influx.address import InfluxAddress
+from flows.store.influx.reader import InfluxReader
 from flows.store.influx.server import InfluxServer, OutsideRetention, Refused, RetryAfter
 from tests.brokers import free_port
 from tests.influx.recorded import proxy, recorded
@@ -156,6 +158,20 @@ def test_nobody_there_and_nobody_who_answers_are_waited_for(monkeypatch):
         address = InfluxAddress(f"http://127.0.0.1:{silent.getsockname()[1]}", "TOKEN")
         with closing(InfluxServer(address)) as server, pytest.raises(RetryableStoreError, match="Read timed out"):
             server.write("b", LINE)
+
+
+def test_a_server_that_holds_its_answer_back_is_not_waited_for_to_tell_whether_it_is_well():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = InfluxAddress(f"http://127.0.0.1:{silent.getsockname()[1]}", "TOKEN")
+        with closing(InfluxReader(address)) as reader, pytest.raises(RetryableStoreError, match=r"Read timed out$"):
+            asked = time.monotonic()
+            reader.ping()
+        assert time.monotonic() - asked < 10.0  # a question is waited for longer
+
+
+def test_a_bucket_that_is_not_there_is_no_store_yet():
+    with pytest.raises(NoStoreYet, match="the next start of the flow makes it, or INFLUXDB_TOKEN may not read it"):
+        ask("query_bucket_not_found")
 
 
 @contextmanager
