@@ -1,4 +1,4 @@
-"""A door in front of a server: shut, nobody is there; open, what comes is passed on."""
+"""A door in front of a server: shut, nobody is there, and who was inside is out; open, what comes is passed on."""
 
 import socket
 import socketserver
@@ -14,9 +14,11 @@ def opened(url: str, port: int) -> Iterator[None]:
     where = urlsplit(url)
     assert where.hostname is not None and where.port is not None
     target = (where.hostname, where.port)
+    inside: set[socket.socket] = set()
 
     class Passage(socketserver.BaseRequestHandler):
         def handle(self) -> None:
+            inside.add(self.request)
             with socket.create_connection(target) as server:
                 back = threading.Thread(target=_copy, args=(server, self.request), daemon=True)
                 back.start()
@@ -34,6 +36,9 @@ def opened(url: str, port: int) -> Iterator[None]:
         finally:
             door.shutdown()
             thread.join()
+            for each in inside:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:

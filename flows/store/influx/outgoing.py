@@ -7,7 +7,10 @@ these. After a failure the whole batch is tried again; every line is an upsert.
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
+
+import msgspec
 
 from flows.errors import RowRefused
 from flows.store.influx.culprits import LinesRefused
@@ -20,13 +23,22 @@ AT_ONCE = 2
 """Requests to one bucket."""
 
 
+class _Request(msgspec.Struct):
+    """Lines on their way to a bucket. answer: None while they wait."""
+
+    bucket: str
+    precision: str
+    body: bytes
+    answer: Future[None] | None = None
+
+
 class Outgoing:
     """What a batch writes, bucket by bucket."""
 
     def __init__(self, server: InfluxServer) -> None:
         self._server, self._lanes = server, Lanes(AT_ONCE)
         self._lines: dict[tuple[str, str], list[bytes]] = {}
-        self._flying: list[Future[None]] = []
+        self._requests: list[_Request] = []
 
     def add(self, bucket: str, lines: Iterable[bytes], precision: str = "ms") -> None:
         """Collect lines of a bucket, without their line ends; those of one series together are the cheapest."""
@@ -34,40 +46,55 @@ class Outgoing:
         mine.extend(lines)
         if bucket == self._server.address.bucket and precision == "ms":
             while len(mine) >= LINES_A_REQUEST:  # they are first: no need to wait for the others
-                self._send(bucket, mine[:LINES_A_REQUEST], precision)
+                self._requests.append(_Request(bucket, precision, b"\n".join(mine[:LINES_A_REQUEST])))
+                self._send(self._requests[-1])
                 del mine[:LINES_A_REQUEST]
 
     def flush(self) -> None:
         """Send all that was collected: a question asked after this sees it.
 
-        Raises RetryableStoreError, RowRefused.
+        Raises RetryableStoreError, RowRefused: what is not stored then is sent again with the next flush.
         """
         for bucket in self._server.address.retentions:
             for precision in ("ms", "ns"):
                 for some in _cut(self._lines.pop((bucket, precision), []), LINES_A_REQUEST):
-                    self._send(bucket, some, precision)
-                    if bucket == self._server.address.meta:
-                        self._wait()  # of a state the last line counts; letters are there before counts
-                self._wait()
+                    self._requests.append(_Request(bucket, precision, b"\n".join(some)))
+        while self._requests:
+            place, together = next(groupby(self._requests, key=attrgetter("bucket", "precision")))
+            # Of a state the last line counts, and letters are there before their counts: these go one by one.
+            self._finish(1 if place[0] == self._server.address.meta else len([*together]))
 
     def drop(self) -> None:
         """Forget what a batch that failed wrote, when what is on its way was answered."""
         self._lines.clear()
-        flying, self._flying = self._flying, []
-        for each in flying:
-            each.exception()
+        requests, self._requests = self._requests, []
+        for each in requests:
+            if each.answer is not None:
+                each.answer.exception()
 
     def close(self) -> None:
         """Let the threads end."""
         self._lanes.close()
 
-    def _send(self, bucket: str, lines: Sequence[bytes], precision: str) -> None:
-        self._flying.append(self._lanes.send(partial(self._write, bucket, b"\n".join(lines), precision)))
+    def _send(self, request: _Request) -> None:
+        write = partial(self._write, request.bucket, request.body, request.precision)
+        request.answer = self._lanes.send(write)
 
-    def _wait(self) -> None:
-        """Wait until all that is on its way was answered. Raises what of it failed."""
-        flying, self._flying = self._flying, []
-        errors = [error for each in flying if (error := each.exception()) is not None]
+    def _finish(self, count: int) -> None:
+        """Wait until the first requests were answered. Raises what of them failed."""
+        some = self._requests[:count]
+        for each in some:
+            if each.answer is None:
+                self._send(each)
+        errors: list[BaseException] = []
+        again: list[_Request] = []
+        for each in some:
+            error = each.answer.exception() if each.answer is not None else None
+            if error is not None:
+                each.answer = None
+                again.append(each)
+                errors.append(error)
+        self._requests[:count] = again
         if errors:
             # One that is to be tried again comes first: what is refused for good is so the next time as well.
             for error in errors:

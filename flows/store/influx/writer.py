@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from flows.errors import RowRefused, StoreError
+import msgspec
+
+from flows.errors import RetryableStoreError, RowRefused, StoreError
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
@@ -29,7 +31,7 @@ from flows.store.influx.outgoing import Outgoing
 from flows.store.influx.raw import keys_of, write_raw
 from flows.store.influx.restore import restore
 from flows.store.influx.rollups import write_blocks, write_closed
-from flows.store.influx.server import InfluxServer
+from flows.store.influx.server import InfluxServer, Refused
 from flows.store.protocol import Fence
 
 STEPS: dict[type, Callable[[Catalog, list[Any]], int | None]] = {
@@ -63,6 +65,25 @@ def _refusing() -> Iterator[None]:
         raise RowRefused(f"the store cannot hold this row: {error}") from error
 
 
+class _Half(msgspec.Struct):
+    """A batch under way.
+
+    unchanged : raw rows that said nothing new.
+    is_made   : all that is left is to send its lines.
+    """
+
+    items: list[StoreItem]
+    catalog: Catalog
+    unchanged: int = 0
+    is_made: bool = False
+
+
+def _is_the_same_again(error: StoreError) -> bool:
+    """Tell whether the store will be the one that is known when it answers again: not if it lost a bucket."""
+    refused = isinstance(error, Refused) and error.status < 500
+    return isinstance(error, RetryableStoreError) and not refused
+
+
 class InfluxWriter:
     """The flow's side of the server store; see StoreWriter. A batch has no transaction: raw rows are first."""
 
@@ -71,6 +92,8 @@ class InfluxWriter:
         self._outgoing = Outgoing(self._server)
         self._catalog: Catalog | None = None
         self._failed: set[tuple[str, int, int]] = set()
+        self._half: _Half | None = None
+        self._fence: Fence | None = None
         try:
             buckets.prepare(self._server)
         except BaseException:
@@ -84,28 +107,35 @@ class InfluxWriter:
         part of it) may be applied again.
         """
         check(items)
-        catalog = self._known()
-        self._catalog = None  # until all is written: what was not answered may be stored or not
+        if self._half is not None and not self._goes_on(self._half, items):
+            self._give_up()
+        half = self._half
         try:
-            with _refusing():
-                unchanged = sum(self._write(catalog, part) for part in in_sequence(items))
-            write_due(catalog)
-            tally.write(catalog)
+            if half is None:
+                catalog = self._known()
+                half = self._half = _Half(items, catalog)
+                self._catalog = None  # until all is written: what was not answered may be stored or not
+                with _refusing():
+                    half.unchanged = sum(self._write(catalog, part) for part in in_sequence(items))
+                write_due(catalog)
+                tally.write(catalog)
+                half.is_made = True
             self._outgoing.flush()
         except StoreError as error:
-            self._outgoing.drop()
-            self._failed.update(chain.from_iterable(map(keys_of, catalog.attempted)))
+            if half is not None and not (half.is_made and _is_the_same_again(error)):
+                self._give_up()
             if isinstance(error, LinesRefused):
                 raise named(error, items) from None
             raise
         if self._failed:
             self._failed.difference_update(keys_of(item for item in items if isinstance(item, RawRow)))
-        catalog.attempted.clear()
-        self._catalog = catalog
-        return unchanged
+        half.catalog.attempted.clear()
+        self._catalog, self._half = half.catalog, None
+        return half.unchanged
 
     def restore(self, rows: list[Restored]) -> None:
         """Put rows of another store down as they are; the same may be put down again."""
+        self._give_up()
         catalog = self._known()
         self._catalog = None
         try:
@@ -119,6 +149,7 @@ class InfluxWriter:
     def commit_fence(self, fence: Fence) -> None:
         """Write the fence; what was applied before it is durable since InfluxDB answered."""
         fences.write(self._server, fence)
+        self._fence = fence
 
     def fence(self) -> Fence | None:
         """Return the last durable fence, None of a new store."""
@@ -128,6 +159,17 @@ class InfluxWriter:
         """Let connections go; safe to call twice."""
         self._outgoing.close()
         self._server.close()
+
+    def _goes_on(self, half: "_Half", items: list[StoreItem]) -> bool:
+        """Tell whether this batch is the one that was not sent whole, and the store the one it was made for."""
+        return half.items is items and self._fence is not None and fences.read(self._server) == self._fence
+
+    def _give_up(self) -> None:
+        """Know nothing by heart any more of what the batch under way has changed."""
+        half, self._half = self._half, None
+        self._outgoing.drop()
+        if half is not None:
+            self._failed.update(chain.from_iterable(map(keys_of, half.catalog.attempted)))
 
     def _known(self) -> Catalog:
         return self._catalog or Catalog(self._server, self._outgoing, self._failed)

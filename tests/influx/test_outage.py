@@ -1,0 +1,92 @@
+"""A server that is away for a while: what waited is stored, and what is known of the store is not read anew."""
+
+from contextlib import closing
+
+import msgspec
+import pytest
+
+from flows.errors import RetryableStoreError
+from flows.model.rows import RawRow
+from flows.proof.brokers import free_port
+from flows.store import open_reader, open_writer
+from flows.store.influx.server import InfluxServer
+from flows.store.protocol import Fence
+from tests.influx import gate
+from tests.influx.real import installation
+
+NOW = 1_770_000_000_000
+
+
+def row(at: int, order: int) -> RawRow:
+    return RawRow("site1", NOW + at, order, NOW + at, "device", {"power": float(at)})
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """What the server is asked, in Flux."""
+    asked: list[str] = []
+    text = InfluxServer.text
+    monkeypatch.setattr(
+        InfluxServer, "text", lambda server, flux, **bound: asked.append(flux) or text(server, flux, **bound)
+    )
+    return asked
+
+
+def test_a_batch_that_waited_is_sent_as_it_was_and_costs_the_question_for_the_fence(asked):
+    with installation(None, None) as address:
+        port = free_port()
+        door = msgspec.structs.replace(address, url=f"http://127.0.0.1:{port}")
+        with gate.opened(address.url, port):
+            writer = open_writer(door)
+            writer.apply([row(0, 1)])
+            writer.commit_fence(Fence("journal", 1, 0))
+        batch = [row(at, at + 1) for at in range(1, 10)]
+        asked.clear()
+        for _ in range(3):
+            with pytest.raises(RetryableStoreError, match="does not answer"):
+                writer.apply(batch)
+        with gate.opened(address.url, port), closing(writer):
+            assert writer.apply(batch) == 0
+            assert all('"fence"' in flux or "p_kind" in flux for flux in asked) and len(asked) <= 3
+            assert writer.apply([row(9, 10), row(10, 11)]) == 1
+        with closing(open_reader(address)) as reader:
+            assert reader.stats().total_readings == 11
+            assert len(reader.readings("site1", 0, NOW + 100, 20)) == 11
+
+
+def test_a_batch_that_waited_gives_way_to_its_parts(asked):
+    with installation(None, None) as address:
+        port = free_port()
+        door = msgspec.structs.replace(address, url=f"http://127.0.0.1:{port}")
+        with gate.opened(address.url, port):
+            writer = open_writer(door)
+            writer.apply([row(0, 1)])
+            writer.commit_fence(Fence("journal", 1, 0))
+        batch = [row(at, at + 1) for at in range(1, 10)]
+        with pytest.raises(RetryableStoreError):
+            writer.apply(batch)
+        with gate.opened(address.url, port), closing(writer):
+            assert writer.apply(batch[:4]) == writer.apply(batch[4:]) == 0
+            assert writer.apply(batch) == 9
+        with closing(open_reader(address)) as reader:
+            assert reader.stats().total_readings == 10
+
+
+def test_a_store_that_was_put_back_meanwhile_is_read_anew(asked):
+    with installation(None, None) as address:
+        port = free_port()
+        door = msgspec.structs.replace(address, url=f"http://127.0.0.1:{port}")
+        with gate.opened(address.url, port):
+            writer = open_writer(door)
+            writer.apply([row(0, 1), row(1, 2)])
+            writer.commit_fence(Fence("journal", 2, 0))
+        batch = [row(2, 3)]
+        with pytest.raises(RetryableStoreError):
+            writer.apply(batch)
+        with closing(InfluxServer(address)) as server, closing(open_writer(address)) as other:
+            server.delete(address.bucket, 'device_id="site1"', NOW + 1, NOW + 2)
+            other.commit_fence(Fence("journal", 1, 0))
+        with gate.opened(address.url, port), closing(writer):
+            writer.apply(batch)
+        with closing(open_reader(address)) as reader:
+            assert reader.stats().total_readings == 2
