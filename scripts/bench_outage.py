@@ -4,11 +4,13 @@
     .venv/bin/python scripts/bench_outage.py --influxd /usr/bin/influxd
     .venv/bin/python scripts/bench_outage.py --influxd /usr/bin/influxd --minutes 10 --devices 1000
 
-influxd is killed with -9. What a fleet sends in an outage of that length is published as fast as the journal takes
-it; then influxd is started again. Flow and api run with the settings that scripts/up ships. Exit code 1 if the
-store does not hold exactly what was published, or catching up is slower than 15 times the live rate.
+A fleet sends for two minutes, so that the store knows its series. Then influxd is killed with -9; what the fleet
+sends in an outage of that length is published as fast as the journal takes it, and influxd is started again. Flow
+and api run with the settings that scripts/up ships. Exit code 1 if the store does not hold exactly what was
+published, or catching up is slower than 15 times the live rate.
 """
 
+import json
 import sys
 import tempfile
 import time
@@ -16,15 +18,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from flows.flow_port import FlowPort
 from scripts.bench_ingest import file_system, start_publisher
 from scripts.lib import firehose
 from scripts.lib.fleet import Fleet, Payload
-from scripts.lib.holding import Progress, differences
+from scripts.lib.holding import differences
 from scripts.lib.watching import Watched, check_shipped, console, show_settings
 from tests.influxd import Influxd
 from tests.ledger.processes import ProductionMosquitto, Site, wait_until
@@ -34,6 +38,8 @@ TIMES_LIVE = 15
 """How much faster than the fleet sends the rest must be caught up with."""
 
 STEP_S = 10
+TURNS_BEFORE = 13
+LOOK_EVERY_S = 0.5
 WINDOW = 60_000
 PATIENCE_S = 3600.0
 
@@ -47,7 +53,7 @@ def main(
 ) -> None:
     """Kill, publish, start, wait, compare."""
     turns = round(minutes * 60 / STEP_S)
-    fleet = Fleet(devices, turns + 1, time.time_ns() // 1_000_000, payload)
+    fleet = Fleet(devices, TURNS_BEFORE + turns, time.time_ns() // 1_000_000, payload)
     with ExitStack() as stack:
         where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="outage-", dir=folder)))
         settings = {"minutes": minutes, "devices": devices, "live rate": f"{devices / STEP_S:,.0f} readings/s"}
@@ -66,31 +72,33 @@ def main(
         publisher = start_publisher(broker.port, packets)
         stack.callback(publisher.kill)
         gate = firehose.Gate(packets)
-        gate.open(devices)
+        before = devices * TURNS_BEFORE
         store = influx_address(server)
-        with Progress(store, fleet) as progress:
-            wait_until("every device is known", lambda: progress.rounds() >= 1)
-        wait_until("the flow is idle", site.is_idle)
-        first = int(site.get("/api/pipeline")["journal"]["last_seq"])
+        journal_all(site, gate, before)
+        wait_stored(site)
         server.kill()
-        journaled = journal_all(site, gate, first, messages - devices)
+        journaled = journal_all(site, gate, messages - before)
         waiting = site.get("/api/pipeline")
+        health = httpx.get(f"http://127.0.0.1:{site.api_port}/api/health", timeout=60.0, trust_env=False).json()
         flow = Watched("flow", site.children["flow"].pid)
-        before, began = flow.used(), time.monotonic()
+        used, began = flow.used(), time.monotonic()
         server.start()
         up = time.monotonic()
-        wait_until("all that waited is stored", site.is_idle, PATIENCE_S)
+        influx = Watched("influxd", server.pid)
+        wait_stored(site)
         seconds = time.monotonic() - up
-        spent = flow.used().since(before).cpu_s
+        spent, theirs = flow.used().since(used).cpu_s, influx.used().cpu_s
         rate = turns * devices / seconds
         table = Table("figure", "value", title="Result")
         table.add_row("readings while it was away", f"{turns * devices:,}, journaled in {journaled:.0f} s")
         table.add_row("told meanwhile", str(waiting["store"]["waiting"]))
         table.add_row("backlog at its end", f"{waiting['backlog']:,} frames")
+        table.add_row("health says", f"{health['status']}: {'; '.join(health['problems'])}")
         table.add_row("influxd answers again after [s]", f"{up - began:.1f}")
         table.add_row("caught up after [s]", f"{seconds:.1f}")
         table.add_row("readings/s, times the live rate", f"{rate:,.0f}, {rate / (devices / STEP_S):.1f}")
-        table.add_row("CPU of the flow, µs a reading", f"{spent / turns / devices * 1e6:.1f}")
+        for name, cpu_s in (("the flow", spent), ("influxd", theirs)):
+            table.add_row(f"CPU of {name}, µs a reading", f"{cpu_s / turns / devices * 1e6:.1f}")
         table.add_row("peak memory of the flow [MB]", f"{flow.peak_mb:.0f}")
         console.print(table)
         wrong = differences(store, fleet)
@@ -103,9 +111,25 @@ def main(
     console.print("The store holds exactly what was published.")
 
 
-def journal_all(site: Site, gate: firehose.Gate, first: int, messages: int) -> float:
-    """Let all messages out, never far ahead of the journal; how long that took. [s]"""
+def wait_stored(site: Site) -> None:
+    """Wait until all that waited is stored. Raises TimeoutError.
+
+    The flow is asked: the api would count the devices in the store each time.
+    """
+    port = FlowPort(site.data)
+
+    def stored() -> bool:
+        told = json.loads(port.pipeline())
+        time.sleep(LOOK_EVERY_S)
+        return bool(told["backlog"] == told["dirty"] == 0 and told["stored_seq"] == told["read_seq"])
+
+    wait_until("all that waited is stored", stored, PATIENCE_S)
+
+
+def journal_all(site: Site, gate: firehose.Gate, messages: int) -> float:
+    """Let so many more messages out, never far ahead of the journal; how long that took. [s]"""
     sent, began = gate.messages, time.monotonic()
+    first = int(site.get("/api/pipeline")["journal"]["last_seq"])
 
     def journaled() -> int:
         return int(site.get("/api/pipeline").get("journal", {}).get("last_seq", first)) - first
