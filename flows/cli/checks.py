@@ -14,6 +14,8 @@ from flows.flow_port import FlowPort
 from flows.settings import Settings
 
 TIMEOUT_S = 1.0
+HEALTH_TIMEOUT_S = 4.0
+"""The API itself waits 2 s for a store on a server before it says that none answers."""
 LARGE_BACKLOG = 10_000
 """A backlog that does not pass within a second. [frames]"""
 
@@ -77,7 +79,10 @@ def api_problem(settings: Settings) -> str:
         health = _get(host, port, "/api/health", api_token_of(settings))
     except OSError as error:
         return f"does not answer at {host}:{port}: {error.strerror or error}"
-    return "" if health.get("status") == "healthy" else f"is {health.get('status')}"
+    if health.get("status") == "healthy":
+        return ""
+    first = next(iter(health.get("problems") or []), "").partition("; see `")[0]
+    return f"is {health.get('status')}" + (f": {first}" if first else "")
 
 
 def api_address(settings: Settings) -> tuple[str, int]:
@@ -119,7 +124,7 @@ def _first_line(path: Path) -> str:
 
 
 def _get(host: str, port: int, path: str, token: str) -> dict[str, Any]:
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(host, port, timeout=HEALTH_TIMEOUT_S)
     try:
         connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = connection.getresponse()
