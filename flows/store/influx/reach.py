@@ -103,8 +103,9 @@ def load_rollups(server: InfluxServer) -> dict[str, dict[str, int]]:
 def _parts(reach: Reach) -> Iterator[tuple[int, int]]:
     """Cut time into parts that are counted one by one: nobody waits long enough for all of a large store."""
     start, end = min(reach.oldest.values(), default=0), max(reach.newest.values(), default=-1) + 1
-    rows = sum((newest - reach.oldest[name]) // STEP_MS + 1 for name, newest in reach.newest.items())
-    length = (end - start) // (rows // COUNTED_AT_ONCE + 1) + 1
+    # Who only reads may ask while the first row of a device comes.
+    rows = sum((newest - reach.oldest.get(name, newest)) // STEP_MS + 1 for name, newest in reach.newest.items())
+    length = max((end - start) // (rows // COUNTED_AT_ONCE + 1) + 1, 1)
     for first in range(start, end, length):
         yield first, min(first + length, end)
 
@@ -128,7 +129,7 @@ def _add_others(server: InfluxServer, reach: Reach, device_ids: Collection[str])
         if at < first:
             flux, of = _of([name])
             reach.counts += _counts(server, flux, at, first, of)
-            reach.oldest[name], reach.newest[name] = at, newest[name]
+            reach.oldest[name], reach.newest[name] = at, newest.get(name, at)
             reach.others.add(name)
 
 
