@@ -1,5 +1,6 @@
 """Fixtures that more than one area needs."""
 
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -21,6 +22,11 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     if FAST not in os.environ or collection_path.suffix != ".py":
         return None
     return SLOW_FILE.search(collection_path.read_text(encoding="utf-8")) is not None or None
+
+
+def pytest_collection_finish() -> None:
+    """Search what is loaded by now no more for garbage: it stays, and searching it took a tenth of the time."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
