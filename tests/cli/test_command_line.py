@@ -25,6 +25,7 @@ COMMANDS = (
     "record",
     "replay",
     "import",
+    "migrate",
     "graph",
     "doctor",
     "prove",
