@@ -162,7 +162,8 @@ class InfluxWriter:
 
     def _goes_on(self, half: "_Half", items: list[StoreItem]) -> bool:
         """Tell whether this batch is the one that was not sent whole, and the store the one it was made for."""
-        return half.items is items and self._fence is not None and fences.read(self._server) == self._fence
+        same = half.is_made and half.items is items and self._fence is not None
+        return same and fences.read(self._server) == self._fence
 
     def _give_up(self) -> None:
         """Know nothing by heart any more of what the batch under way has changed."""
