@@ -26,6 +26,7 @@ from flows.journal.reader import JournalReader, describe
 from flows.journal.writer import Journal
 from flows.lock import locked
 from flows.model.frame import Start
+from flows.model.influx_address import InfluxAddress
 from flows.model.times import DAY_MS, now_ms
 from flows.physics.refrigerant import dew_temperature
 from flows.rebuild import allowed_from
@@ -37,7 +38,6 @@ from flows.sinks.store import LONGEST_WAIT_S, StorePartition, StoreSink
 from flows.sources.journal import FrameReader, JournalPartition, JournalSource
 from flows.sources.replay import Recorded
 from flows.store import StoreAddress, open_reader, open_writer
-from flows.store.influx.address import InfluxAddress
 from flows.store.protocol import Fence, StoreWriter
 from flows.telemetry.meter import Meter
 

@@ -17,6 +17,7 @@ from flows.model.rows import RawRow
 from flows.sinks.store import StorePartition
 from flows.store import open_reader, open_writer
 from flows.telemetry.meter import Meter
+from tests.flows import wait_for
 
 NOW = 1_770_000_000_000
 
@@ -139,13 +140,6 @@ def locked(tmp_path):
 
 def pieces(seq):
     return [Piece(seq, "a.rows", [row(seq * ORDER_STEP, NOW + seq)]), Piece(seq, "b.dead", [])]
-
-
-def wait_for(condition):
-    until = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def test_batches_are_made_while_the_store_is_waited_for_and_all_are_written_in_order(new_sink, locked, meter):

@@ -19,12 +19,12 @@ from flows.errors import ConfigError, RetryableStoreError
 from flows.migration import progress
 from flows.migration.progress import Progress
 from flows.migration.tally import Tally
+from flows.model.influx_address import InfluxAddress
 from flows.model.rows import RawRow
 from flows.model.table import rows_at
 from flows.model.times import DAY_MS, now_ms
 from flows.store import StoreAddress, open_writer
 from flows.store.export import MARK, Exported, RollupRows, Section, StoreExport, open_export, put, units
-from flows.store.influx.address import InfluxAddress
 from flows.store.protocol import StoreWriter
 
 SAVED_EVERY_S = 2.0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows.store.influx.address import InfluxAddress
+from flows.model.influx_address import InfluxAddress
 from flows.store.protocol import StoreReader, StoreWriter
 
 StoreAddress = str | Path | InfluxAddress

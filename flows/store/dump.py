@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from flows.model.influx_address import InfluxAddress
 from flows.store import StoreAddress
-from flows.store.influx.address import InfluxAddress
 
 
 def dump(address: StoreAddress) -> Iterator[str]:

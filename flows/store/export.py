@@ -105,7 +105,7 @@ class StoreExport(Protocol):
 
 def open_export(address: StoreAddress) -> StoreExport:
     """Open a store that is there. Raises RetryableStoreError, StoreError."""
-    from flows.store.influx.address import InfluxAddress
+    from flows.model.influx_address import InfluxAddress
 
     if isinstance(address, InfluxAddress):
         from flows.store.influx.export import InfluxExport

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from influxdb_client import Authorization, Permission, PermissionResource
 
+from flows.model.influx_address import InfluxAddress
 from flows.model.times import DAY_MS
 from flows.store.influx import buckets
-from flows.store.influx.address import InfluxAddress
 from flows.store.influx.server import InfluxServer
 
 URL, TOKEN = "HEATPUMP_TEST_INFLUXDB_URL", "HEATPUMP_TEST_INFLUXDB_TOKEN"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from flows.store.influx.address import InfluxAddress
+from flows.model.influx_address import InfluxAddress
 
 EXCHANGES = Path(__file__).parent.parent / "data" / "influxdb" / "exchanges.jsonl"
 

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from flows.model.influx_address import InfluxAddress
 from flows.model.times import DAY_MS
 from flows.store import open_writer
 from flows.store.influx import buckets
-from flows.store.influx.address import InfluxAddress
 from flows.store.influx.server import InfluxServer
 from tests.brokers import free_port
 from tests.cli.heatpump import heatpump

@@ -10,7 +10,7 @@ import pytest
 
 import flows.store.influx.server
 from flows.errors import NoStoreYet, RetryableStoreError, RowRefused, StoreError
-from flows.store.influx.address import InfluxAddress
+from flows.model.influx_address import InfluxAddress
 from flows.store.influx.reader import InfluxReader
 from flows.store.influx.server import InfluxServer, OutsideRetention, Refused, RetryAfter
 from tests.brokers import free_port

@@ -8,9 +8,9 @@ from contextlib import closing
 import httpx
 import pytest
 
+from flows.model.influx_address import InfluxAddress
 from flows.settings import load_settings
 from flows.store import open_reader
-from flows.store.influx.address import InfluxAddress
 from flows.store.influx.server import InfluxServer
 from tests.api.conftest import running
 from tests.brokers import Mosquitto, free_port

@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from flows.model.influx_address import InfluxAddress
 from flows.proof.kills import Kills, send
-from flows.store.influx.address import InfluxAddress
 from tests.brokers import Mosquitto, Rumqttd
 from tests.influxd import ORG, TOKEN, Influxd
 from tests.ledger import answers

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.influx.real import TOKEN, URL
 from tests.pipeline.conftest import record
-from tests.store.conftest import KINDS, TOKEN, URL, StoreUnderTest
+from tests.store.conftest import KINDS, StoreUnderTest
 
 __all__ = ["record"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.model.influx_address import InfluxAddress
 from flows.model.times import now_ms
 from flows.store import open_reader
-from flows.store.influx.address import InfluxAddress
 from tests.brokers import Mosquitto
 from tests.cli.heatpump import heatpump
 from tests.flows import Device, Flow, wait_for

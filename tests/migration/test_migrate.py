@@ -11,11 +11,11 @@ from flows.main import run_journal
 from flows.migration import report
 from flows.migration.copies import copy_recovery
 from flows.migration.run import Migration
+from flows.model.influx_address import InfluxAddress
 from flows.model.rows import Forget
 from flows.model.times import now_ms
 from flows.store import open_reader, open_writer
 from flows.store.dump import dump
-from flows.store.influx.address import InfluxAddress
 from flows.store.protocol import Fence
 from tests.migration.conftest import Pair
 from tests.pipeline.conftest import Recorder

@@ -1,13 +1,11 @@
 """The stores under test: one suite for all. A new kind is one more class here and one more name in KINDS."""
 
-import os
 import resource
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
-from uuid import uuid4
 
 import pytest
 
@@ -18,10 +16,9 @@ from flows.model.rollup import RollupRow
 from flows.model.rows import RawRow, StoreItem
 from flows.store import StoreAddress, open_reader, open_writer
 from flows.store.dump import dump
-from flows.store.influx.address import InfluxAddress
-from flows.store.influx.server import InfluxServer
 from flows.store.protocol import StoreReader, StoreWriter
 from tests.folding import block_of
+from tests.influx.real import installation
 
 NOW = 1_770_000_000_000 // 86_400_000 * 86_400_000  # 2026-02-02T00:00Z
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -93,17 +90,12 @@ class Sqlite:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-URL, TOKEN = "HEATPUMP_TEST_INFLUXDB_URL", "HEATPUMP_TEST_INFLUXDB_TOKEN"
-
-
 class Influx:
     """Buckets of their own in the server that the environment names."""
 
     def __init__(self, folder: Path) -> None:
-        if not os.environ.get(URL):
-            pytest.skip(f"{URL} names no InfluxDB: nothing of the server store is tried")
-        bucket = f"test-{uuid4().hex}"
-        self.address = InfluxAddress(os.environ[URL], os.environ.get(TOKEN, ""), bucket=bucket)
+        self._buckets = installation(None, None)
+        self.address = self._buckets.__enter__()
         self._open()
 
     def _open(self) -> None:
@@ -123,11 +115,7 @@ class Influx:
     def close(self) -> None:
         self.writer.close()
         self.reader.close()
-        with closing(InfluxServer(self.address)) as server:
-            buckets = server.client.buckets_api()
-            for name in self.address.retentions:
-                if found := buckets.find_bucket_by_name(name):
-                    buckets.delete_bucket(found)
+        self._buckets.__exit__(None, None, None)
 
 
 KINDS: dict[str, Callable[[Path], StoreUnderTest]] = {"sqlite": Sqlite, "influx": Influx}

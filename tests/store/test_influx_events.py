@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from flows.errors import RetryableStoreError
+from flows.model.influx_address import InfluxAddress
 from flows.model.rows import DeviceRow, Forget, LatestRow, Retain
 from flows.store import open_reader, open_writer
-from flows.store.influx.address import InfluxAddress
 from flows.store.influx.outgoing import Outgoing
 from flows.store.influx.server import InfluxServer, moment
 from flows.store.protocol import StoredDevice

@@ -10,9 +10,9 @@ import pytest
 from flows.errors import RetryableStoreError
 from flows.model.dead_letter import KEPT_PER_HOUR
 from flows.model.device import DeviceMetadata
+from flows.model.influx_address import InfluxAddress
 from flows.model.rows import DeviceRow, Retain
 from flows.store import open_reader
-from flows.store.influx.address import InfluxAddress
 from flows.store.influx.outgoing import LINES_A_REQUEST, Outgoing
 from flows.store.influx.server import InfluxServer
 from flows.store.protocol import StoredDevice

@@ -11,10 +11,10 @@ import pytest
 from flows.errors import RetryableStoreError
 from flows.model.device import DeviceMetadata
 from flows.model.episode import KINDS, TRACED, Episode, EpisodeRow, Retrace
+from flows.model.influx_address import InfluxAddress
 from flows.model.rollup import Compose, Refold, RollupRow
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
 from flows.store.influx import letters, recent, samples, shelf
-from flows.store.influx.address import InfluxAddress
 from flows.store.influx.outgoing import Outgoing
 from flows.store.influx.server import InfluxServer
 from tests.folding import block_of

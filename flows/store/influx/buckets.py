@@ -7,7 +7,7 @@ from influxdb_client.domain.bucket import Bucket
 from influxdb_client.domain.bucket_retention_rules import BucketRetentionRules
 from influxdb_client.domain.buckets import Buckets
 
-from flows.store.influx.address import InfluxAddress
+from flows.model.influx_address import InfluxAddress
 from flows.store.influx.server import InfluxServer, Refused
 
 log = logging.getLogger("heatpump.store")

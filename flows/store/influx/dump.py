@@ -10,12 +10,12 @@ import msgspec
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.episode import EpisodeRow
+from flows.model.influx_address import InfluxAddress
 from flows.model.reading import Clock
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain
 from flows.physics.derive import DERIVED
 from flows.store.export import BY_DEVICE, LetterCount, RollupRows, Section
 from flows.store.influx import tally
-from flows.store.influx.address import InfluxAddress
 from flows.store.influx.alert_points import is_open, latest, standing
 from flows.store.influx.export import InfluxExport
 from flows.store.influx.server import InfluxServer

@@ -9,13 +9,13 @@ import msgspec
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.episode import EpisodeRow
+from flows.model.influx_address import InfluxAddress
 from flows.model.quantities import FLAG_NAMES
 from flows.model.rollup import Resolution
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain
 from flows.model.times import DAY_MS, HOUR_MS
 from flows.store.export import EpisodeGone, Exported, LetterCount, RollupRows, Section
 from flows.store.influx import devices, documents, events, fences, leaving
-from flows.store.influx.address import InfluxAddress
 from flows.store.influx.alert_points import ALERT, decode_transition
 from flows.store.influx.answers import times_ms
 from flows.store.influx.checking import END_OF_TIME

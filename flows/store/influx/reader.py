@@ -9,13 +9,13 @@ import numpy as np
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import LetterState
 from flows.model.episode import Episode, EpisodeKind
+from flows.model.influx_address import InfluxAddress
 from flows.model.quantities import FLAG_NAMES, HEAT_SOURCES
 from flows.model.rollup import Resolution, RollupRow
 from flows.model.table import Numbers
 from flows.physics.compose import rows_of
 from flows.physics.derive import DERIVED
 from flows.store.influx import alerts, commands, devices, episodes, fences, letters, tally
-from flows.store.influx.address import InfluxAddress
 from flows.store.influx.names import CLOCK, COUNT, HEAT_SOURCE, LATE, ORDER
 from flows.store.influx.rowreading import (
     DERIVED_FROM,

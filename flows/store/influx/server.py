@@ -24,7 +24,7 @@ from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from flows.errors import NoStoreYet, RetryableStoreError, RowRefused, StoreError
-from flows.store.influx.address import InfluxAddress
+from flows.model.influx_address import InfluxAddress
 from flows.store.influx.answers import Block, blocks
 
 WRITE_TIMEOUT_MS = 30_000
@@ -87,7 +87,7 @@ class InfluxServer:
     def __init__(self, address: InfluxAddress, timeout_ms: int = QUERY_TIMEOUT_MS) -> None:
         """timeout_ms: so long an answer to a question is waited for. [ms]"""
         self.address = address
-        # To this machine it costs the server a fifth more to unpack than to read.
+        # On one machine unpacking costs the server more than the network does.
         self._far = urlsplit(address.url).hostname not in ("127.0.0.1", "::1", "localhost")
         self.client = InfluxDBClient(
             address.url,

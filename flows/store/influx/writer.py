@@ -12,12 +12,12 @@ from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
 from flows.model.episode import EpisodeRow, Retrace
+from flows.model.influx_address import InfluxAddress
 from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
 from flows.store.batches import KEPT, in_sequence
 from flows.store.export import Restored
 from flows.store.influx import buckets, commands, fences, tally
-from flows.store.influx.address import InfluxAddress
 from flows.store.influx.alerts import write_transitions
 from flows.store.influx.catalog import Catalog
 from flows.store.influx.checking import check

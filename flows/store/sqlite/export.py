@@ -45,7 +45,6 @@ class SqliteExport:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._orders: dict[str, int] = {}
         with speaking(path):
             self._db = connect_reader(path, BUSY_MS)
             try:
