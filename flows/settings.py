@@ -1,17 +1,30 @@
 """Every setting, read once from the environment (and the command line), then passed down."""
 
+import os
+import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from flows.errors import ConfigError, in_our_words
 from flows.model.influx_address import DEFAULT_BUCKET, InfluxAddress
 from flows.model.times import DAY_MS, duration_ms
+from flows.secret_files import FOLDER, SecretFiles, secrets_folder
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+PortOrNone = Annotated[int, Field(ge=0, le=65535)]
+
+SHORTEST_TOKEN = 16
+"""Characters of a token that others may have chosen."""
 
 
 def _named(*names: str) -> AliasChoices:
@@ -21,7 +34,8 @@ def _named(*names: str) -> AliasChoices:
 class Settings(BaseSettings):
     """All settings: each with its unit, default and one sentence. Names are environment variables."""
 
-    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, env_ignore_empty=True)
+    # Not populate_by_name: a variable LAN, or the API_PORT that Kubernetes makes for a service, would be taken.
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     data: Path = Field(
         Path("data"), validation_alias=_named("HEATPUMP_DATA"), description="Folder that holds all state."
@@ -78,12 +92,45 @@ class Settings(BaseSettings):
     panel_port: Port = Field(
         5006, validation_alias=_named("HEATPUMP_PANEL_PORT"), description="Port of the analytics pages."
     )
-    command_port: int = Field(
+    secrets: str = Field(
+        "",
+        validation_alias=_named(FOLDER),
+        description="Folder of files that are named after variables and hold their values; the environment wins.",
+    )
+    command_host: str = Field(
+        "127.0.0.1",
+        validation_alias=_named("HEATPUMP_COMMAND_HOST"),
+        description="Address the flow's command port listens on; beyond loopback only in a network of its own.",
+    )
+    command_port: PortOrNone = Field(
         0,
-        ge=0,
-        le=65535,
         validation_alias=_named("HEATPUMP_COMMAND_PORT"),
-        description="Private loopback port of the flow for commands; 0: any free one.",
+        description="Private port of the flow for commands; 0: any free one.",
+    )
+    command_token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_named("HEATPUMP_COMMAND_TOKEN"),
+        description="Token of the command port; empty: generated into the data folder.",
+    )
+    flow_url: str = Field(
+        "",
+        validation_alias=_named("HEATPUMP_FLOW_URL"),
+        description="The flow's command port, such as http://flow:8700; empty: found by the data folder.",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1",
+        validation_alias=_named("HEATPUMP_METRICS_HOST"),
+        description="Address the flow's metrics port listens on.",
+    )
+    metrics_port: PortOrNone = Field(
+        0,
+        validation_alias=_named("HEATPUMP_METRICS_PORT"),
+        description="Port of the flow's metrics and probes; 0: none.",
+    )
+    metrics_token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_named("HEATPUMP_METRICS_TOKEN"),
+        description="Bearer token of all metrics; empty: generated into the data folder.",
     )
     lan: bool = Field(
         False,
@@ -189,12 +236,38 @@ class Settings(BaseSettings):
     @field_validator("influxdb_url")
     @classmethod
     def _is_url(cls, text: str) -> str:
-        parts = urlsplit(text)
-        if text and (parts.scheme not in ("http", "https") or not parts.hostname):
-            raise ValueError("must be the address of a server, such as http://127.0.0.1:8086")
-        if "@" in parts.netloc:
-            raise ValueError("must have no user or password in it: the token goes into INFLUXDB_TOKEN")
-        return text.rstrip("/")
+        return _checked_url(text, "http://127.0.0.1:8086", "INFLUXDB_TOKEN")
+
+    @field_validator("flow_url")
+    @classmethod
+    def _is_flow_url(cls, text: str) -> str:
+        text = _checked_url(text, "http://flow:8700", "HEATPUMP_COMMAND_TOKEN")
+        if urlsplit(text).path:
+            raise ValueError("must end with the port: the flow answers at no other path")
+        return text
+
+    @field_validator("command_token", "metrics_token")
+    @classmethod
+    def _is_token(cls, token: SecretStr) -> SecretStr:
+        text = token.get_secret_value()
+        if text and not (
+            len(text) >= SHORTEST_TOKEN and text.isascii() and text.isprintable() and " " not in text
+        ):
+            raise ValueError(f"must be one word of at least {SHORTEST_TOKEN} ASCII characters")
+        return token
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Say what wins: what is given, the environment, files of secrets."""
+        assert isinstance(file_secret_settings, SecretsSettingsSource)
+        return init_settings, env_settings, SecretFiles(settings_cls, file_secret_settings.secrets_dir)
 
     @field_validator("influxdb_bucket")
     @classmethod
@@ -270,15 +343,58 @@ class Settings(BaseSettings):
         return token
 
 
+def _checked_url(text: str, example: str, secret: str) -> str:
+    """Give back the address of a server without a slash at its end. Raises ValueError."""
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname or not _has_port(text)):
+        raise ValueError(f"must be the address of a server, such as {example}")
+    if "@" in parts.netloc:
+        raise ValueError(f"must have no user or password in it: the token goes into {secret}")
+    return text.rstrip("/")
+
+
+def _has_port(text: str) -> bool:
+    """Tell whether the port of an address, if one is named, can be one."""
+    try:
+        _ = urlsplit(text).port
+    except ValueError:
+        return False
+    return True
+
+
 def load_settings(**given: object) -> Settings:
     """Read the settings; what is given (by field name, None = not given) wins over the environment.
 
     Raises ConfigError that names the variable, its value and what was allowed.
     """
+    options = {_variable(name): value for name, value in given.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error", UserWarning
+            )  # what pydantic only warns of: a secret that is no file of the folder
+            return Settings(_secrets_dir=secrets_folder(), **options)  # type: ignore[arg-type, call-arg]
+    except (UserWarning, SettingsError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(FOLDER, os.environ.get(FOLDER), f"cannot be read: {error.__cause__ or error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        name = f"--{name.replace('_', '-')}" if name in given else name
-        raise ConfigError(name, first.get("input"), in_our_words(first["msg"])) from None
+        value = first.get("input")
+        if _is_secret(name) or "@" in str(value):  # an address may hold a password
+            value = "…"
+        option = next((field for field in given if name in options and _variable(field) == name), None)
+        name = f"--{option.replace('_', '-')}" if option else name
+        raise ConfigError(name, value, in_our_words(first["msg"])) from None
+
+
+def _variable(field: str) -> str:
+    alias = Settings.model_fields[field].validation_alias
+    assert isinstance(alias, AliasChoices)
+    return str(alias.choices[0])
+
+
+def _is_secret(variable: str) -> bool:
+    return any(
+        field.annotation is SecretStr and _variable(name) == variable
+        for name, field in Settings.model_fields.items()
+    )
