@@ -23,6 +23,7 @@ from flows.build import FLOW_ID, step_ids
 from flows.errors import ConfigError, StartRefused
 from flows.graph import Graph
 from flows.journal.reader import JournalInfo
+from flows.recovery_copy import copy_database
 from flows.store.export import MARK
 from flows.store.protocol import Fence
 
@@ -190,15 +191,17 @@ def _newest_copy(copies: Path, journal_id: str, at_most: int, graph: Graph) -> t
 
 
 def copy_now(folder: Path, copies: Path) -> int | None:
-    """Copy the recovery state while it is in use; return the copy's position, None where there is none yet."""
+    """Copy the recovery state while it is in use; return the copy's position, None where there is none yet.
+
+    Raises OSError.
+    """
     part = folder / PART
     if not part.exists():
         return None
     unfinished = copies / "unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    with closing(sqlite3.connect(part)) as source, closing(sqlite3.connect(unfinished / PART)) as target:
-        source.backup(target)
+    copy_database(part, unfinished / PART)
     saved = read_saved(unfinished)
     if saved is None:
         shutil.rmtree(unfinished)
