@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -259,26 +258,3 @@ def _value(text: str) -> str:
     if text[-1:] in "iu" and text[:-1].lstrip("-").isdigit():
         return text[:-1]
     return {"t": "true", "T": "true", "f": "false", "F": "false"}.get(text, text)
-
-
-def extern(values: dict[str, str]) -> dict[str, Any]:
-    """Bind parameters of a Flux query: the object `v`, as the AST that InfluxDB 2 takes beside the text."""
-    properties = [
-        {
-            "type": "Property",
-            "key": {"type": "Identifier", "name": name},
-            "value": {"type": "StringLiteral", "value": value},
-        }
-        for name, value in values.items()
-    ]
-    assignment = {
-        "type": "VariableAssignment",
-        "id": {"type": "Identifier", "name": "v"},
-        "init": {"type": "ObjectExpression", "properties": properties},
-    }
-    return {
-        "type": "File",
-        "package": None,
-        "imports": None,
-        "body": [{"type": "OptionStatement", "assignment": assignment}],
-    }

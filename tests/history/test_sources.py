@@ -372,10 +372,11 @@ def influxdb(answers: dict[str, str], asked: list[dict]) -> Iterator[str]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             asked.append({"path": self.path, "token": self.headers["Authorization"], **body})
-            properties = body["extern"]["body"][0]["assignment"]["init"]["properties"]
-            bound = {each["key"]["name"]: each["value"]["value"] for each in properties}
-            data = answers.get(bound["field"], "").encode()
+            assigned = [option["assignment"] for option in body["extern"]["body"]]
+            bound = {each["id"]["name"]: each["init"]["value"] for each in assigned}
+            data = answers.get(bound["p_field"], "").encode()
             self.send_response(200 if self.headers["Authorization"] == "Token good" else 401)
+            self.send_header("Content-Type", "text/csv; charset=utf-8")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -414,10 +415,10 @@ def test_a_live_influxdb_is_asked_with_bound_names_and_its_answer_read(tmp_path,
         assert Read("influx", url, LIVE, tmp_path).rows == {T: {"temp_inlet": 30.5}}
     assert asked[0]["path"] == "/api/v2/query?org=heatpump"
     assert asked[0]["query"].endswith(
-        'r._field == v.field and r["_measurement"] == v.value0 and r["device_id"] == v.value1) |> first()'
+        'r._field == p_field and r["_measurement"] == p_value0 and r["device_id"] == p_value1) |> first()'
     )
     monkeypatch.setenv(TOKEN, "wrong")
-    with influxdb({}, asked) as url, pytest.raises(ConfigError, match="answers 401"):
+    with influxdb({}, asked) as url, pytest.raises(ConfigError, match="refuses to read: 401"):
         Read("influx", url, LIVE, tmp_path)
     monkeypatch.delenv(TOKEN)
     with pytest.raises(ConfigError, match="must hold a token"):

@@ -37,6 +37,7 @@ CONNECTIONS = 50
 
 
 _PLAIN = Dialect(header=True, annotations=[], delimiter=",", date_time_format="RFC3339")
+_GROUPED = Dialect(header=True, annotations=["group"], delimiter=",", date_time_format="RFC3339")
 _GZIP = 16 + zlib.MAX_WBITS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -124,15 +125,16 @@ class InfluxServer:
         """Ask a question; see `text`."""
         yield from blocks(self.text(flux, **bound))
 
-    def text(self, flux: str, **bound: Any) -> str:
+    def text(self, flux: str, *, grouped: bool = False, **bound: Any) -> str:
         """Ask a question in Flux, get CSV; `p_name` in the question is the value bound to `name`.
 
-        bound : text, numbers, flags, datetimes (see `moment`) and lists of these: never part of the text.
+        grouped : with InfluxDB's annotation that tells which columns make the tables.
+        bound   : text, numbers, flags, datetimes (see `moment`) and lists of these: never part of the text.
         Raises RetryableStoreError, StoreError.
         """
         with self.speaking("read"):
             values = {f"p_{name}": value for name, value in bound.items()}
-            answer = self._questions.query_raw(flux, dialect=_PLAIN, params=values)
+            answer = self._questions.query_raw(flux, dialect=_GROUPED if grouped else _PLAIN, params=values)
             kind: str = answer.headers.get("Content-Type", "")
             text: str = answer.data.decode(errors="replace")
         if not kind.startswith("text/csv"):
