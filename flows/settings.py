@@ -76,18 +76,28 @@ class Settings(BaseSettings):
     api_host: str = Field(
         "127.0.0.1",
         validation_alias=_named("HEATPUMP_API_HOST"),
-        description="Address the API listens on; beyond loopback it demands a bearer token.",
+        description="Address the API listens on; beyond loopback it demands a token or a login.",
     )
     api_port: Port = Field(8000, validation_alias=_named("HEATPUMP_API_PORT"), description="Port of the API.")
     api_token: SecretStr = Field(
         SecretStr(""),
         validation_alias=_named("HEATPUMP_API_TOKEN"),
-        description="Bearer token of the API; empty: generated into the data folder where one is needed.",
+        description="Token of the API that may do all; empty: generated into the data folder where one is needed.",
     )
     api_origins: str = Field(
         "",
         validation_alias=_named("HEATPUMP_API_ORIGINS"),
         description="Web origins beside the API's own that may open its WebSocket, separated by commas.",
+    )
+    access: str = Field(
+        "",
+        validation_alias=_named("HEATPUMP_ACCESS"),
+        description="File of tokens and users; empty: secrets/access.json in the data folder.",
+    )
+    session_key: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_named("HEATPUMP_SESSION_KEY"),
+        description="Key that signs sessions, the same of all API processes; empty: made in the data folder.",
     )
     panel_port: Port = Field(
         5006, validation_alias=_named("HEATPUMP_PANEL_PORT"), description="Port of the analytics pages."
@@ -246,7 +256,7 @@ class Settings(BaseSettings):
             raise ValueError("must end with the port: the flow answers at no other path")
         return text
 
-    @field_validator("command_token", "metrics_token")
+    @field_validator("command_token", "metrics_token", "session_key")
     @classmethod
     def _is_token(cls, token: SecretStr) -> SecretStr:
         text = token.get_secret_value()
@@ -301,6 +311,11 @@ class Settings(BaseSettings):
         """Options by which the simulator finds this broker, each behind a blank; "" where its defaults do."""
         broker = f" --broker {self.mqtt_broker}" if self.mqtt_broker else ""
         return broker + (f" --port {self.mqtt_port}" if self.mqtt_port != 1883 else "")
+
+    @property
+    def access_path(self) -> Path:
+        """The file of tokens and users."""
+        return Path(self.access) if self.access else self.data / "secrets" / "access.json"
 
     @property
     def store_kind(self) -> Literal["sqlite", "influxdb"]:

@@ -8,6 +8,7 @@ from flows.errors import BadQuery
 from flows.model.times import is_zone
 
 DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 REFRIGERANTS = ("R22", "R32", "R134a", "R290", "R407C", "R410A", "R744", "R1234yf")
 """As CoolProp names them."""
 MOST_GLYCOL_PERCENT = 30.0
@@ -34,6 +35,8 @@ class DeviceMetadata(msgspec.Struct, frozen=True):
     carnot_fraction  : η for estimated heat, share of the Carnot COP reached. [0 … 1]
     spf_boundary     : H1 … H4 (SEPEMO) of what `power` covers, or "".
     limits           : by alert type, thresholds that override the shipped ones.
+    group            : by which tokens and users are given many devices at once, "" without one. It counts as it
+                       is now, whatever time is asked for (docs/reference/access.md).
     """
 
     valid_from: int = 0
@@ -46,6 +49,7 @@ class DeviceMetadata(msgspec.Struct, frozen=True):
     carnot_fraction: float = 0.5
     spf_boundary: str = ""
     limits: dict[str, Bounds] = {}
+    group: str = ""
 
 
 DEFAULT_METADATA = DeviceMetadata()
@@ -61,6 +65,9 @@ def check_metadata(entry: DeviceMetadata) -> None:
         raise BadQuery("glycol_percent", entry.glycol_percent, f"must be 0 … {MOST_GLYCOL_PERCENT:g}")
     if not 0.0 < entry.carnot_fraction <= 1.0:
         raise BadQuery("carnot_fraction", entry.carnot_fraction, "must be greater than 0 and at most 1")
+    if entry.group and not GROUP.fullmatch(entry.group):
+        allowed = "must be empty, or 1 to 64 letters, digits, _ . or -, not _ . - first"
+        raise BadQuery("group", entry.group[:80], allowed)
     if not is_zone(entry.timezone):
         raise BadQuery("timezone", entry.timezone[:40], "must be an IANA time zone, such as Europe/Berlin")
 

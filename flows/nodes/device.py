@@ -235,6 +235,9 @@ class Register(Keyed[DeviceState, _Shared]):
             body["valid_from"] = command.at if history else 0
         try:
             entry = msgspec.convert(body, DeviceMetadata)
+            if "group" not in body:  # who may see a device changes only by who names a group
+                kept = metadata_at(history, entry.valid_from).group
+                entry = msgspec.structs.replace(entry, group=kept)
             check_metadata(entry)
         except (msgspec.ValidationError, BadQuery) as error:
             rows.append(refused(command, f"metadata: {error}"))
