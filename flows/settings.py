@@ -63,6 +63,41 @@ class Settings(BaseSettings):
         validation_alias=_named("MQTT_PASSWORD"),
         description="MQTT password; empty: none is sent.",
     )
+    mqtt_ca: str = Field(
+        "",
+        validation_alias=_named("HEATPUMP_MQTT_CA"),
+        description="File of the CA that signed the broker's certificate: MQTT over TLS; empty: without.",
+    )
+    mqtt_flow_password: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_named("HEATPUMP_MQTT_FLOW_PASSWORD"),
+        description="Password of heatpump-flow, the flow's own account at the broker; empty: it is MQTT_USER.",
+    )
+    mqtt_api_password: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_named("HEATPUMP_MQTT_API_PASSWORD"),
+        description="Password of heatpump-api, the API's own account at the broker; empty: it is MQTT_USER.",
+    )
+    mqtt_health_password: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_named("HEATPUMP_MQTT_HEALTH_PASSWORD"),
+        description="Password of heatpump-health, by which the broker's container looks whether it answers.",
+    )
+    mqtt_accounts: str = Field(
+        "",
+        validation_alias=_named("HEATPUMP_MQTT_ACCOUNTS"),
+        description="Folder of the deployed Mosquitto's account files; empty: mqtt in the data folder.",
+    )
+    mqtt_log: str = Field(
+        "",
+        validation_alias=_named("HEATPUMP_MQTT_LOG"),
+        description="The deployed Mosquitto's log of who connects; empty: not known.",
+    )
+    mqtt_address: str = Field(
+        "",
+        validation_alias=_named("HEATPUMP_MQTT_ADDRESS"),
+        description="Host, or host:port, at which devices reach the broker: for what they are told.",
+    )
     mqtt_client_id: str = Field(
         "heatpump-flow",
         validation_alias=_named("HEATPUMP_MQTT_CLIENT_ID"),
@@ -305,6 +340,11 @@ class Settings(BaseSettings):
     def mqtt_host(self) -> str:
         """Host to connect to."""
         return self.mqtt_broker or "127.0.0.1"
+
+    @property
+    def accounts_folder(self) -> Path:
+        """Folder of the deployed broker's account files."""
+        return Path(self.mqtt_accounts) if self.mqtt_accounts else self.data / "mqtt"
 
     @property
     def simulator_options(self) -> str:
