@@ -35,7 +35,7 @@ def create_app(settings: Settings, reader: StoreReader, live: bool = True) -> Fa
     hub = Hub()
     feed = LiveFeed(settings, hub) if live else None
     context = Context(
-        settings, reader, load_rules(SHIPPED_RULES), FlowPort(settings.data if live else None), hub, feed
+        settings, reader, load_rules(SHIPPED_RULES), FlowPort(settings if live else None), hub, feed
     )
 
     @asynccontextmanager

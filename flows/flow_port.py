@@ -1,25 +1,39 @@
-"""The flow's private port (flows/ingest/commands.py), as its client: one connection a question, loopback only."""
+"""The flow's private port (flows/ingest/commands.py), as its client: one connection a question."""
 
 import http.client
 import json
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from flows.errors import FlowDown, FlowRefused, NotFound
 from flows.model.command import CommandRequest
+from flows.settings import Settings
 
 ANSWER_S = 6.0
 
 
-class FlowPort:
-    """Finds the flow by what it wrote into the data folder; it may come and go. Every question raises FlowDown."""
+class _Place(NamedTuple):
+    """Where the flow answers. shown, remedy: as people are told; token: may be changed while we run."""
 
-    def __init__(self, data: Path | None, answer_s: float = ANSWER_S) -> None:
-        """Look in a data folder; None where a store is served by itself. answer_s: how long to wait. [s]"""
-        self._data, self._answer_s = data, answer_s
+    is_tls: bool
+    host: str
+    port: int
+    shown: str
+    token: str
+    remedy: str
+
+
+class FlowPort:
+    """Finds the flow by HEATPUMP_FLOW_URL, else by what it wrote into the data folder; it may come and go.
+
+    Every question raises FlowDown.
+    """
+
+    def __init__(self, settings: Settings | None, answer_s: float = ANSWER_S) -> None:
+        """Take where to look; None where a store is served by itself. answer_s: how long to wait. [s]"""
+        self._settings, self._answer_s = settings, answer_s
 
     def pipeline(self) -> bytes:
         """Ask for the graph's counters, as JSON."""
@@ -51,30 +65,61 @@ class FlowPort:
         return _decoded(self._ask("GET", f"/trace/{quote(device_id, safe='')}{behind}"))
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        if self._data is None:
-            raise FlowDown("is not there: a store is served by itself", "leave out --store to have one")
-        note = self._data / "run" / "flow.json"
+        place = self._find()
+        kind = http.client.HTTPSConnection if place.is_tls else http.client.HTTPConnection
+        connection = kind(place.host, place.port, timeout=self._answer_s)
         try:
-            port = int(json.loads(note.read_text())["command_port"])
-            token = (self._data / "secrets" / "command-token").read_text().strip()
-        except (OSError, ValueError, KeyError, TypeError):
-            raise FlowDown(f"is not running, or not yet: {note} names no port", "start `heatpump up`") from None
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=self._answer_s)
-        try:
-            connection.request(method, path, body, {"Authorization": f"Bearer {token}", "Connection": "close"})
+            connection.request(
+                method, path, body, {"Authorization": f"Bearer {place.token}", "Connection": "close"}
+            )
             answer = connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
             why = str(error) or type(error).__name__
-            raise FlowDown(f"does not answer on its port {port} ({why})", "see `heatpump status`") from None
+            raise FlowDown(f"does not answer {place.shown} ({why})", place.remedy) from None
         finally:
             connection.close()
+        if answer.status == 401:
+            remedy = "both must have the same HEATPUMP_COMMAND_TOKEN: start again the one that has the older"
+            raise FlowRefused(f"refuses our token {place.shown}", remedy)
         if answer.status == 404:
             raise NotFound(str(_decoded(text).get("detail", "there is no such thing")))
         if answer.status >= 400:
             down = FlowDown if answer.status >= 500 else FlowRefused
             raise down(f"answered {answer.status}: {text[:300].decode(errors='replace')}")
         return text
+
+    def _find(self) -> _Place:
+        settings = self._settings
+        if settings is None:
+            raise FlowDown("is not there: a store is served by itself", "leave out --store to have one")
+        token = settings.command_token.get_secret_value() or self._kept_token(settings)
+        if settings.flow_url:
+            if not token:
+                raise FlowDown(
+                    f"at {settings.flow_url} wants a token, and none is known here",
+                    "give HEATPUMP_COMMAND_TOKEN, the same as the flow has",
+                )
+            url = urlsplit(settings.flow_url)
+            is_tls = url.scheme == "https"
+            port = url.port or (443 if is_tls else 80)
+            remedy = "does it run, and may we reach it? HEATPUMP_FLOW_URL says where it is"
+            return _Place(is_tls, url.hostname or "", port, f"at {settings.flow_url}", token, remedy)
+        note = settings.data / "run" / "flow.json"
+        try:
+            told = json.loads(note.read_text())
+            port, host = int(told["command_port"]), str(told.get("command_host", "127.0.0.1"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise FlowDown(f"is not running, or not yet: {note} names no port", "start `heatpump up`") from None
+        return _Place(False, host, port, f"on its port {port}", token, "see `heatpump status`")
+
+    @staticmethod
+    def _kept_token(settings: Settings) -> str:
+        """Read the token that the flow made; it may have made another since."""
+        try:
+            return (settings.data / "secrets" / "command-token").read_text().strip()
+        except (OSError, ValueError):
+            return ""
 
 
 def _decoded(answer: bytes) -> dict[str, Any]:

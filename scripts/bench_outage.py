@@ -25,6 +25,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from flows.flow_port import FlowPort
+from flows.settings import load_settings
 from scripts.bench_ingest import file_system, start_publisher
 from scripts.lib import firehose
 from scripts.lib.fleet import Fleet, Payload
@@ -116,7 +117,7 @@ def wait_stored(site: Site) -> None:
 
     The flow is asked: the api would count the devices in the store each time.
     """
-    port = FlowPort(site.data)
+    port = FlowPort(load_settings(data=site.data))
 
     def stored() -> bool:
         told = json.loads(port.pipeline())

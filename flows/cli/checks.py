@@ -36,18 +36,18 @@ def broker_problem(host: str, port: int, user: str, password: str) -> str:
     return f"ended the login at {host}:{port}: no MQTT broker, or MQTT_USER and MQTT_PASSWORD do not fit"
 
 
-def subscription_problem(data: Path) -> str:
+def subscription_problem(settings: Settings) -> str:
     """Ask the flow on its private port whether it is subscribed: all that a start waits for."""
     try:
-        return _unsubscribed(flow_health(data))
+        return _unsubscribed(flow_health(settings))
     except FlowDown as error:
         return error.why
 
 
-def flow_problem(data: Path) -> str:
+def flow_problem(settings: Settings) -> str:
     """Ask the flow for everything that is wrong with it."""
     try:
-        health = flow_health(data)
+        health = flow_health(settings)
     except FlowDown as error:
         return error.why
     problems = [_unsubscribed(health)]
@@ -67,9 +67,9 @@ def _unsubscribed(health: dict[str, Any]) -> str:
     return "" if health.get("connected") else f"is not subscribed: {health.get('problem') or 'not yet'}"
 
 
-def flow_health(data: Path) -> dict[str, Any]:
+def flow_health(settings: Settings) -> dict[str, Any]:
     """Read the flow's own report. Raises FlowDown while it does not answer."""
-    return FlowPort(data, TIMEOUT_S).health()
+    return FlowPort(settings, TIMEOUT_S).health()
 
 
 def api_problem(settings: Settings) -> str:

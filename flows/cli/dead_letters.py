@@ -206,7 +206,7 @@ def _carry_out(settings: "Settings", reader: "StoreReader", name: str, ids: list
 
     bodies = {letter_id: command_body(reader, letter_id) for letter_id in ids}
     asked: dict[int, str] = {}
-    flow = FlowPort(settings.data)
+    flow = FlowPort(settings)
     for letter_id, body in bodies.items():
         asked[letter_id] = secrets.token_hex(16)
         flow.submit(CommandRequest(asked[letter_id], by, name, body))

@@ -90,10 +90,11 @@ def _running_alone(settings: "Settings") -> dict[str, str]:
 
     found = {}
     try:
-        flow_health(settings.data)
-        found["flow"] = flow_problem(settings.data)
-    except FlowDown:
-        pass
+        flow_health(settings)
+        found["flow"] = flow_problem(settings)
+    except FlowDown as error:
+        if settings.flow_url:
+            found["flow"] = error.why
     problem = api_problem(settings)
     if not problem.startswith("does not answer"):
         found["api"] = problem
@@ -122,7 +123,7 @@ def _ticks(settings: "Settings") -> bool:
     from flows.errors import FlowDown
 
     try:
-        return (flow_health(settings.data).get("subscribed_s") or 0) > 1
+        return (flow_health(settings).get("subscribed_s") or 0) > 1
     except FlowDown:
         return False
 
@@ -164,6 +165,6 @@ def _walk(settings: "Settings", device_id: str) -> "Walk":
     settings = as_it_runs(settings)
     problem = api_problem(settings)
     shown = f"the API {problem}" if problem else ""
-    system = system_of(FlowPort(settings.data), None, settings.simulator_options, shown)
+    system = system_of(FlowPort(settings), None, settings.simulator_options, shown)
     with closing(open_reader(settings.store)) as reader:
         return walk(device_id, *look(reader, device_id, system, now_ms(), settings.online_timeout_s * 1000))

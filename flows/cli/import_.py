@@ -76,7 +76,7 @@ def import_(
                 else:
                     import_id = import_id_of(kind.value, source, device, mapping, again)
                     name = f"{kind.value} {source}"[:200]
-                    standing = send(settings.data, device, import_id, name, tables, sent, waiting)
+                    standing = send(settings, device, import_id, name, tables, sent, waiting)
     except KeyboardInterrupt:
         typer.echo("stopped; nothing was sent" if dry_run else "stopped; the same command goes on from here")
         return 130

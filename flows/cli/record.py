@@ -12,6 +12,7 @@ from flows.cli.words import counted
 if TYPE_CHECKING:
     from flows.journal.reader import JournalInfo
     from flows.journal.recording import Contents
+    from flows.settings import Settings
 
 WHEN = "ISO 8601, UTC unless it says otherwise, or how long ago, such as -24h or -7d"
 
@@ -53,7 +54,8 @@ def record(
     from flows.model.times import iso, now_ms
     from flows.settings import load_settings
 
-    folder = load_settings(data=data).data
+    settings = load_settings(data=data)
+    folder = settings.data
     devices = tuple(dict.fromkeys(checked_device("--device", name) for name in device or []))
     if file.is_dir():
         raise ConfigError("FILE", str(file), "is a folder: name a file in it")
@@ -61,7 +63,7 @@ def record(
         raise ConfigError("FILE", str(file), "is there already: name another, or replace it with --force")
     if not file.parent.is_dir():
         raise ConfigError("FILE", str(file), f"cannot be written: there is no folder {file.parent}")
-    now, durable, journal = now_ms(), _durable_end(folder), describe(folder / "journal")
+    now, durable, journal = now_ms(), _durable_end(settings), describe(folder / "journal")
     begin = _instant("--from", start, now) if start else 0
     until = _instant("--to", end, now) if end else max(now, (journal.last_arrived or 0) + 1)
     if begin >= until:
@@ -99,7 +101,7 @@ def _readings(found: "Contents") -> str:
     return f"{sent} and {sum(found.imported.values())} imported ones of {counted(len(found.imported), 'device')}"
 
 
-def _durable_end(data: Path) -> int:
+def _durable_end(settings: "Settings") -> int:
     """Ask a running flow how far its journal is durable; without one, all that is there is.
 
     Raises HeatPumpError where a flow has the folder and does not answer.
@@ -108,13 +110,18 @@ def _durable_end(data: Path) -> int:
     from flows.errors import FlowDown, HeatPumpError
     from flows.lock import is_held
 
+    if settings.flow_url and not (settings.data / "journal").exists():
+        raise HeatPumpError(
+            f"a recording is made of the journal itself, and {settings.data} has none: run this where the flow "
+            f"runs, not only where HEATPUMP_FLOW_URL names it"
+        )
     try:
-        return int(flow_health(data)["synced_seq"])
+        return int(flow_health(settings)["synced_seq"])
     except FlowDown as error:
         why = error.why
-    if is_held(data / "lock"):
+    if is_held(settings.data / "lock"):
         raise HeatPumpError(
-            f"the flow that has {data} {why}, so what is durable is not known: record again in a moment"
+            f"the flow that has {settings.data} {why}, so what is durable is not known: record again in a moment"
         )
     return 1 << 62
 

@@ -32,7 +32,7 @@ def status(
         typer.echo(
             '{"running": false, "processes": []}'
             if as_json
-            else f"no `heatpump up` runs on {_shown(settings.data)}"
+            else f"no `heatpump up` runs on {_shown(settings.data)}; what runs without it: `heatpump doctor`"
         )
         return 1
     settings = running_settings(settings, report)
@@ -61,7 +61,7 @@ def read_report(data: Path) -> dict[str, Any] | None:
 def running_settings(settings: "Settings", report: dict[str, Any]) -> "Settings":
     """Take the ports from what runs, not from how this command was called."""
     ports = {process["name"]: process["port"] for process in report["processes"]}
-    changed = {"api_port": ports["api"]}
+    changed: dict[str, Any] = {"api_port": ports["api"], "flow_url": ""}  # its flow is that of the data folder
     if "broker" in ports:
         changed["mqtt_port"] = ports["broker"]
     if "panel" in ports:  # not where an earlier build runs
@@ -89,7 +89,7 @@ def problem_of(process: dict[str, Any], settings: "Settings") -> str:
         return demo_problem(settings)
     if process["name"] == "panel":
         return panel_problem(settings)
-    return api_problem(settings) if process["name"] == "api" else flow_problem(settings.data)
+    return api_problem(settings) if process["name"] == "api" else flow_problem(settings)
 
 
 def _shown(data: Path) -> str:

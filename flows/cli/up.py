@@ -60,7 +60,7 @@ def up(
         panel_port=panel_port,
         lan=lan,
     )
-    settings = settings.model_copy(update={"data": settings.data.absolute()})
+    settings = settings.model_copy(update={"data": settings.data.absolute(), "flow_url": ""})
     _check_lan(settings)
     _ = settings.store  # one that cannot be is refused here, not by each process
     make_private(settings.data)
@@ -106,6 +106,7 @@ def _processes(settings: "Settings", demo: bool) -> "list[Process]":
 
     env = {
         "HEATPUMP_DATA": str(settings.data),
+        "HEATPUMP_FLOW_URL": "",  # it runs here
         "MQTT_BROKER": settings.mqtt_broker,
         "MQTT_PORT": str(settings.mqtt_port),
         "MQTT_USER": settings.mqtt_user,
@@ -119,7 +120,7 @@ def _processes(settings: "Settings", demo: bool) -> "list[Process]":
     shown = {SIMULATOR_LINE: simulator_line(settings)}
 
     processes = [
-        Process("flow", [*heatpump, "flow"], env, lambda: subscription_problem(settings.data), grace_s=grace_s),
+        Process("flow", [*heatpump, "flow"], env, lambda: subscription_problem(settings), grace_s=grace_s),
         Process(
             "api",
             [*heatpump, "api"],

@@ -37,8 +37,8 @@ class Installation:
     """Talks to the flow of a data folder. Everything may raise FlowDown, StoreError."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._data = settings, settings.data
-        self._flow = FlowPort(settings.data)
+        self._settings = settings
+        self._flow = FlowPort(settings)
 
     def standing(self, device_id: str, import_id: str) -> Progress:
         """Ask how far an import has come; a flow under `up` is waited for."""
@@ -99,7 +99,7 @@ class Installation:
             client.loop_stop()
 
     def _client(self, device_id: str, import_id: str) -> Client:
-        return Client(self._data, device_id, import_id, lambda why: None)
+        return Client(self._settings, device_id, import_id, lambda why: None)
 
     def _command(self, name: str, body: dict[str, Any]) -> None:
         """Have a command done; back when its effect is stored."""

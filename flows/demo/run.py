@@ -51,7 +51,7 @@ def run(settings: Settings, say: Say) -> int:
         signal.signal(number, _leave)
     check_folder(settings)
     simulator()  # said at once where it is not there, as is the flow
-    FlowPort(settings.data).health()
+    FlowPort(settings).health()
     with locked(settings.data / "demo.lock"):
         loaded_mark(settings.data).unlink(missing_ok=True)
         try:

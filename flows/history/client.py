@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +14,7 @@ from flows.lock import is_held
 from flows.model.history import Chunk, Standing, payload_of
 from flows.model.table import Table
 from flows.model.times import DAY_MS
+from flows.settings import Settings
 
 READINGS = 2_000
 """Most readings of a chunk."""
@@ -75,12 +75,12 @@ def chunk_from(import_id: str, device_id: str, number: int, source: str, table: 
 
 
 class Client:
-    """Talks to the flow of a data folder; it may be restarted meanwhile."""
+    """Talks to the flow; it may be restarted meanwhile."""
 
-    def __init__(self, data: Path, device_id: str, import_id: str, waiting: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, device_id: str, import_id: str, waiting: Callable[[str], None]) -> None:
         """Begin. waiting: called with what is wrong while the flow is waited for."""
-        self._flow, self._device_id, self._import_id = FlowPort(data, ANSWER_S), device_id, import_id
-        self._data, self._waiting = data, waiting
+        self._flow, self._device_id, self._import_id = FlowPort(settings, ANSWER_S), device_id, import_id
+        self._settings, self._waiting = settings, waiting
         self._ahead: deque[int] = deque()
 
     def standing(self) -> Progress:
@@ -112,6 +112,11 @@ class Client:
             raise FlowDown(f"wants chunk {standing.next}, not {number}: {why}", "import again")
         return standing
 
+    @property
+    def _is_kept(self) -> bool:
+        """Tell whether somebody starts the flow again: `up` does, and who runs it elsewhere."""
+        return bool(self._settings.flow_url) or is_held(self._settings.data / "up.lock")
+
     def _post(self, chunk: Chunk) -> None:
         payload = payload_of(chunk)
         self._ahead.append(self._patiently(lambda: self._flow.submit_history(payload)))
@@ -131,7 +136,7 @@ class Client:
                 time.sleep(0.005)
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """Ask; a flow that is away or has no room may come back: one that had chunks, or is under `up`.
+        """Ask; a flow that is away or has no room may come back: one that had chunks, or is kept running.
 
         Raises FlowDown.
         """
@@ -142,7 +147,7 @@ class Client:
             except FlowRefused:
                 raise
             except FlowDown as error:
-                if not (self._ahead or is_held(self._data / "up.lock")) or time.monotonic() > deadline:
+                if not (self._ahead or self._is_kept) or time.monotonic() > deadline:
                     raise
                 self._waiting(error.why)
                 time.sleep(0.5)

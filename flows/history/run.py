@@ -36,7 +36,7 @@ def import_id_of(kind: str, source: str, device_id: str, mapping: Mapping, again
 
 
 def send(
-    data: Path,
+    settings: Settings,
     device_id: str,
     import_id: str,
     source: str,
@@ -44,12 +44,12 @@ def send(
     sent: Sent,
     waiting: Callable[[str], None],
 ) -> Standing:
-    """Send what is new of a source to the flow of a data folder.
+    """Send what is new of a source to the flow.
 
     waiting : called with what is wrong while the flow is waited for.
     Raises FlowDown.
     """
-    client = Client(data, device_id, import_id, waiting)
+    client = Client(settings, device_id, import_id, waiting)
     return client.send(tables, source, client.standing(), sent)
 
 

@@ -1,9 +1,10 @@
-"""The private command port: loopback only, a token.
+"""The private command port: loopback unless another address is set, always a token.
 
 POST /commands, POST /history, GET /pipeline, GET /health, GET /history/DEVICE/IMPORT, GET /nodes/STEP,
 GET /trace/DEVICE and /trace/DEVICE/SEQ (behind that number).
 """
 
+import errno
 import hmac
 import json
 import logging
@@ -21,7 +22,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from flows.errors import BadQuery, JournalFull, NotFound
+from flows.errors import BadQuery, ConfigError, JournalFull, NotFound
 from flows.model.command import CommandRequest
 from flows.model.history import MOST_BYTES as MOST_HISTORY_BYTES
 from flows.model.history import chunk_of, history_topic
@@ -30,7 +31,6 @@ from flows.settings import Settings
 
 log = logging.getLogger("heatpump.commands")
 
-HOST = "127.0.0.1"
 MOST_BYTES = 64 * 1024
 MOST_UNREAD = 8 * MOST_HISTORY_BYTES
 """Of a request refused before it was read."""
@@ -72,7 +72,8 @@ class CommandPort:
         node: Nodes,
         trace: Traces,
     ) -> None:
-        self._asked_port = settings.command_port
+        self._address = settings.command_host, settings.command_port
+        self._token = settings.command_token.get_secret_value()
         self._note = settings.data / "run" / "flow.json"
         self._token_file = settings.data / "secrets" / "command-token"
         self._submit, self._reports = submit, {"/pipeline": pipeline, "/health": health}
@@ -87,9 +88,9 @@ class CommandPort:
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Listen. Raises OSError if the port is taken."""
-        token = read_or_create(self._token_file)
-        self._server = _Server((HOST, self._asked_port), _Handler)
+        """Listen. Raises ConfigError if there is no such address, or the port is taken."""
+        token = self._token or read_or_create(self._token_file)
+        self._server = _listening(self._address)
         self._server.token, self._server.submit, self._server.reports = token, self._submit, self._reports
         self._server.submit_history, self._server.standing = self._submit_history, self._standing
         self._server.node, self._server.trace = self._node, self._trace
@@ -99,7 +100,8 @@ class CommandPort:
         serving.start()
         self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._note.with_suffix(".new")
-        new.write_text(json.dumps({"command_port": self.port, "pid": os.getpid()}) + "\n")
+        host = reachable(self._address[0])
+        new.write_text(json.dumps({"command_host": host, "command_port": self.port, "pid": os.getpid()}) + "\n")
         os.replace(new, self._note)
 
     def stop(self) -> None:
@@ -109,6 +111,23 @@ class CommandPort:
             server.shutdown()
             server.server_close()
             self._note.unlink(missing_ok=True)
+
+
+def reachable(host: str) -> str:
+    """Give an address at which this machine reaches what listens on one, or on all."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+
+
+def _listening(address: tuple[str, int]) -> "_Server":
+    try:
+        return _ServerOf6(address, _Handler) if ":" in address[0] else _Server(address, _Handler)
+    except OSError as error:
+        host, port = address
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            allowed = f"is no address of this machine ({error.strerror}); 127.0.0.1 is, 0.0.0.0 stands for all"
+            raise ConfigError("HEATPUMP_COMMAND_HOST", host, allowed) from None
+        allowed = f"cannot be used on {host} ({error.strerror}); choose another, or 0 for any free one"
+        raise ConfigError("HEATPUMP_COMMAND_PORT", port, allowed) from None
 
 
 class _Server(ThreadingHTTPServer):
@@ -153,6 +172,10 @@ class _Server(ThreadingHTTPServer):
         """Log it, unless only the client went away."""
         if not isinstance(sys.exception(), ConnectionError):
             log.exception("a request failed")
+
+
+class _ServerOf6(_Server):
+    address_family = socket.AF_INET6
 
 
 class Refused(Exception):
@@ -206,7 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _authorise(self) -> None:
         given = self.headers.get("Authorization", "").encode("latin-1", "replace")
         if not hmac.compare_digest(given, f"Bearer {self.server.token}".encode()):
-            raise Refused(401, "send the token of secrets/command-token as `Authorization: Bearer …`")
+            told = "HEATPUMP_COMMAND_TOKEN, or that of secrets/command-token"
+            raise Refused(401, f"send the token of {told}, as `Authorization: Bearer …`")
 
     def _report(self) -> tuple[int, dict[str, Any]]:
         report = self.server.reports.get(self.path)

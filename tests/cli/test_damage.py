@@ -12,6 +12,7 @@ from flows.cli import checks
 from flows.cli.checks import flow_problem, subscription_problem
 from flows.journal.writer import Journal
 from flows.model.frame import FrameKind
+from flows.settings import load_settings
 from flows.store import open_writer
 from flows.store.protocol import Fence
 from tests.brokers import Rumqttd
@@ -122,8 +123,8 @@ def test_damage_in_the_journal_is_a_problem_of_the_flow_and_keeps_it_from_nothin
     flip_a_byte(data / "journal")
     running = flow().start()
     wait_for(running.readings, lambda count: count == READINGS - 1)
-    assert flow_problem(data) == "met damage in the journal: 1 places, 1 frames missing"
-    assert subscription_problem(data) == ""
+    assert flow_problem(load_settings(data=data)) == "met damage in the journal: 1 places, 1 frames missing"
+    assert subscription_problem(load_settings(data=data)) == ""
 
 
 def test_a_locked_store_and_a_backlog_are_problems_of_the_flow_until_they_are_over(
@@ -131,24 +132,24 @@ def test_a_locked_store_and_a_backlog_are_problems_of_the_flow_until_they_are_ov
 ):
     monkeypatch.setattr(checks, "LARGE_BACKLOG", 5)
     running = flow().start()
-    wait_for(lambda: flow_problem(data), lambda problem: problem == "")
+    wait_for(lambda: flow_problem(load_settings(data=data)), lambda problem: problem == "")
     device = Device(rumqttd.port)
     with closing(sqlite3.connect(running.store, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         device.reading()
-        wait_for(lambda: flow_problem(data), lambda problem: "waits for the store: store " in problem)
+        wait_for(lambda: flow_problem(load_settings(data=data)), lambda problem: "waits for the store: store " in problem)
         for _ in range(10):
             device.reading()
-        wait_for(lambda: flow_problem(data), lambda problem: "; is behind: " in problem)
-        assert subscription_problem(data) == ""
+        wait_for(lambda: flow_problem(load_settings(data=data)), lambda problem: "; is behind: " in problem)
+        assert subscription_problem(load_settings(data=data)) == ""
         other.execute("ROLLBACK")
-    wait_for(lambda: flow_problem(data), lambda problem: problem == "")
+    wait_for(lambda: flow_problem(load_settings(data=data)), lambda problem: problem == "")
     device.close()
 
 
 def test_a_full_disk_is_a_problem_of_the_flow(data, flow):
     flow(min_free_mb=10**9).launch()
-    wait_for(lambda: flow_problem(data), lambda problem: problem.startswith("accepts nothing: "))
+    wait_for(lambda: flow_problem(load_settings(data=data)), lambda problem: problem.startswith("accepts nothing: "))
 
 
 def test_what_the_flow_writes_is_for_its_user_alone(data, flow):

@@ -18,6 +18,7 @@ from flows.cli.replay import replay
 from flows.errors import FlowDown
 from flows.model.rollup import RollupRow
 from flows.model.times import DAY_MS
+from flows.settings import load_settings
 from flows.sources.recording import survey
 from flows.store import open_reader
 from tests.brokers import Mosquitto
@@ -56,7 +57,7 @@ class Flow:
         self._until(lambda health: health["seconds"] >= ticks + 2 and health["stored_seq"] == health["synced_seq"])
 
     def _health(self) -> dict:
-        return flow_health(self.data)
+        return flow_health(load_settings(data=self.data))
 
     def _until(self, condition) -> None:
         deadline = time.monotonic() + DEADLINE_S

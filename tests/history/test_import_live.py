@@ -16,6 +16,7 @@ from flows.history.client import Client
 from flows.history.mapping import load_mapping
 from flows.history.run import import_id_of
 from flows.lock import locked
+from flows.settings import load_settings
 from tests.brokers import Mosquitto
 from tests.cli.heatpump import HEATPUMP, Running, heatpump
 from tests.flows import Device, Flow, wait_for
@@ -164,7 +165,7 @@ def test_an_interrupted_import_goes_on_where_it_stood_and_a_killed_flow_is_waite
 def test_a_flow_that_up_starts_again_is_waited_for_and_one_that_nobody_starts_is_not(tmp_path):
     flow, waits = Flow(tmp_path / "data", 1), []
     flow.data.mkdir(mode=0o700)
-    client = Client(flow.data, "old", "0" * 32, waits.append)
+    client = Client(load_settings(data=flow.data), "old", "0" * 32, waits.append)
     with pytest.raises(FlowDown, match="is not running, or not yet"):
         client.standing()
     assert waits == []
