@@ -16,13 +16,18 @@ run=${RUNTIME_DIRECTORY:-/tmp/nginx}
 tls=${TLS:-/etc/nginx/tls}
 every_s=2
 
+# One address of a host, always the same one; the last known where nobody tells one.
 address() {
     host=${1%:*}
     case $host in
-        *[!0-9.]*) found=$(getent ahostsv4 "$host" | awk 'NR == 1 { print $1 }') || found= ;;
+        *[!0-9.]*)
+            found=$({ getent ahosts "$host" || getent hosts "$host"; } 2>/dev/null |
+                awk '{ print $1 ~ /:/ ? "[" $1 "]" : $1 }' | LC_ALL=C sort | head -n 1)
+            ;;
         *) found=$host ;;
     esac
-    if [ -n "$found" ]; then echo "$found:${1##*:}"; else echo "unix:$run/nobody"; fi
+    if [ -n "$found" ]; then echo "$found:${1##*:}" >"$run/of.$host"; fi
+    cat "$run/of.$host" 2>/dev/null || echo "unix:$run/nobody"
 }
 
 state() {
@@ -64,7 +69,10 @@ mkdir -p "$run"
 cp -f "$here"/*.conf "$run"
 listen "${HTTP_PORT:-8080} default_server" >"$run/listen_http_any.conf"
 listen "${HTTP_PORT:-8080}" >"$run/listen_http.conf"
-listen "${HTTPS_PORT:-8443} ssl http2" >"$run/listen_https.conf"
+case $(nginx -v 2>&1) in
+    *nginx/1.?.* | *nginx/1.1?.* | *nginx/1.2[0-4].*) listen "${HTTPS_PORT:-8443} ssl http2" ;;
+    *) listen "${HTTPS_PORT:-8443} ssl" && echo "http2 on;" ;;
+esac >"$run/listen_https.conf"
 known=$(state)
 configure "$known"
 
