@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 import typer
 
+from flows.cli.accounts import ACCOUNT_COMMANDS
 from flows.cli.api import api
+from flows.cli.backup import backup
 from flows.cli.dead_letters import LETTER_COMMANDS
 from flows.cli.demo import demo
+from flows.cli.device import DEVICE_COMMANDS
 from flows.cli.devices import devices
 from flows.cli.doctor import doctor
 from flows.cli.flow import flow
@@ -20,6 +23,7 @@ from flows.cli.prove import prove
 from flows.cli.rebuild import rebuild
 from flows.cli.record import record
 from flows.cli.replay import replay
+from flows.cli.restore import restore
 from flows.cli.status import status
 from flows.cli.tail import tail
 from flows.cli.up import up
@@ -42,6 +46,8 @@ COMMANDS = (
     doctor,
     prove,
     rebuild,
+    backup,
+    restore,
 )
 
 
@@ -63,6 +69,10 @@ app = group(
     "Settings are environment variables: docs/reference/settings.md.",
 )
 app.add_typer(group(LETTER_COMMANDS, "See what was refused; try it again, or drop it."), name="dead-letters")
+app.add_typer(group(DEVICE_COMMANDS, "Accounts of devices at the deployed broker."), name="device")
+app.add_typer(
+    group(ACCOUNT_COMMANDS, "Our own accounts at the deployed broker, and the shared one."), name="accounts"
+)
 
 
 def main() -> None:
