@@ -58,6 +58,7 @@ def run(settings: Settings) -> int:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(locked(settings.data / "lock"))
+        recovery.check_restored(settings.data)
         meter = Meter()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(meter.progress, "stop", True))

@@ -31,6 +31,8 @@ log = logging.getLogger("heatpump.recovery")
 
 PART = "part-0.sqlite3"
 SOURCE_STEP = f"{FLOW_ID}.journal"
+RESTORING = "restoring.json"
+"""In the data folder while `heatpump restore` has not ended."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -146,7 +148,7 @@ def prepare(
             return
         log.warning("recovery state stands at %s, the store at %s: set aside", saved.position.seq, stored)
     set_aside(folder)
-    copy = _newest_copy(copies, journal.journal_id, stored, graph)
+    copy = newest_copy(copies, journal.journal_id, stored, graph)
     start = copy[1] if copy else 0
     if not copy and anew and anew.journal_id == journal.journal_id:
         start = anew.seq
@@ -157,6 +159,14 @@ def prepare(
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.copytree(copy[0], unfinished)
         unfinished.rename(folder)
+
+
+def check_restored(data: Path) -> None:
+    """Refuse a data folder into which a backup is only half put back. Raises StartRefused."""
+    if (data / RESTORING).exists():
+        raise StartRefused(
+            f"`heatpump restore` into {data} has not ended: give the same command again, and start when it is done"
+        )
 
 
 def _reachable(seq: int, journal: JournalInfo) -> None:
@@ -178,7 +188,8 @@ def set_aside(folder: Path) -> None:
         folder.rename(folder.with_name(f"{folder.name}-aside-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"))
 
 
-def _newest_copy(copies: Path, journal_id: str, at_most: int, graph: Graph) -> tuple[Path, int] | None:
+def newest_copy(copies: Path, journal_id: str, at_most: int, graph: Graph) -> tuple[Path, int] | None:
+    """Find the newest copy at or before a frame that the graph can take: its folder, and where it stands."""
     for folder in sorted(copies.glob("*"), reverse=True):
         saved = read_saved(folder)
         if saved and saved.position.journal_id == journal_id and saved.position.seq <= at_most:
