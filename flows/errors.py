@@ -10,6 +10,7 @@ HeatPumpError
       NoStoreYet            nothing was ever stored there
     RowRefused            one of the rows can never be stored
     StoreDamaged          the file is no longer what was written
+  BackupError        a backup cannot be made, read or put back
   FlowDown           the flow does not answer its private port
     FlowRefused           it answered, and will never take this
   QueryError         an answerable mistake of a client
@@ -83,6 +84,10 @@ class RowRefused(StoreError):
 
 class StoreDamaged(StoreError):
     """The store's file is no longer what was written: a copy takes its place, or a new one."""
+
+
+class BackupError(HeatPumpError):
+    """A backup cannot be made, is not what it says, or cannot be put back."""
 
 
 class FlowDown(HeatPumpError):
