@@ -16,7 +16,9 @@ from flows.cli.devices import devices
 from flows.cli.doctor import doctor
 from flows.cli.flow import flow
 from flows.cli.graph import graph
+from flows.cli.healthy import healthy
 from flows.cli.import_ import import_
+from flows.cli.influxdb import INFLUXDB_COMMANDS
 from flows.cli.migrate import migrate
 from flows.cli.panel import panel
 from flows.cli.prove import prove
@@ -44,6 +46,7 @@ COMMANDS = (
     migrate,
     graph,
     doctor,
+    healthy,
     prove,
     rebuild,
     backup,
@@ -72,6 +75,9 @@ app.add_typer(group(LETTER_COMMANDS, "See what was refused; try it again, or dro
 app.add_typer(group(DEVICE_COMMANDS, "Accounts of devices at the deployed broker."), name="device")
 app.add_typer(
     group(ACCOUNT_COMMANDS, "Our own accounts at the deployed broker, and the shared one."), name="accounts"
+)
+app.add_typer(
+    group(INFLUXDB_COMMANDS, "Make an InfluxDB server ready for us, by its operator's token."), name="influxdb"
 )
 
 
