@@ -59,6 +59,7 @@ def run(settings: Settings) -> int:
     with ExitStack() as stack:
         stack.enter_context(locked(settings.data / "lock"))
         recovery.check_restored(settings.data)
+        (settings.data / "run" / "flow.json").unlink(missing_ok=True)  # of one that was killed
         meter = Meter()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(meter.progress, "stop", True))

@@ -1,7 +1,8 @@
 """The private command port: loopback unless another address is set, always a token.
 
 POST /commands, POST /history, GET /pipeline, GET /health, GET /history/DEVICE/IMPORT, GET /nodes/STEP,
-GET /trace/DEVICE and /trace/DEVICE/SEQ (behind that number).
+GET /trace/DEVICE and /trace/DEVICE/SEQ (behind that number). Without a token: GET /healthz and /readyz, which say
+whether the flow answers, and whether it is subscribed and storing, and nothing else.
 """
 
 import errno
@@ -44,6 +45,9 @@ IDLE_S = 30.0
 """A connection that has sent no whole request for so long is closed, however busily it sends."""
 MOST_CONNECTIONS = 32
 """At once, each with a thread of its own; another is closed unanswered."""
+PROBES = frozenset(("/healthz", "/readyz"))
+"""Asked without a token."""
+
 LOOK_EVERY_S = 0.1
 """How often the port looks whether it is to stop, and for what takes too long. [s]"""
 
@@ -111,6 +115,11 @@ class CommandPort:
             server.shutdown()
             server.server_close()
             self._note.unlink(missing_ok=True)
+
+
+def is_ready(health: dict[str, Any]) -> bool:
+    """Tell from the flow's own report whether readings come and are stored."""
+    return bool(health.get("connected")) and not health.get("store_waiting")
 
 
 def reachable(host: str) -> str:
@@ -193,14 +202,15 @@ class _Handler(BaseHTTPRequestHandler):
     timeout: ClassVar[float] = IDLE_S
 
     def do_GET(self) -> None:
-        self._answer(self._report)
+        self._answer(self._probe if self.path in PROBES else self._report)
 
     def do_POST(self) -> None:
         self._answer(self._history if self.path == "/history" else self._command)
 
     def _answer(self, act: Callable[[], tuple[int, dict[str, Any]]]) -> None:
         try:
-            self._authorise()
+            if act != self._probe:
+                self._authorise()
             status, body = act()
         except Refused as why:
             # What is left of the request is not read: the connection cannot go on.
@@ -231,6 +241,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not hmac.compare_digest(given, f"Bearer {self.server.token}".encode()):
             told = "HEATPUMP_COMMAND_TOKEN, or that of secrets/command-token"
             raise Refused(401, f"send the token of {told}, as `Authorization: Bearer …`")
+
+    def _probe(self) -> tuple[int, dict[str, Any]]:
+        if self.path == "/readyz" and not is_ready(self.server.reports["/health"]()):
+            return 503, {"status": "not ready"}
+        return 200, {"status": "ok"}
 
     def _report(self) -> tuple[int, dict[str, Any]]:
         report = self.server.reports.get(self.path)
