@@ -61,6 +61,7 @@
   ports:
     - name: api
       containerPort: 8000
+  # Ready is what answers, also without a store: no other pod would have one, and its words say what is missing.
   startupProbe:
     httpGet: { path: /, port: api }
     periodSeconds: 2

@@ -91,7 +91,7 @@ resources:
     storage: {{ .volume.size }}
 {{- end -}}
 
-{{/* Files of secrets, each named after the variable it holds: (dict "root" $ "name" "secrets" "keys" (dict "VARIABLE" "key of the Secret")). */}}
+{{/* Files of secrets, each named after the variable it holds: (dict "root" $ "name" "secrets" "keys" (dict "VARIABLE" "key of the Secret") "optional" (list "KEY")). */}}
 {{- define "heat-pump.secretVolume" -}}
 - name: {{ .name }}
   projected:
@@ -104,4 +104,12 @@ resources:
             - key: {{ $key }}
               path: {{ $variable }}
             {{- end }}
+      {{- range .optional }}
+      - secret:
+          name: {{ include "heat-pump.secret" $.root }}
+          optional: true
+          items:
+            - key: {{ . }}
+              path: {{ . }}
+      {{- end }}
 {{- end -}}

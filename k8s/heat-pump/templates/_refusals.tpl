@@ -26,6 +26,9 @@
 {{- if and $v.mosquitto.devices.type (not $v.mosquitto.tls.existing) }}
 {{- fail (printf "mosquitto.devices.type is %s, but mosquitto.tls.existing is empty: devices come in by TLS. Make the Secret with `kubectl create secret tls heat-pump-mqtt -n %s --cert=mqtt.crt --key=mqtt.key` and name it there." $v.mosquitto.devices.type .Release.Namespace) }}
 {{- end }}
+{{- if and $v.mosquitto.tls.ca (not $v.mosquitto.tls.existing) }}
+{{- fail "mosquitto.tls.ca is true, but mosquitto.tls.existing is empty: name the Secret that holds ca.crt, tls.crt and tls.key." }}
+{{- end }}
 {{- if and $v.ingress.enabled (not $v.ingress.host) }}
 {{- fail "ingress.host is empty: give the host name under which pages and API shall be found, such as heatpumps.example.org." }}
 {{- end }}
