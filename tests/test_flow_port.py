@@ -5,7 +5,6 @@ import logging
 import ssl
 import subprocess
 import threading
-from http.server import HTTPServer
 
 import pytest
 
@@ -149,17 +148,17 @@ def test_tls_in_front_is_checked_against_the_known_authorities(flow, tmp_path, m
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
 
-    class Quiet(HTTPServer):
+    class Quiet(commands._Server):
         def handle_error(self, request, client_address):
             """Leave out what a refused handshake says."""
 
-    server = Quiet(("127.0.0.1", 0), commands._Handler)
+    server = Quiet(("127.0.0.1", 0), commands._Handler, TOKEN)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.token, server.reports, server.since = TOKEN, {"/health": lambda: {"connected": True}}, {}
+    server.reports = {"/health": lambda: {"connected": True}}
     serving = threading.Thread(target=server.serve_forever, args=[0.05])
     serving.start()
     try:
-        port = asked(tmp_path / "api", f"https://localhost:{server.server_address[1]}")
+        port = asked(tmp_path / "api", f"https://localhost:{server.port}")
         with pytest.raises(FlowDown, match="certificate"):
             port.health()
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))

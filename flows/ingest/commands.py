@@ -5,51 +5,30 @@ GET /trace/DEVICE and /trace/DEVICE/SEQ (behind that number). Without a token: G
 whether the flow answers, and whether it is subscribed and storing, and nothing else.
 """
 
-import errno
-import hmac
 import json
-import logging
 import os
-import socket
-import sys
-import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
-from flows.errors import BadQuery, ConfigError, JournalFull, NotFound
+from flows.errors import BadQuery, JournalFull, NotFound
+from flows.http_port import Answer, Handler, Refused, Server, opened
 from flows.model.command import CommandRequest
 from flows.model.history import MOST_BYTES as MOST_HISTORY_BYTES
 from flows.model.history import chunk_of, history_topic
 from flows.secrets import read_or_create
 from flows.settings import Settings
 
-log = logging.getLogger("heatpump.commands")
-
 MOST_BYTES = 64 * 1024
-MOST_UNREAD = 8 * MOST_HISTORY_BYTES
-"""Of a request refused before it was read."""
-
-CHUNK = 64 * 1024
 MOST_CHARS = 200
 MOST_BRACKETS = 300
 """Opening brackets in a command: nesting too deep to read again would stop the pipeline, not us."""
 ANSWER_S = 5.0
-IDLE_S = 30.0
-"""A connection that has sent no whole request for so long is closed, however busily it sends."""
-MOST_CONNECTIONS = 32
-"""At once, each with a thread of its own; another is closed unanswered."""
 PROBES = frozenset(("/healthz", "/readyz"))
 """Asked without a token."""
-
-LOOK_EVERY_S = 0.1
-"""How often the port looks whether it is to stop, and for what takes too long. [s]"""
 
 Submit = Callable[[CommandRequest], "Future[int]"]
 SubmitHistory = Callable[[str, bytes], "Future[int]"]
@@ -89,19 +68,16 @@ class CommandPort:
     def port(self) -> int:
         """Where it listens."""
         assert self._server is not None
-        return int(self._server.server_address[1])
+        return self._server.port
 
     def start(self) -> None:
         """Listen. Raises ConfigError if there is no such address, or the port is taken."""
         token = self._token or read_or_create(self._token_file)
-        self._server = _listening(self._address)
-        self._server.token, self._server.submit, self._server.reports = token, self._submit, self._reports
+        self._server = opened("HEATPUMP_COMMAND", self._address, lambda address: _Server(address, _Handler, token))
+        self._server.submit, self._server.reports = self._submit, self._reports
         self._server.submit_history, self._server.standing = self._submit_history, self._standing
         self._server.node, self._server.trace = self._node, self._trace
-        serving = threading.Thread(
-            target=self._server.serve_forever, args=[LOOK_EVERY_S], name="command-port", daemon=True
-        )
-        serving.start()
+        self._server.serve("command-port")
         self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._note.with_suffix(".new")
         host = reachable(self._address[0])
@@ -112,8 +88,7 @@ class CommandPort:
         """Stop listening; safe to call twice."""
         server, self._server = self._server, None
         if server is not None:
-            server.shutdown()
-            server.server_close()
+            server.end()
             self._note.unlink(missing_ok=True)
 
 
@@ -127,25 +102,9 @@ def reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
 
 
-def _listening(address: tuple[str, int]) -> "_Server":
-    try:
-        return _ServerOf6(address, _Handler) if ":" in address[0] else _Server(address, _Handler)
-    except OSError as error:
-        host, port = address
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            allowed = f"is no address of this machine ({error.strerror}); 127.0.0.1 is, 0.0.0.0 stands for all"
-            raise ConfigError("HEATPUMP_COMMAND_HOST", host, allowed) from None
-        allowed = f"cannot be used on {host} ({error.strerror}); choose another, or 0 for any free one"
-        raise ConfigError("HEATPUMP_COMMAND_PORT", port, allowed) from None
+class _Server(Server):
+    """What its answers come from."""
 
-
-class _Server(ThreadingHTTPServer):
-    """since: by connection, when it was opened or last answered."""
-
-    daemon_threads = True
-    request_queue_size = MOST_CONNECTIONS
-    block_on_close = False
-    token: str
     submit: Submit
     submit_history: SubmitHistory
     standing: Standings
@@ -153,94 +112,24 @@ class _Server(ThreadingHTTPServer):
     trace: Traces
     reports: dict[str, Report]
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self.since: dict[Any, float] = {}
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Give a connection its thread, if there are not too many."""
-        if len(self.since) >= MOST_CONNECTIONS:
-            self.shutdown_request(request)
-            return
-        self.since[request] = time.monotonic()
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        """Close a connection."""
-        self.since.pop(request, None)
-        super().shutdown_request(request)
-
-    def service_actions(self) -> None:
-        """End what takes too long: its thread then reads the end."""
-        for request, since in list(self.since.items()):
-            if time.monotonic() - since > IDLE_S:
-                with suppress(OSError):
-                    request.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log it, unless only the client went away."""
-        if not isinstance(sys.exception(), ConnectionError):
-            log.exception("a request failed")
-
-
-class _ServerOf6(_Server):
-    address_family = socket.AF_INET6
-
-
-class Refused(Exception):
-    """Why a request is not taken: the HTTP status and a sentence."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.detail = status, detail
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: _Server
-    protocol_version = "HTTP/1.1"
-    server_version, sys_version = "heatpump", ""
-    timeout: ClassVar[float] = IDLE_S
+    token_name = "HEATPUMP_COMMAND_TOKEN, or else of secrets/command-token,"
 
     def do_GET(self) -> None:
-        self._answer(self._probe if self.path in PROBES else self._report)
+        """Tell."""
+        is_probe = self.path in PROBES
+        self.answer(lambda: _json(*(self._probe() if is_probe else self._report())), is_open=is_probe)
 
     def do_POST(self) -> None:
-        self._answer(self._history if self.path == "/history" else self._command)
+        """Have something journaled."""
+        act = self._history if self.path == "/history" else self._command
+        self.answer(lambda: _json(*act()))
 
-    def _answer(self, act: Callable[[], tuple[int, dict[str, Any]]]) -> None:
-        try:
-            if act != self._probe:
-                self._authorise()
-            status, body = act()
-        except Refused as why:
-            # What is left of the request is not read: the connection cannot go on.
-            self.close_connection = True
-            status, body = why.status, {"detail": why.detail}
-        data = msgspec.json.encode(body)
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(data)
-        self.server.since[self.connection] = time.monotonic()
-        if self.close_connection:
-            self._hear_out()
-
-    def _hear_out(self) -> None:
-        """Read on, to a bound, what is still being sent: closed under it, the client would not get our answer."""
-        with suppress(OSError):
-            self.connection.shutdown(socket.SHUT_WR)
-            left = MOST_UNREAD
-            while left > 0 and (data := self.connection.recv(CHUNK)):
-                left -= len(data)
-
-    def _authorise(self) -> None:
-        given = self.headers.get("Authorization", "").encode("latin-1", "replace")
-        if not hmac.compare_digest(given, f"Bearer {self.server.token}".encode()):
-            told = "HEATPUMP_COMMAND_TOKEN, or that of secrets/command-token"
-            raise Refused(401, f"send the token of {told}, as `Authorization: Bearer …`")
+    def refusal(self, why: Refused) -> Answer:
+        """Put a refusal into JSON."""
+        return _json(why.status, {"detail": why.detail})
 
     def _probe(self) -> tuple[int, dict[str, Any]]:
         if self.path == "/readyz" and not is_ready(self.server.reports["/health"]()):
@@ -302,8 +191,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(400, f"only {len(body)} of {length} bytes came")
         return body
 
-    def log_message(self, format: str, *args: Any) -> None:
-        log.debug(format, *args)
+
+def _json(status: int, body: dict[str, Any]) -> Answer:
+    return Answer(status, msgspec.json.encode(body))
 
 
 def read_command(body: bytes) -> CommandRequest:

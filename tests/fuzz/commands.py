@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 from flows.errors import BadQuery
-from flows.ingest.commands import Refused, read_command
+from flows.http_port import Refused
+from flows.ingest.commands import read_command
 from flows.model.command import CommandRequest
 from flows.model.history import Chunk, chunk_of, payload_of
 

@@ -19,7 +19,8 @@ from flows.graph import load_graph
 from flows.history.mapping import load_mapping
 from flows.history.source import opened
 from flows.history.tally import Tally
-from flows.ingest.commands import Refused, read_command
+from flows.http_port import Refused
+from flows.ingest.commands import read_command
 from flows.ingest.connection import topic_text
 from flows.journal import frame
 from flows.journal.recording import Recording

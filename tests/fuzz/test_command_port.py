@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 import psutil
 import pytest
 
-from flows.ingest import commands
+from flows import http_port
 from flows.journal.reader import JournalReader
 from flows.model.frame import FrameKind
 from tests.ingest.conftest import run_ingest, settings, wait_for  # noqa: F401 (fixtures)
@@ -77,7 +77,7 @@ def test_connections_and_threads_have_a_bound_and_those_that_leave_make_room(con
     crowd = [connect() for _ in range(100)]
     crowd[-1].settimeout(10)
     assert is_closed(crowd[-1])
-    assert threading.active_count() <= before + commands.MOST_CONNECTIONS
+    assert threading.active_count() <= before + http_port.MOST_CONNECTIONS
     for connection in crowd:
         connection.close()
     wait_for(lambda: threading.active_count() <= before, "the threads to end")
@@ -85,7 +85,7 @@ def test_connections_and_threads_have_a_bound_and_those_that_leave_make_room(con
 
 
 def test_who_sends_a_request_byte_by_byte_for_ever_is_cut_off(connect, head, monkeypatch):
-    monkeypatch.setattr(commands, "IDLE_S", 1.0)
+    monkeypatch.setattr(http_port, "IDLE_S", 1.0)
     slow = [connect() for _ in range(10)]
     deadline = time.monotonic() + 20
     while slow:
