@@ -7,23 +7,41 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from api.access import Access
 from api.deps import Context
-from api.errors import add_handlers
-from api.guard import Guard, origins_of, token_for
+from api.errors import MOST_BODY, add_handlers
+from api.groups import Groups
+from api.guard import Guard, is_loopback, origins_of
 from api.live import Hub, LiveFeed
+from api.login import Door
+from api.needs import check_declared
 from api.openapi import DescribedApp
-from api.routes import alerts, dead_letters, devices, episodes, pipeline, readings, root, series, stats, walk, ws
+from api.routes import (
+    alerts,
+    dead_letters,
+    devices,
+    episodes,
+    pipeline,
+    readings,
+    root,
+    series,
+    session,
+    stats,
+    walk,
+    ws,
+)
 from api.version import VERSION
 from flows.flow_port import FlowPort
 from flows.model.rules import SHIPPED_RULES, load_rules
 from flows.settings import Settings
 from flows.store.protocol import StoreReader
 
-_ROUTES = (root, stats, devices, readings, series, episodes, alerts, pipeline, dead_letters, walk, ws)
+_ROUTES = (root, stats, devices, readings, series, episodes, alerts, pipeline, dead_letters, walk, session, ws)
 _ABOUT = (
     "Readings of heat pumps, what was computed of them, and alerts. Instants are ISO 8601 in UTC with ms;"
-    " units are those of docs/reference/quantities.md. Beyond loopback every route but /, /api/health, /docs and"
-    " /openapi.json demands `Authorization: Bearer <token>`. Live messages: WebSocket /ws."
+    " units are those of docs/reference/quantities.md. Beyond loopback every route but /, /api/health, /docs,"
+    " /openapi.json and /login demands `Authorization: Bearer <token>`, or the cookie of a session; it answers of"
+    " the devices that the token or user may see. Live messages: WebSocket /ws."
 )
 
 
@@ -32,10 +50,19 @@ def create_app(settings: Settings, reader: StoreReader, live: bool = True) -> Fa
 
     live : subscribe to the broker while running; False to serve a store by itself.
     """
+    access = Access(settings, demands=not is_loopback(settings.api_host))
     hub = Hub()
     feed = LiveFeed(settings, hub) if live else None
     context = Context(
-        settings, reader, load_rules(SHIPPED_RULES), FlowPort(settings if live else None), hub, feed
+        settings,
+        reader,
+        load_rules(SHIPPED_RULES),
+        FlowPort(settings if live else None),
+        hub,
+        feed,
+        access,
+        Groups(reader),
+        Door(access),
     )
 
     @asynccontextmanager
@@ -53,12 +80,14 @@ def create_app(settings: Settings, reader: StoreReader, live: bool = True) -> Fa
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        max_body_size=MOST_BODY,
     )
     app.state.context = context
     for module in _ROUTES:
+        check_declared(module.router.routes)
         app.include_router(module.router)
     add_handlers(app)
-    app.add_middleware(Guard, settings=settings, token=token_for(settings))
+    app.add_middleware(Guard, settings=settings, access=access)
     origins = origins_of(settings)
     if origins:
         app.add_middleware(

@@ -1,4 +1,4 @@
-"""What routes are given: settings, the store's reader, the rules, the flow, the live feed."""
+"""What routes are given: settings, the store's reader, the rules, the flow, the live feed, who may ask."""
 
 from typing import Annotated
 
@@ -6,7 +6,10 @@ import msgspec
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from api.access import Access
+from api.groups import Groups
 from api.live import Hub, LiveFeed
+from api.login import Door
 from flows.flow_port import FlowPort
 from flows.model.rules import Rule
 from flows.settings import Settings
@@ -25,6 +28,9 @@ class Context(msgspec.Struct):
     flow: FlowPort
     hub: Hub
     feed: LiveFeed | None
+    access: Access
+    groups: Groups
+    door: Door
 
     @property
     def online_timeout_ms(self) -> int:

@@ -9,7 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from api import answers
-from flows.errors import BadQuery, FlowDown, NotFound, StoreError, in_our_words
+from flows.errors import BadQuery, FlowDown, Forbidden, NotFound, StoreError, in_our_words
+
+MOST_BODY = 64 * 1024
+"""As much as the flow's port takes of a command. [bytes]"""
 
 _RETRY = {"Retry-After": "2"}
 
@@ -17,6 +20,7 @@ _RETRY = {"Retry-After": "2"}
 def add_handlers(app: FastAPI) -> None:
     """Teach the app to answer our errors."""
     app.add_exception_handler(NotFound, _not_found)
+    app.add_exception_handler(Forbidden, _forbidden)
     app.add_exception_handler(BadQuery, _bad_query)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _refused)
@@ -26,6 +30,10 @@ def add_handlers(app: FastAPI) -> None:
 
 def _not_found(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 404)
+
+
+def _forbidden(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 403)
 
 
 def _away(request: Request, error: Exception) -> Response:
@@ -56,6 +64,8 @@ def _not_valid(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     """Name what FastAPI could not parse, such as what is no UTF-8: it answers 400 and says no more."""
     assert isinstance(error, HTTPException)
+    if error.status_code == 413:
+        return JSONResponse({"detail": f"the body is too large; at most {MOST_BODY} bytes are taken"}, 413)
     if error.status_code == 400 and error.__cause__ is not None:
         return _unprocessable("body", None, "must be JSON in UTF-8, not nested beyond reason")
     return await http_exception_handler(request, error)

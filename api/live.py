@@ -5,13 +5,15 @@ import logging
 import secrets
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from api.health import Counters, decode, problems
-from api.messages import PIPELINE_TOPIC, translate
+from api.messages import PIPELINE_TOPIC, device_of, translate
+from flows.mqtt import enter, login_of
 from flows.settings import Settings
 
 log = logging.getLogger("heatpump.api.live")
@@ -25,9 +27,13 @@ CONNECT_S = 2.0
 
 
 class Client:
-    """What one WebSocket has not been sent yet. `overflowed` is set, for good, when it reads too slowly."""
+    """What one WebSocket has not been sent yet. `overflowed` is set, for good, when it reads too slowly.
 
-    def __init__(self) -> None:
+    own : the devices whose messages it may be sent, None for all.
+    """
+
+    def __init__(self, own: Collection[str] | None = None) -> None:
+        self.own = own
         self._waiting: deque[str] = deque()
         self._bytes = 0
         self._some = asyncio.Event()
@@ -60,10 +66,11 @@ class Hub:
     def __init__(self) -> None:
         self.clients: set[Client] = set()
 
-    def publish(self, text: str) -> None:
-        """Queue a message for everyone."""
+    def publish(self, device_id: str, text: str) -> None:
+        """Queue a message about a device for everyone who may see it."""
         for client in self.clients:
-            client.put(text)
+            if client.own is None or device_id in client.own:
+                client.put(text)
 
 
 class LiveFeed:
@@ -76,10 +83,8 @@ class LiveFeed:
         self._flow_heard = -FLOW_SILENT_S
         self._counters = Counters()
         # A name of its own for each process: two with the same one would throw each other out for ever.
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"heatpump-api-{secrets.token_hex(4)}")
-        password = settings.mqtt_password.get_secret_value()
-        if password:
-            self._client.username_pw_set(settings.mqtt_user, password)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"heatpump-api-{secrets.token_hex(8)}")
+        enter(self._client, login_of(settings))
         self._client.reconnect_delay_set(1, 10)
         self._client.connect_timeout = CONNECT_S
         self._client.on_connect = self._on_connect
@@ -142,6 +147,6 @@ class LiveFeed:
                 return
             text = translate(message.topic, bytes(message.payload))
             if text is not None:
-                loop.call_soon_threadsafe(self._hub.publish, text)
+                loop.call_soon_threadsafe(self._hub.publish, device_of(message.topic), text)
         except Exception:
             log.exception("a live message on %.200s was passed over", message.topic)

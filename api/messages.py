@@ -75,6 +75,11 @@ def translate(topic: str, payload: bytes) -> str | None:
     )
 
 
+def device_of(topic: str) -> str:
+    """Read which device a topic of the flow's is about; "" of one that is about none."""
+    return topic.partition("/")[2].partition("/")[0]
+
+
 def text_of(message: SensorData | Alert | Pong) -> str:
     """Encode a message."""
     return msgspec.json.encode(message).decode()

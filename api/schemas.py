@@ -56,6 +56,22 @@ class Health(BaseModel):
     )
 
 
+class DeviceSet(BaseModel):
+    """Some devices: by id, and by the group of their metadata."""
+
+    ids: list[str]
+    groups: list[str]
+
+
+class Session(BaseModel):
+    """Who asks, and what it may."""
+
+    name: str = Field(description="Of the token or user; empty on loopback without either.", examples=["anna"])
+    scope: Literal["read", "command", "admin"]
+    devices: Literal["all"] | DeviceSet
+    expires: Instant | None = Field(description="When the session or token ends.")
+
+
 class Stats(BaseModel):
     """Totals of the store."""
 
@@ -67,13 +83,14 @@ class Stats(BaseModel):
 
 
 class Device(BaseModel):
-    """One line of the list of devices; name and location where they are known."""
+    """One line of the list of devices; name, location and group where they are known."""
 
     device_id: str
     is_online: bool
     last_seen: Instant | None
     name: str | None = None
     location: str | None = None
+    group: str | None = None
 
 
 class Bound(BaseModel):
@@ -252,13 +269,13 @@ class Body(BaseModel):
 
 
 class Acknowledgement(Body):
-    """Who acknowledges."""
+    """Who acknowledges: of a token or user its own name, whatever is said here."""
 
     by: Actor = Field("api", description="Who acknowledges, as shown later.", examples=["Anna"])
 
 
 class Attribution(Body):
-    """Who asks."""
+    """Who asks: of a token or user its own name, whatever is said here."""
 
     by: Actor = Field("api", description="Who asks, as shown later.", examples=["Anna"])
 
@@ -286,6 +303,13 @@ class Metadata(Body):
     )
     spf_boundary: Literal["", "H1", "H2", "H3", "H4"] = Field(
         "", description="What `power` covers (SEPEMO).", examples=["H3"]
+    )
+    group: str | None = Field(
+        None,
+        max_length=64,
+        description="By which tokens and users are given many devices at once (docs/reference/access.md); only an"
+        " admin changes it. Empty: none. Left out: as it was.",
+        examples=["north"],
     )
     limits: dict[str, Thresholds] = Field(
         default_factory=dict, description="By alert type.", examples=[{"voltage_high": {"warning": 250.0}}]

@@ -16,6 +16,7 @@ HeatPumpError
   QueryError         an answerable mistake of a client
     DeviceNotFound · NotFound   404
     BadQuery         422
+    Forbidden        403
 """
 
 import re
@@ -119,6 +120,10 @@ class DeviceNotFound(NotFound):
     def __init__(self, device_id: str) -> None:
         super().__init__(f"device {device_id!r} is not known; GET /api/devices lists those that are")
         self.device_id = device_id
+
+
+class Forbidden(QueryError):
+    """Who asks is known, and may not do this."""
 
 
 class BadQuery(QueryError):

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from api import answers, schemas
 from api.deps import Given
+from api.needs import READ_DEVICE
 from api.params import DeviceId, Span
 from flows.model.episode import KINDS
 from flows.model.times import iso
@@ -36,6 +37,7 @@ Limit = Annotated[
     "/api/devices/{device_id}/episodes",
     response_model=list[schemas.Episode],
     responses={404: {"model": schemas.Problem, "description": "No such device."}},
+    dependencies=[READ_DEVICE],
 )
 def episodes(
     request: Request, device_id: DeviceId, given: Given, span: Span, kind: Kinds = None, limit: Limit = 100

@@ -12,7 +12,10 @@ from starlette.responses import Response
 
 from api import answers, pipeline_schemas, schemas
 from api.deps import Context, Given
+from api.health import without_places
+from api.needs import READ_DEVICE, READ_SYSTEM
 from api.params import DeviceId
+from api.viewer import Viewing
 from flows.errors import StoreError
 from flows.model.times import iso, now_ms
 from flows.queries import devices as queries
@@ -47,7 +50,7 @@ After = Annotated[
 ]
 
 
-@router.get("/api/pipeline", response_model=pipeline_schemas.Pipeline, responses=_DOWN)
+@router.get("/api/pipeline", response_model=pipeline_schemas.Pipeline, responses=_DOWN, dependencies=[READ_SYSTEM])
 def pipeline(given: Given) -> Response:
     """Give nodes with their counters, the journal's state, the sinks, the last hour and the conservation sum."""
     told: dict[str, Any] = msgspec.json.decode(given.flow.pipeline())
@@ -75,14 +78,26 @@ def _count_devices(reader: StoreReader, online_timeout_ms: int, period: int) -> 
     return len(devices), sum(device.is_online for device in devices)
 
 
-@router.get("/api/pipeline/nodes/{step}", response_model=pipeline_schemas.NodeDetail, responses=_DOWN | _NO_STEP)
+@router.get(
+    "/api/pipeline/nodes/{step}",
+    response_model=pipeline_schemas.NodeDetail,
+    responses=_DOWN | _NO_STEP,
+    dependencies=[READ_SYSTEM],
+)
 def node(step: Step, given: Given) -> Response:
     """Say what a node is and what it made of the last items; it is watched from this question on, for 10 s."""
     return Response(given.flow.node(step), media_type="application/json")
 
 
-@router.get("/api/pipeline/trace/{device_id}", response_model=pipeline_schemas.Trace, responses=_DOWN | _NO_TRACE)
-async def trace(device_id: DeviceId, given: Given, next: Next = False, after: After = None) -> Response:
+@router.get(
+    "/api/pipeline/trace/{device_id}",
+    response_model=pipeline_schemas.Trace,
+    responses=_DOWN | _NO_TRACE,
+    dependencies=[READ_DEVICE],
+)
+async def trace(
+    device_id: DeviceId, given: Given, viewer: Viewing, next: Next = False, after: After = None
+) -> Response:
     """Follow a device's message through every node: the newest since it is followed, or wait 15 s for the next."""
     device = await run_in_threadpool(queries.known, given.reader, device_id)
     until = time.monotonic() + PATIENCE_S
@@ -94,9 +109,8 @@ async def trace(device_id: DeviceId, given: Given, next: Next = False, after: Af
         if time.monotonic() > until:
             if answer["trace"]:
                 break
-            return answers.json(
-                {"detail": await run_in_threadpool(_silent, given, device_id, device.last_seen)}, 409
-            )
+            why = await run_in_threadpool(_silent, given, device_id, device.last_seen)
+            return answers.json({"detail": why if viewer.has_all else without_places(why)}, 409)
         await asyncio.sleep(PAUSE_S)
         answer = await run_in_threadpool(given.flow.trace, device_id, after)
     return answers.json(answer["trace"])

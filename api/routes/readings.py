@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from api import answers, schemas
 from api.deps import Given
+from api.needs import READ_DEVICE
 from api.params import DeviceId, Fields, Format, Span
 from flows.model.times import iso, now_ms
 from flows.queries import devices
@@ -34,7 +35,12 @@ Resolution = Annotated[
 ]
 
 
-@router.get("/api/devices/{device_id}/readings", response_model=list[schemas.Reading], responses=_UNKNOWN | _CSV)
+@router.get(
+    "/api/devices/{device_id}/readings",
+    response_model=list[schemas.Reading],
+    responses=_UNKNOWN | _CSV,
+    dependencies=[READ_DEVICE],
+)
 def readings(
     request: Request,
     device_id: DeviceId,
@@ -69,7 +75,12 @@ def readings(
     return answer
 
 
-@router.get("/api/devices/{device_id}/readings/latest", response_model=schemas.Reading, responses=_UNKNOWN)
+@router.get(
+    "/api/devices/{device_id}/readings/latest",
+    response_model=schemas.Reading,
+    responses=_UNKNOWN,
+    dependencies=[READ_DEVICE],
+)
 def latest(device_id: DeviceId, given: Given) -> Response:
     """Get the newest reading."""
     devices.known(given.reader, device_id)

@@ -8,6 +8,7 @@ from api import answers, schemas
 from api.deps import Given
 from api.docs_page import CONTENT_SECURITY, render
 from api.health import without_places
+from api.needs import OPEN
 from api.version import VERSION
 from flows.errors import StoreError
 from flows.model.times import iso, now_ms
@@ -15,7 +16,7 @@ from flows.model.times import iso, now_ms
 router = APIRouter(tags=["root"])
 
 
-@router.get("/", response_model=schemas.Root)
+@router.get("/", response_model=schemas.Root, dependencies=[OPEN])
 def root() -> Response:
     """Say what this is."""
     return answers.json(
@@ -27,6 +28,7 @@ def root() -> Response:
     "/api/health",
     response_model=schemas.Health,
     responses={503: {"model": schemas.Health, "description": "No store."}},
+    dependencies=[OPEN],
 )
 def health(given: Given) -> Response:
     """Say whether the store answers and live messages come; 503 without a store."""
@@ -53,7 +55,7 @@ def health(given: Given) -> Response:
     return answers.json(body, 200 if has_store else 503)
 
 
-@router.get("/docs", include_in_schema=False)
+@router.get("/docs", include_in_schema=False, dependencies=[OPEN])
 def docs(request: Request) -> Response:
     """Show this interface on one page, without anything from elsewhere."""
     return HTMLResponse(render(request.app.openapi()), headers={"Content-Security-Policy": CONTENT_SECURITY})

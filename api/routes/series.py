@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from api import answers, schemas
 from api.deps import Given
+from api.needs import READ_DEVICE
 from api.params import DeviceId, End, Fields, Format, Hours, Start, asked_span
 from flows.model.times import iso, now_ms
 from flows.queries import devices
@@ -36,7 +37,12 @@ MaxPoints = Annotated[
 ]
 
 
-@router.get("/api/devices/{device_id}/series", response_model=schemas.Series, responses=_ANSWERS)
+@router.get(
+    "/api/devices/{device_id}/series",
+    response_model=schemas.Series,
+    responses=_ANSWERS,
+    dependencies=[READ_DEVICE],
+)
 def series(
     request: Request,
     device_id: DeviceId,

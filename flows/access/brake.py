@@ -21,7 +21,8 @@ class Limit(Struct, frozen=True):
 
 PAIR, ADDRESS, USER = Limit(5, 60.0), Limit(20, 60.0), Limit(50, 5.0)
 """Of one address trying one name, of one address, and of all who try one name: that wait is short, so that
-nobody can shut a user out for long, and still leaves no more than some thousand tries a day."""
+it shuts nobody out for long, and not at all where the user logged in from before; and it still leaves no more
+than some thousand tries a day."""
 
 
 class _Failures(Struct):
@@ -35,10 +36,12 @@ class Brake:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._failed: OrderedDict[bytes, _Failures] = OrderedDict()
+        self._welcome: OrderedDict[bytes, None] = OrderedDict()
 
     def wait(self, name: str, address: str) -> float:
         """Say how long this one has to wait before the next try, 0 for not at all. [s]"""
-        return max(self._wait(key, limit) for key, limit in _keys(name, address))
+        pair, place, user = (self._wait(key, limit) for key, limit in _keys(name, address))
+        return max(pair, place, 0.0 if _key(name, address) in self._welcome else user)
 
     def failed(self, name: str, address: str) -> None:
         """Remember a failure."""
@@ -53,7 +56,12 @@ class Brake:
 
     def succeeded(self, name: str, address: str) -> None:
         """Forget what this address tried by this name; what others tried still counts."""
-        self._failed.pop(_key(name, address), None)
+        pair = _key(name, address)
+        self._failed.pop(pair, None)
+        self._welcome[pair] = None
+        self._welcome.move_to_end(pair)
+        while len(self._welcome) > MOST_ENTRIES:
+            self._welcome.popitem(last=False)
 
     def _wait(self, key: bytes, limit: Limit) -> float:
         failures = self._failed.get(key)

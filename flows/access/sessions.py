@@ -43,6 +43,8 @@ class Sessions:
 
     def read(self, text: str) -> Session | None:
         """Find whose a session is; None if it is none of ours, or over."""
+        if not text.startswith(PREFIX):
+            return None
         try:
             told = self._signer.loads(text.removeprefix(PREFIX))
             name, mark, ends = msgspec.convert(told, tuple[str, str, int])

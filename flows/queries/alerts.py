@@ -1,8 +1,11 @@
 """alerts: each as it stands now, newest first."""
 
+from collections.abc import Collection
+
 import msgspec
 
 from flows.model.times import iso
+from flows.queries.permitted import newest
 from flows.store.protocol import StoredAlert, StoreReader
 
 
@@ -30,10 +33,27 @@ class AlertAnswer(msgspec.Struct, frozen=True):
 
 
 def alerts(
-    reader: StoreReader, device_id: str | None, start: int, end: int, limit: int, open_only: bool = False
+    reader: StoreReader,
+    device_id: str | None,
+    start: int,
+    end: int,
+    limit: int,
+    open_only: bool = False,
+    own: Collection[str] | None = None,
 ) -> list[AlertAnswer]:
-    """List alerts with a transition in [start, end). [ms since 1970, UTC]"""
-    return [_answer(alert) for alert in reader.alerts(device_id, start, end, limit, open_only)]
+    """List alerts with a transition in [start, end). [ms since 1970, UTC]
+
+    own : only of these devices, None for all.
+    """
+    found = newest(
+        lambda one, most: reader.alerts(one, start, end, most, open_only),
+        device_id,
+        own,
+        limit,
+        lambda alert: alert.last.device_id,
+        lambda alert: (alert.last.at, alert.last.order),
+    )
+    return [_answer(alert) for alert in found]
 
 
 def _answer(alert: StoredAlert) -> AlertAnswer:

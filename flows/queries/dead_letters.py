@@ -1,12 +1,14 @@
 """dead_letters: what was refused, why, and what became of it; and what a command on a letter carries."""
 
 import base64
+from collections.abc import Callable, Collection
 
 import msgspec
 
 from flows.errors import NotFound
 from flows.model.dead_letter import LetterState
 from flows.model.times import iso
+from flows.queries.permitted import newest
 from flows.store.protocol import StoredDeadLetter, StoreReader
 
 LEVELS, MOST_LEVEL = 4, 65
@@ -14,6 +16,14 @@ LEVELS, MOST_LEVEL = 4, 65
 
 No longer level means anything, so that a topic cut like this is refused for what it was refused for whole.
 """
+
+
+MaySee = Callable[[str], bool]
+"""Tells whether the letters of a device, of "" those of none, may be seen."""
+
+
+def _all(device_id: str) -> bool:
+    return True
 
 
 class DeadLetterLine(msgspec.Struct, frozen=True):
@@ -58,16 +68,27 @@ def dead_letters(
     before: int | None,
     limit: int,
     state: LetterState | None = "open",
+    own: Collection[str] | None = None,
 ) -> tuple[list[DeadLetterLine], int | None]:
-    """List dead letters (state None: any), newest first, and the `before` of the next page, None on the last."""
-    found = reader.dead_letters(device_id, reason, before, limit + 1, state)
+    """List dead letters (state None: any), newest first, and the `before` of the next page, None on the last.
+
+    own : only of these devices, None for all and for letters of none.
+    """
+    found = newest(
+        lambda one, most: reader.dead_letters(one, reason, before, most, state),
+        device_id,
+        own,
+        limit + 1,
+        lambda letter: letter.device_id,
+        lambda letter: letter.id,
+    )
     page = found[:limit]
     return [_line(letter) for letter in page], page[-1].id if len(found) > limit else None
 
 
-def dead_letter(reader: StoreReader, letter_id: int) -> DeadLetterAnswer:
-    """Get one with its body. Raises NotFound."""
-    letter = _known(reader, letter_id)
+def dead_letter(reader: StoreReader, letter_id: int, may_see: MaySee = _all) -> DeadLetterAnswer:
+    """Get one with its body. Raises NotFound, also where its device must not be seen."""
+    letter = _known(reader, letter_id, may_see)
     try:
         encoding, payload = "utf-8", letter.body.decode()
     except UnicodeDecodeError:
@@ -75,9 +96,9 @@ def dead_letter(reader: StoreReader, letter_id: int) -> DeadLetterAnswer:
     return DeadLetterAnswer(**msgspec.structs.asdict(_line(letter)), encoding=encoding, payload=payload)
 
 
-def command_body(reader: StoreReader, letter_id: int) -> dict[str, object]:
+def command_body(reader: StoreReader, letter_id: int, may_see: MaySee = _all) -> dict[str, object]:
     """Give a command on a letter what the flow needs of it: its nodes read no store. Raises NotFound."""
-    letter = _known(reader, letter_id)
+    letter = _known(reader, letter_id, may_see)
     seen = {
         "state": letter.state,
         "attempts": letter.attempts,
@@ -89,15 +110,24 @@ def command_body(reader: StoreReader, letter_id: int) -> dict[str, object]:
     return {"letter_id": letter_id, "seen": seen}
 
 
-def refused_by_hour(reader: StoreReader, device_id: str | None, start: int, end: int) -> list[RefusedInHour]:
-    """Count refusals, those whose bodies were not kept too. start, end: [ms since 1970, UTC]."""
+def refused_by_hour(
+    reader: StoreReader, device_id: str | None, start: int, end: int, own: Collection[str] | None = None
+) -> list[RefusedInHour]:
+    """Count refusals, those whose bodies were not kept too. start, end: [ms since 1970, UTC].
+
+    own : only of these devices, None for all and for letters of none.
+    """
     counts = reader.dead_letter_counts(device_id, start, end)
-    return [RefusedInHour(count.device_id, count.reason, iso(count.hour), count.count) for count in counts]
+    return [
+        RefusedInHour(count.device_id, count.reason, iso(count.hour), count.count)
+        for count in counts
+        if own is None or count.device_id in own
+    ]
 
 
-def _known(reader: StoreReader, letter_id: int) -> StoredDeadLetter:
+def _known(reader: StoreReader, letter_id: int, may_see: MaySee) -> StoredDeadLetter:
     letter = reader.dead_letter(letter_id)
-    if letter is None:
+    if letter is None or not may_see(letter.device_id):
         raise NotFound(f"dead letter {letter_id} is not known; it may be older than their retention")
     return letter
 

@@ -1,5 +1,6 @@
 """devices: which there are, how each is doing, and the bounds in force for it."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -22,6 +23,7 @@ class DeviceSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     last_seen: str | None
     name: str = ""
     location: str = ""
+    group: str = ""
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -46,9 +48,12 @@ def known(reader: StoreReader, device_id: str) -> StoredDevice:
     return device
 
 
-def all_devices(reader: StoreReader, now: int, timeout_ms: int) -> list[DeviceSummary]:
-    """List all devices by id."""
-    return [_summary(device, now, timeout_ms) for device in reader.devices()]
+def all_devices(
+    reader: StoreReader, now: int, timeout_ms: int, sees: Callable[[str, str], bool] | None = None
+) -> list[DeviceSummary]:
+    """List devices by id: all, or those of which `sees` says yes to id and group."""
+    listed = (_summary(device, now, timeout_ms) for device in reader.devices())
+    return [each for each in listed if sees is None or sees(each.device_id, each.group)]
 
 
 def status(reader: StoreReader, device_id: str, rules: list[Rule], now: int, timeout_ms: int) -> Answer:
@@ -85,4 +90,4 @@ def _summary(device: StoredDevice, now: int, timeout_ms: int) -> DeviceSummary:
     metadata = metadata_at(device.metadata, now)
     last_seen = iso(device.last_seen) if device.last_seen else None
     online = is_online(device, now, timeout_ms)
-    return DeviceSummary(device.device_id, online, last_seen, metadata.name, metadata.location)
+    return DeviceSummary(device.device_id, online, last_seen, metadata.name, metadata.location, metadata.group)

@@ -1,5 +1,6 @@
 """walk_facts: what the store and the flow know about the way of a device's readings."""
 
+from collections.abc import Collection
 from difflib import get_close_matches
 
 import msgspec
@@ -58,25 +59,35 @@ def system_of(flow: FlowPort, hears_broker: bool | None, options: str, shown_det
 
 
 def look(
-    reader: StoreReader, device_id: str | None, system: System, now: int, timeout_ms: int
+    reader: StoreReader,
+    device_id: str | None,
+    system: System,
+    now: int,
+    timeout_ms: int,
+    own: Collection[str] | None = None,
 ) -> tuple[System, Facts]:
     """Read the facts of a device, of None those of the one that spoke last. now: [ms since 1970, UTC]
 
+    own : nothing is said of other devices than these, None for all.
     A store that cannot be read is a fact, too.
     """
     try:
-        return system, _facts(reader, device_id, now, timeout_ms)
+        return system, _facts(reader, device_id, now, timeout_ms, own)
     except StoreError as error:
         told = str(error).partition(";")[0]
         return msgspec.structs.replace(system, store_detail=told), Facts(now, timeout_ms, device_id or "")
 
 
-def _facts(reader: StoreReader, device_id: str | None, now: int, timeout_ms: int) -> Facts:
-    devices = reader.devices()
+def _facts(
+    reader: StoreReader, device_id: str | None, now: int, timeout_ms: int, own: Collection[str] | None
+) -> Facts:
+    devices = [device for device in reader.devices() if own is None or device.device_id in own]
     refused = None
     if device_id is None:
         newest = max(devices, key=lambda device: device.last_seen, default=None)
-        if newest is None or not newest.last_seen:
+        if own is not None and newest is None:
+            device_id = min(own, default=None)
+        elif own is None and (newest is None or not newest.last_seen):
             device_id, refused = _newest_refusal(reader, None, now)
         if newest is not None and not device_id:
             device_id = newest.device_id
@@ -87,12 +98,17 @@ def _facts(reader: StoreReader, device_id: str | None, now: int, timeout_ms: int
     if device is None:
         known = [device.device_id for device in devices]
         similar = [] if refused else get_close_matches(name, known, 3) if name else []
-        return Facts(now, timeout_ms, name, refused=refused, nameless=_nameless(reader, now), similar=similar)
-    return _registered(reader, device, refused, now, timeout_ms)
+        return Facts(now, timeout_ms, name, refused=refused, nameless=_nameless(reader, now, own), similar=similar)
+    return _registered(reader, device, refused, now, timeout_ms, own)
 
 
 def _registered(
-    reader: StoreReader, device: StoredDevice, refused: Refusal | None, now: int, timeout_ms: int
+    reader: StoreReader,
+    device: StoredDevice,
+    refused: Refusal | None,
+    now: int,
+    timeout_ms: int,
+    own: Collection[str] | None,
 ) -> Facts:
     name = device.device_id
     newest = reader.readings(name, 0, LATEST_MS, 1)
@@ -110,7 +126,7 @@ def _registered(
         device.last_seen,
         newest[0].at if newest else None,
         refused,
-        "" if device.last_seen or refused else _nameless(reader, now),
+        "" if device.last_seen or refused else _nameless(reader, now, own),
     )
 
 
@@ -124,7 +140,9 @@ def _newest_refusal(reader: StoreReader, device_id: str | None, now: int) -> tup
     return "", None
 
 
-def _nameless(reader: StoreReader, now: int) -> str:
-    """Topic of the newest message within an hour that named no device."""
+def _nameless(reader: StoreReader, now: int, own: Collection[str] | None) -> str:
+    """Topic of the newest message within an hour that named no device: for who may see all alone."""
+    if own is not None:
+        return ""
     letters = reader.dead_letters("", None, None, 1)
     return letters[0].topic[:80] if letters and now - letters[0].arrived <= HOUR_MS else ""
