@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 VENV = Path(sys.prefix)
 PROGRAMS = (
@@ -95,6 +97,13 @@ def why_not() -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         return f"NOT TRIED: what is deployed was not run; namespaces cannot be made here ({error})"
     return ""
+
+
+def needed(*programs: str) -> pytest.MarkDecorator:
+    """Mark a module of tests that run containers of these programs; where they cannot be run, it says so."""
+    missing = [name for name in programs if which(name) is None]
+    reason = why_not() or (f"NOT TRIED: what is deployed was not run; there is no {missing}" if missing else "")
+    return pytest.mark.skipif(bool(reason), reason=reason)
 
 
 def which(name: str) -> str | None:
