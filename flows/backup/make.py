@@ -6,14 +6,15 @@ written under a name of its own, made durable, and only then named as a backup.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from flows import recovery
 from flows.backup import manifest
-from flows.backup.files import Packed, make_folder, pack, sync_folder, sync_tree
+from flows.backup.files import make_folder, pack, sync_folder, sync_tree
 from flows.backup.journal import CopiedJournal, copy_journal
 from flows.backup.manifest import FORMAT, GRAPH, RECOVERY, STORE, UNFINISHED, Manifest
 from flows.backup.store import Tell, counts_of, fence_of, snapshot
@@ -78,7 +79,19 @@ def _fill(
     step: Step,
 ) -> Manifest:
     step("recovery")
-    seq = recovery.copy_now(settings.data / "recovery", folder / RECOVERY)
+    with _recovery_kept(settings.data) as copy:
+        return _fill_beside(settings, folder, made_ms, before, copy, tell, step)
+
+
+def _fill_beside(
+    settings: Settings,
+    folder: Path,
+    made_ms: int,
+    before: tuple[Path, Manifest] | None,
+    copy: Path | None,
+    tell: Tell,
+    step: Step,
+) -> Manifest:
     files = []
     step("store")
     store = folder / STORE
@@ -88,10 +101,14 @@ def _fill(
     for left in folder.glob(f"{STORE}*"):
         if left.name != f"{STORE}.zst":
             left.unlink()
-    if fence is not None and (seq is None or seq > fence.seq):
-        seq = _older_copy(settings, folder, fence.seq, fence.journal_id)
-    if seq is not None:
-        files.append(_packed_recovery(folder, seq))
+    if fence is not None and (copy is None or int(copy.name) > fence.seq):
+        found = recovery.newest_copy(
+            settings.data / "recovery-copies", fence.journal_id, fence.seq, load_graph(settings.graph)
+        )
+        copy = found[0] if found else None
+    seq = None if copy is None else int(copy.name)
+    if copy is not None:
+        files.append(pack(copy / recovery.PART, folder, f"{RECOVERY}/{recovery.PART}"))
     step("journal")
     copied = copy_journal(settings.data / "journal", folder, before)
     step("rest")
@@ -121,22 +138,28 @@ def _fill(
     return made
 
 
-def _older_copy(settings: Settings, folder: Path, stored: int, journal_id: str) -> int | None:
-    """Take the newest daily copy at or before the fence, as the next start would; None where there is none."""
-    shutil.rmtree(folder / RECOVERY, ignore_errors=True)
-    graph = load_graph(settings.graph)
-    found = recovery.newest_copy(settings.data / "recovery-copies", journal_id, stored, graph)
-    if found is None:
-        return None
-    shutil.copytree(found[0], folder / RECOVERY / found[0].name)
-    return found[1]
+@contextmanager
+def _recovery_kept(data: Path) -> Iterator[Path | None]:
+    """Copy the recovery state to its daily copies, for as long as the backup takes; None where there is none.
 
-
-def _packed_recovery(folder: Path, seq: int) -> Packed:
-    copy = folder / RECOVERY / f"{seq:020d}"
-    packed = pack(copy / recovery.PART, folder, f"{RECOVERY}/{recovery.PART}")
-    shutil.rmtree(copy)
-    return packed
+    There it keeps the flow from trimming what it needs of the journal (flows/housekeeping.py).
+    """
+    own, copies = data / "recovery-copies-backup", data / "recovery-copies"
+    seq = recovery.copy_now(data / "recovery", own)  # beside them: the flow may be making one, too
+    if seq is None:
+        yield None
+        return
+    copy = copies / f"{seq:020d}"
+    make_folder(copies)
+    is_new = not copy.exists()
+    if is_new:
+        (own / copy.name).rename(copy)
+    shutil.rmtree(own)
+    try:
+        yield copy
+    finally:
+        if is_new:
+            shutil.rmtree(copy, ignore_errors=True)
 
 
 def _check_fits(settings: Settings, copied: CopiedJournal, fence: Fence | None, seq: int | None) -> None:
