@@ -39,6 +39,9 @@ def token(
     revoke: Annotated[
         bool, typer.Option("--revoke", help="Make none: revoke those made by this command, but the newest.")
     ] = False,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="With the rights of INFLUXDB_TOKEN instead.")
+    ] = False,
     data: Data = None,
 ) -> int:
     """Print a new token that may read and write our buckets alone: for flow and API.
@@ -55,10 +58,52 @@ def token(
         if revoke:
             count = founding.revoke_all_but_newest(server)
             typer.echo(f"{count} older token{'' if count == 1 else 's'} revoked")
+        elif operator:
+            typer.echo(founding.like_operators(server))
         else:
             typer.echo(founding.new_token(server))
     finally:
         server.close()
+    return 0
+
+
+def revoke(data: Data = None) -> int:
+    """Revoke the token that is the first line of what is piped in.
+
+    Examples:
+      heatpump influxdb revoke <old-token
+    """
+    import sys
+
+    from flows.store.influx import founding
+
+    server = _server(data)
+    try:
+        founding.revoke(server, sys.stdin.readline().strip())
+    finally:
+        server.close()
+    typer.echo("revoked")
+    return 0
+
+
+def password(data: Data = None) -> int:
+    """Give INFLUXDB_USER (else admin), who logs in to InfluxDB's own pages, the password INFLUXDB_PASSWORD.
+
+    Examples:
+      HEATPUMP_SECRETS=/run/operator heatpump influxdb password
+    """
+    from flows.settings import load_settings
+    from flows.store.influx import founding
+
+    settings = load_settings(data=data)
+    server = _server(data)
+    try:
+        founding.set_password(
+            server, settings.influxdb_user or "admin", settings.influxdb_password.get_secret_value()
+        )
+    finally:
+        server.close()
+    typer.echo("changed")
     return 0
 
 
@@ -74,4 +119,4 @@ def _server(data: Data) -> "InfluxServer":
     return InfluxServer(address)
 
 
-INFLUXDB_COMMANDS = (prepare, token)
+INFLUXDB_COMMANDS = (prepare, token, revoke, password)

@@ -72,3 +72,42 @@ def revoke_all_but_newest(server: InfluxServer) -> int:
         with server.speaking("revoke a token"):
             api.delete_authorization(each)
     return len(old)
+
+
+def like_operators(server: InfluxServer) -> str:
+    """Make a token with the rights of the one that is in use; its own description marks it as the operator's."""
+    api = server.client.authorizations_api()
+    with server.speaking("make a token"):
+        mine = _found(server, server.address.token)
+        made = api.create_authorization(
+            authorization=Authorization(
+                org_id=mine.org_id, permissions=mine.permissions, description="operator of the heat pump monitor"
+            )
+        )
+    return str(made.token)
+
+
+def revoke(server: InfluxServer, token: str) -> None:
+    """Revoke one token, whoever made it. Raises ConfigError: it is the one in use, or InfluxDB knows none such."""
+    if token == server.address.token:
+        raise ConfigError("the token to revoke", "…", "is INFLUXDB_TOKEN itself: nobody could undo that")
+    with server.speaking("revoke a token"):
+        server.client.authorizations_api().delete_authorization(_found(server, token))
+
+
+def set_password(server: InfluxServer, user: str, password: str) -> None:
+    """Give a user of InfluxDB's own pages another password. Raises ConfigError: there is no such user."""
+    api = server.client.users_api()
+    with server.speaking("change a password"):
+        found = [each for each in api.find_users(name=user).users if each.name == user]
+        if not found:
+            raise ConfigError("INFLUXDB_USER", user, "is no user of this InfluxDB")
+        api.update_password(found[0], password)
+
+
+def _found(server: InfluxServer, token: str) -> Authorization:
+    known: list[Authorization] = server.client.authorizations_api().find_authorizations(org=server.address.org)
+    for each in known:
+        if each.token == token:
+            return each
+    raise ConfigError("the token", "…", "is none that InfluxDB knows")
