@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import secrets
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import panel as pn
 from panel.io.server import get_server
 from tornado.websocket import WebSocketClosedError
 
-from panel_app import csv_file, health
+from panel_app import alive, csv_file, health
 from panel_app.api_client import ApiClient
 from panel_app.feed import Feed
 from panel_app.not_found import NotFound
@@ -49,7 +50,8 @@ async def serve(
     feed = Feed(api_url, api_token)
     api = ApiClient(api_url, api_token)
     watch = Watch(api, feed)
-    site = Site(api, feed, watch, simulator_line, load_demo)
+    word = secrets.token_urlsafe(16)
+    site = Site(api, feed, watch, simulator_line, load_demo, word)
     pages = all_pages()
 
     def report() -> dict[str, Any]:
@@ -67,6 +69,7 @@ async def serve(
         address=host,
         websocket_origin=[f"{name}:{port}" for name in names],
         extra_patterns=[
+            (alive.PATH, alive.Alive, {"hosts": names, "word": word}),
             (csv_file.PATH, csv_file.CsvFile, {"hosts": names, "api": api}),
             (health.PATH, health.Health, {"hosts": names, "report": report}),
         ],

@@ -22,6 +22,7 @@ class Site(msgspec.Struct, frozen=True):
 
     simulator_line : a command that plays a device against this site.
     load_demo      : has the demo loaded; None where there is nobody to do it (`heatpump up` does).
+    word           : by it a page knows its server again, see alive.py.
     """
 
     api: ApiClient
@@ -29,6 +30,7 @@ class Site(msgspec.Struct, frozen=True):
     watch: Watch
     simulator_line: str
     load_demo: Callable[[], None] | None = None
+    word: str = ""
 
 
 class Selection(param.Parameterized):

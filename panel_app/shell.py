@@ -13,7 +13,10 @@ from panel_app.pages import Page
 from panel_app.session import Session, Site
 from panel_app.tokens import css_variables
 
-_TEMPLATE = (Path(__file__).parent / "templates" / "shell.html").read_text()
+_FOLDER = Path(__file__).parent
+_TEMPLATE = (_FOLDER / "templates" / "shell.html").read_text()
+_ATTEND = (_FOLDER / "assets" / "attend.js").read_text()
+"""Stands in the page itself: it must run though the server is gone a moment later."""
 
 
 def serve_page(site: Site, pages: list[Page], page: Page, version: str) -> Any:
@@ -30,6 +33,8 @@ def serve_page(site: Site, pages: list[Page], page: Page, version: str) -> Any:
         "light": css_variables("light"),
         "dark": css_variables("dark"),
         "version": version,
+        "word": site.word,
+        "attend": _ATTEND,
     }
     for name, value in variables.items():
         template.add_variable(name, value)

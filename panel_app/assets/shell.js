@@ -1,4 +1,4 @@
-// The shell's own: theme, drawer, find, links, and that a page without its server says so. Runs before anything is drawn.
+// The shell's own: theme, drawer, find, links. Runs before anything is drawn.
 // The theme is the system's until the reader chooses one, which is then remembered; cookies tell the server what to
 // draw the first figures for.
 (() => {
@@ -16,24 +16,6 @@
   narrow.addEventListener("change", measure);
   apply();
   measure();
-  // What the server drew last still stands there when the server is gone: it must not look live. The page opens itself
-  // again as soon as there is a server; what was chosen is in its URL.
-  const lost = () => {
-    document.body.classList.add("is-lost");
-    const since = new Date().toLocaleTimeString("en-GB");
-    document.querySelector(".lost").textContent =
-      `Not live since ${since}: the connection to this page's server is lost. The page opens again by itself once there is one.`;
-    const look = () => fetch("/health", { cache: "no-store" }).then(
-      (answer) => (answer.ok ? location.reload() : Promise.reject(answer)),
-    ).catch(() => setTimeout(look, 2000));
-    look();
-  };
-  const attend = () => {
-    const shown = globalThis.Bokeh?.documents[0];
-    if (shown) shown.on_event("connection_lost", lost);
-    else setTimeout(attend, 200);
-  };
-  attend();
   // What Panel draws stands in shadow roots, which document.querySelector does not look into.
   const deep = (selector, root) => {
     const found = root.querySelector(selector);

@@ -111,7 +111,7 @@ class Visitor:
         self.url = url
         self.context: BrowserContext = browser.new_context(viewport=viewport, color_scheme=theme, **more)  # type: ignore[arg-type]
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(60_000)
         self.complaints: list[str] = []
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(f"{error} {error.stack}"))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.flows import wait_for
 from tests.panel_app.site import Installation, Visitor
@@ -15,9 +15,21 @@ from tests.panel_app.site import Installation, Visitor
 pytestmark = pytest.mark.slow
 
 Visit = Callable[..., Visitor]
-LONG_MS = 45_000
+LONG_MS = 90_000
 LIVE = re.compile(r"^\s*Live")
 READING: dict[str, Any] = {"temperature": {"inlet": 30.5, "outlet": 35.5}, "electrical": {"voltage": 230.0}}
+
+
+def is_lost_and_opens_again(visitor: Visitor) -> None:
+    """Wait until the page says that its server is gone, then until there is a new page, live."""
+    page = visitor.page
+    expect(page.locator(".lost")).to_contain_text("Not live since", timeout=LONG_MS)
+    expect(page.locator("#live")).not_to_be_visible()
+    page.wait_for_function("() => !window.isTheOldPage", timeout=LONG_MS)
+    expect(page.locator("#live")).to_contain_text(LIVE, timeout=LONG_MS)
+    expect(page.locator(".lost")).not_to_be_visible()
+    expect(page).to_have_url(re.compile("device=kept"))
+    visitor.complaints.clear()  # the browser's own of a server that did not answer
 
 
 @pytest.mark.parametrize("path", ["/?device=kept", "/pipeline?device=kept"])
@@ -29,15 +41,78 @@ def test_a_page_whose_server_is_gone_says_so_and_opens_again_by_itself(
     page = visitor.open(path)
     expect(page.locator("#live")).to_contain_text(LIVE)
     page.evaluate("window.isTheOldPage = true")
-    pid = installation.pid_of("panel")
-    os.kill(pid, signal.SIGKILL)
+    os.kill(installation.pid_of("panel"), signal.SIGKILL)
+    is_lost_and_opens_again(visitor)
+
+
+@pytest.mark.parametrize("asked", ["/static/js/bokeh.min.js*", "/assets/shell.js", "/ws"])
+def test_a_page_whose_server_dies_while_it_opens_says_so_and_opens_again_by_itself(
+    installation: Installation, visit: Visit, asked: str
+):
+    installation.publish("kept", **READING)
+    visitor = visit()
+    page = visitor.page
+    died: list[int] = []
+
+    def die_once(*_: object) -> None:
+        if not died:
+            died.append(installation.pid_of("panel"))
+            os.kill(died[0], signal.SIGKILL)
+            page.unroute_all(behavior="ignoreErrors")
+
+    # What is asked for last before the WebSocket is given from before the end of the server.
+    if asked == "/ws":
+
+        def deliver(route: Route) -> None:
+            answer = route.fetch()
+            die_once()
+            route.fulfill(response=answer)
+
+        page.route(f"{visitor.url}/assets/idiomorph.min.js", deliver)
+    else:
+
+        def refuse(route: Route) -> None:
+            die_once()
+            route.abort("connectionrefused")
+
+        page.route(f"{visitor.url}{asked}", refuse)
+    page.add_init_script("window.isTheOldPage = !sessionStorage.seen; sessionStorage.seen = 1")
+    page.goto(f"{visitor.url}/?device=kept", wait_until="commit")
+    is_lost_and_opens_again(visitor)
+
+
+def test_a_page_whose_connection_stays_mute_says_so_when_its_server_is_gone(
+    installation: Installation, visit: Visit
+):
+    installation.publish("kept", **READING)
+    visitor = visit()
+    visitor.page.route_web_socket("**/ws", lambda socket: None)
+    page = visitor.open("/?device=kept")
+    page.evaluate("window.isTheOldPage = true")
+    os.kill(installation.pid_of("panel"), signal.SIGKILL)
     expect(page.locator(".lost")).to_contain_text("Not live since", timeout=LONG_MS)
-    expect(page.locator("#live")).not_to_be_visible()
     page.wait_for_function("() => !window.isTheOldPage", timeout=LONG_MS)
-    expect(page.locator("#live")).to_contain_text(LIVE, timeout=LONG_MS)
+    visitor.complaints.clear()
+
+
+def test_a_page_whose_server_hangs_says_so_and_is_live_again_when_it_goes_on(
+    installation: Installation, visit: Visit
+):
+    installation.publish("kept", **READING)
+    visitor = visit()
+    page = visitor.open("/?device=kept")
+    expect(page.locator("#live")).to_contain_text(LIVE)
+    page.evaluate("window.isTheOldPage = true")
+    pid = installation.pid_of("panel")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        expect(page.locator(".lost")).to_contain_text("Not live since", timeout=LONG_MS)
+    finally:
+        os.kill(pid, signal.SIGCONT)
     expect(page.locator(".lost")).not_to_be_visible()
-    expect(page).to_have_url(re.compile("device=kept"))
-    visitor.complaints.clear()  # the browser's own of a server that did not answer
+    expect(page.locator("#live")).to_contain_text(LIVE)
+    assert page.evaluate("window.isTheOldPage"), "nothing was lost, so nothing is opened anew"
+    visitor.complaints.clear()
 
 
 def test_a_page_goes_on_by_itself_when_the_api_comes_back(installation: Installation, visit: Visit):

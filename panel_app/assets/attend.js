@@ -1,0 +1,65 @@
+// Says when this page's server is gone, and opens the page again once there is one. It stands in the page itself and
+// runs before anything is loaded, because a server can die at any moment: before a script is there, before the
+// WebSocket is open, or without closing it. So it hears every end of the WebSocket, and asks again and again.
+(() => {
+  const EVERY_MS = 5_000, LOST_EVERY_MS = 2_000, PATIENCE_MS = 10_000;
+  const DRAWN_WITHIN_MS = 30_000; // else what the page needs got lost on its way
+  const { word } = document.currentScript.dataset;
+  let [state, leftAt, loadedAt, asked] = ["", -Infinity, Infinity, null];
+  const sockets = new Set();
+  globalThis.WebSocket = class extends WebSocket {
+    constructor(...given) {
+      super(...given);
+      sockets.add(this);
+      this.addEventListener("close", () => {
+        sockets.delete(this);
+        // Opening another page closes it, too. A download begins alike and does not, so it counts for a moment only.
+        if (performance.now() - leftAt > EVERY_MS) lose();
+      });
+    }
+  };
+  addEventListener("beforeunload", () => { leftAt = performance.now(); });
+  addEventListener("load", () => { loadedAt = performance.now(); });
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // as it was: nothing is live
+  const isThere = () => globalThis.Bokeh?.documents.length > 0 && [...sockets].some((each) => each.readyState === 1);
+  const turn = (next, ...said) => {
+    if (state === next) return;
+    state = next;
+    const show = () => {
+      document.body.classList.toggle("is-lost", state !== "");
+      const line = document.querySelector(".lost") ?? document.createElement("p");
+      if (!line.isConnected) { // the page broke off before it
+        line.className = "lost";
+        document.body.prepend(line);
+      }
+      line.replaceChildren(...said);
+    };
+    if (document.readyState === "loading") addEventListener("DOMContentLoaded", show, { once: true });
+    else show();
+  };
+  const lose = () => {
+    if (state === "") {
+      const since = new Date().toLocaleTimeString("en-GB");
+      turn("lost", `Not live since ${since}: the connection to this page's server is lost. The page opens again by itself once there is one.`);
+    }
+    again(0);
+  };
+  const again = (after) => {
+    clearTimeout(asked);
+    asked = setTimeout(ask, Math.max(after, state === "" ? 0 : LOST_EVERY_MS));
+  };
+  const ask = async () => {
+    try {
+      const answer = await fetch("/alive", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+      if (!answer.ok) throw answer;
+      const another = (await answer.text()) !== word;
+      if (another || (state !== "" && !isThere())) return location.reload();
+      if (isThere() || performance.now() - loadedAt < DRAWN_WITHIN_MS) turn("");
+      else lose();
+    } catch {
+      lose();
+    }
+    again(state === "" ? EVERY_MS : LOST_EVERY_MS);
+  };
+  again(EVERY_MS);
+})();
