@@ -8,7 +8,7 @@ import pytest
 import typer
 from pydantic import AliasChoices, SecretStr
 
-from flows.cli.app import COMMANDS, LETTER_COMMANDS, app
+from flows.cli.app import COMMANDS, LETTER_COMMANDS, TOKEN_COMMANDS, USER_COMMANDS, app
 from flows.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -52,6 +52,16 @@ def test_the_commands_page_has_each_command_on_dead_letters(command):
     )
 
 
+@pytest.mark.parametrize(
+    ("group", "command"),
+    [("user", each) for each in USER_COMMANDS] + [("token", each) for each in TOKEN_COMMANDS],
+    ids=lambda each: each if isinstance(each, str) else each.__name__,
+)
+def test_the_commands_page_has_each_command_on_users_and_tokens(group, command):
+    name = command.__name__
+    check_section(f"### heatpump {group} {name}", command, CLICK.commands[group].commands[name], end="##")
+
+
 def check_section(heading, command, click, end="## "):
     text = (REFERENCE / "cli.md").read_text()
     section = re.search(rf"^{heading}$(.*?)(?=^{end}|\Z)", text, re.MULTILINE | re.DOTALL)
@@ -71,4 +81,6 @@ def check_section(heading, command, click, end="## "):
 
 def test_the_commands_page_has_no_command_that_is_not():
     text = (REFERENCE / "cli.md").read_text()
-    assert re.findall(r"^## heatpump (\w+)$", text, re.MULTILINE) == [command.__name__ for command in COMMANDS]
+    groups = {name for name, command in CLICK.commands.items() if hasattr(command, "commands")}
+    sections = re.findall(r"^## heatpump ([\w-]+)$", text, re.MULTILINE)
+    assert [name for name in sections if name not in groups] == [command.__name__ for command in COMMANDS]
