@@ -70,6 +70,7 @@ watch() {
         if rotate || [ "$now" != "$before" ]; then
             # A file is replaced as a whole, but not two at once: what is missing is waited for.
             has_accounts || continue
+            [ "$now" = "$before" ] || say "accounts or certificate changed: read anew"
             before=$now
             kill -HUP "$broker" || return
         fi
@@ -81,6 +82,7 @@ if [ "$(id -u)" -eq 0 ]; then
     exit 2
 fi
 trap end TERM INT
+trap 'rm -rf "$work"' EXIT
 told=''
 until has_accounts; do
     [ -n "$told" ] || say "waits for $accounts/passwd and acl: \`heatpump accounts sync\` makes them"
@@ -110,5 +112,4 @@ while :; do
     wait "$watcher" 2>/dev/null
     if [ -n "$ending" ] || [ ! -e "$work/again" ]; then break; fi
 done
-rm -rf "$work"
 exit "$code"
