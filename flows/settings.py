@@ -71,17 +71,17 @@ class Settings(BaseSettings):
     mqtt_flow_password: SecretStr = Field(
         SecretStr(""),
         validation_alias=_named("HEATPUMP_MQTT_FLOW_PASSWORD"),
-        description="Password of heatpump-flow, the flow's own account at the broker; empty: it is MQTT_USER.",
+        description="For `heatpump accounts sync`: the password of heatpump-flow, which is MQTT_USER of the flow.",
     )
     mqtt_api_password: SecretStr = Field(
         SecretStr(""),
         validation_alias=_named("HEATPUMP_MQTT_API_PASSWORD"),
-        description="Password of heatpump-api, the API's own account at the broker; empty: it is MQTT_USER.",
+        description="For `heatpump accounts sync`: the password of heatpump-api, which is MQTT_USER of the API.",
     )
     mqtt_health_password: SecretStr = Field(
         SecretStr(""),
         validation_alias=_named("HEATPUMP_MQTT_HEALTH_PASSWORD"),
-        description="Password of heatpump-health, by which the broker's container looks whether it answers.",
+        description="For `heatpump accounts sync`: the password of heatpump-health, by which the broker is probed.",
     )
     mqtt_accounts: str = Field(
         "",
@@ -134,8 +134,23 @@ class Settings(BaseSettings):
         validation_alias=_named("HEATPUMP_SESSION_KEY"),
         description="Key that signs sessions, the same of all API processes; empty: made in the data folder.",
     )
+    api_url: str = Field(
+        "",
+        validation_alias=_named("HEATPUMP_API_URL"),
+        description="Where the pages find the API, such as http://backend:8000; empty: at its address and port.",
+    )
+    panel_host: str = Field(
+        "127.0.0.1",
+        validation_alias=_named("HEATPUMP_PANEL_HOST"),
+        description="Address the pages listen on; beyond loopback they are shown only to who is logged in.",
+    )
     panel_port: Port = Field(
         5006, validation_alias=_named("HEATPUMP_PANEL_PORT"), description="Port of the analytics pages."
+    )
+    panel_origins: str = Field(
+        "",
+        validation_alias=_named("HEATPUMP_PANEL_ORIGINS"),
+        description="Web origins of the pages where a proxy does not hand on the Host, separated by commas.",
     )
     secrets: str = Field(
         "",
@@ -283,6 +298,20 @@ class Settings(BaseSettings):
     def _is_url(cls, text: str) -> str:
         return _checked_url(text, "http://127.0.0.1:8086", "INFLUXDB_TOKEN")
 
+    @field_validator("api_url")
+    @classmethod
+    def _is_api_url(cls, text: str) -> str:
+        return _checked_url(text, "http://backend:8000", "HEATPUMP_API_TOKEN")
+
+    @field_validator("panel_origins")
+    @classmethod
+    def _are_origins(cls, text: str) -> str:
+        for origin in text.split(","):
+            parts = urlsplit(origin.strip().rstrip("/"))
+            if origin.strip() and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path):
+                raise ValueError("must be origins such as https://heat.example.org, separated by commas")
+        return text
+
     @field_validator("flow_url")
     @classmethod
     def _is_flow_url(cls, text: str) -> str:
@@ -350,7 +379,8 @@ class Settings(BaseSettings):
     def simulator_options(self) -> str:
         """Options by which the simulator finds this broker, each behind a blank; "" where its defaults do."""
         broker = f" --broker {self.mqtt_broker}" if self.mqtt_broker else ""
-        return broker + (f" --port {self.mqtt_port}" if self.mqtt_port != 1883 else "")
+        by_tls = f" --ca {self.mqtt_ca}" if self.mqtt_ca else ""
+        return broker + (f" --port {self.mqtt_port}" if self.mqtt_port != 1883 else "") + by_tls
 
     @property
     def access_path(self) -> Path:

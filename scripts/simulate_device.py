@@ -18,6 +18,7 @@ import random
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -1039,6 +1040,8 @@ class Connection:
         self.client = new_client("simulator-" + first)
         if args.password:
             self.client.username_pw_set(args.user or first, args.password)
+        if args.ca:
+            self.client.tls_set(ca_certs=args.ca)
         self.client.will_set(f"heatpump/{first}/status/online", "false", qos=1, retain=True)
         self.client.reconnect_delay_set(1, 30)
         self.client.max_queued_messages_set(0)
@@ -1056,7 +1059,7 @@ class Connection:
             try:
                 self.client.connect(self.broker, self.port, keepalive=30)
             except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or str(error)
+                reason = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
                 complain(f"no broker at {self.address} ({reason}); trying again in {wait_s} s")
                 self.stop.wait(wait_s)
                 wait_s = min(wait_s * 2, 30)
@@ -1245,7 +1248,13 @@ def make_parser() -> argparse.ArgumentParser:
     add("--profile", choices=sorted(PROFILES), help="house and unit (default: terrace)")
     add("--interval", type=float, default=10.0, help="seconds between readings, 0.1 to 3600 (default: 10)")
     add("--broker", default=environment("MQTT_BROKER") or "127.0.0.1", help="host (default: %(default)s)")
-    add("--port", type=int, default=1883, help="port of the broker (default: %(default)s)")
+    add("--port", type=int, help="port of the broker (default: 1883, with --ca 8883)")
+    add(
+        "--ca",
+        default=environment("HEATPUMP_MQTT_CA", ""),
+        metavar="FILE",
+        help="CA of the broker's certificate: MQTT over TLS (default: HEATPUMP_MQTT_CA)",
+    )
     add("--user", default=environment("MQTT_USER", ""), help="MQTT user (default: MQTT_USER, or the device id)")
     add("--password", default=environment("MQTT_PASSWORD", ""), help="MQTT password (default: MQTT_PASSWORD)")
     add("--seed", type=int, default=None, help="makes the readings repeatable at the same times")
@@ -1283,6 +1292,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--device-id: {args.device_id!r} must be 1 to 64 letters, digits, _ . or -")
     if not 0.1 <= args.interval <= 3600.0:
         parser.error(f"--interval: {args.interval:g} is not from 0.1 to 3600 seconds")
+    if args.ca:
+        try:
+            ssl.create_default_context(cafile=args.ca)
+        except OSError as error:  # of ssl too
+            parser.error(f"--ca: {args.ca} is no certificate that can be read ({error.strerror or error})")
+    if args.port is None:
+        args.port = 8883 if args.ca else 1883
     if not 1 <= args.port <= 65535:
         parser.error(f"--port: {args.port} is not from 1 to 65535")
     if not args.broker:

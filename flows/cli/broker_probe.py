@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from flows.mqtt import Login, enter
+
 VERSION_TOPIC = "$SYS/broker/version"
 TOPIC = "heatpump-doctor"
 TRIED = 1_100
@@ -18,15 +20,6 @@ TRIED = 1_100
 ANSWER_S = 2.0
 SILENCE_S = 0.7
 LOGIN_REFUSED = "refuses the login"
-
-
-class Login(NamedTuple):
-    """Where and as whom. password "": none is sent."""
-
-    host: str
-    port: int
-    user: str
-    password: str
 
 
 class Tried(NamedTuple):
@@ -93,8 +86,7 @@ class _Session:
 
     def __init__(self, login: Login, client_id: str, clean: bool) -> None:
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean)
-        if login.password:
-            self._client.username_pw_set(login.user, login.password)
+        enter(self._client, login)
         self._client.connect_timeout = ANSWER_S
         self._client.max_inflight_messages_set(TRIED)
         self._client.on_connect, self._client.on_subscribe = self._on_connect, self._on_subscribe

@@ -20,20 +20,40 @@ LARGE_BACKLOG = 10_000
 """A backlog that does not pass within a second. [frames]"""
 
 
-def broker_problem(host: str, port: int, user: str, password: str) -> str:
-    """Log in over MQTT 3.1.1 and leave again."""
+def broker_problem(host: str, port: int, user: str, password: str, ca: str = "") -> str:
+    """Log in over MQTT 3.1.1 and leave again; ca: over TLS. Raises ConfigError where that is no CA."""
     try:
-        with socket.create_connection((host, port), TIMEOUT_S) as link:
+        with _link(host, port, ca) as link:
             link.sendall(_connect_packet(f"heatpump-check-{os.getpid()}", user, password))
             answer = link.recv(4)
             link.sendall(b"\xe0\x00")
     except OSError as error:
-        return f"does not answer at {host}:{port}: {error.strerror or error}"
+        return f"does not answer at {host}:{port}: {_why(error, host, port, ca)}"
+    if answer[:2] == b"\x15\x03":  # an alert of TLS
+        return f"speaks TLS at {host}:{port}: HEATPUMP_MQTT_CA must name its CA, or MQTT_PORT a port without TLS"
     if len(answer) == 4 and answer[0] == 0x20:
         return (
             "" if answer[3] == 0 else f"refuses the login at {host}:{port}: MQTT_USER and MQTT_PASSWORD must fit"
         )
     return f"ended the login at {host}:{port}: no MQTT broker, or MQTT_USER and MQTT_PASSWORD do not fit"
+
+
+def _link(host: str, port: int, ca: str) -> socket.socket:
+    link = socket.create_connection((host, port), TIMEOUT_S)
+    if not ca:
+        return link
+    from flows.mqtt import tls_of
+
+    with link:  # wrapped, it is another's
+        return tls_of(ca).wrap_socket(link, server_hostname=host)
+
+
+def _why(error: OSError, host: str, port: int, ca: str) -> str:
+    if not ca:
+        return str(error.strerror or error)
+    from flows.mqtt import Login, in_words
+
+    return in_words(error, Login(host, port, "", "", ca))
 
 
 def subscription_problem(settings: Settings) -> str:

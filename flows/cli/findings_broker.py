@@ -14,14 +14,14 @@ _VERSION = re.compile(r"mosquitto version (\d+)\.(\d+)\.(\d+)")
 
 def broker(settings: Settings, is_own: bool) -> Iterator[Finding]:
     """Log in, and try what we depend on. is_own: `up` runs the embedded one."""
-    from flows.cli.broker_probe import Login, probe
+    from flows.cli.broker_probe import probe
     from flows.cli.checks import broker_problem, own_broker_login
+    from flows.mqtt import Login, login_of
 
     if is_own:
         login = Login("127.0.0.1", settings.mqtt_port, *own_broker_login(settings))
     else:
-        password = settings.mqtt_password.get_secret_value()
-        login = Login(settings.mqtt_host, settings.mqtt_port, settings.mqtt_user, password)
+        login = login_of(settings)
     problem = broker_problem(*login)
     if problem:
         remedy = "Is it running? MQTT_BROKER, MQTT_PORT, MQTT_USER and MQTT_PASSWORD say where and as whom."

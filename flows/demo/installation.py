@@ -19,6 +19,7 @@ from flows.model.device import DeviceMetadata
 from flows.model.history import Standing
 from flows.model.table import Table
 from flows.model.times import DAY_MS
+from flows.mqtt import enter, login_of
 from flows.settings import Settings
 from flows.store import open_reader
 from flows.store.protocol import StoredDevice
@@ -81,8 +82,7 @@ class Installation:
         """Say of devices that they are simulated, before anything is shown of them. Raises DemoFailed."""
         settings = self._settings
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="heatpump-demo", protocol=mqtt.MQTTv311)
-        if password := settings.mqtt_password.get_secret_value():
-            client.username_pw_set(settings.mqtt_user, password)
+        enter(client, login_of(settings))
         where = f"{settings.mqtt_host}:{settings.mqtt_port}"
         try:
             client.connect(settings.mqtt_host, settings.mqtt_port, keepalive=30)

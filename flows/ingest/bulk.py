@@ -50,7 +50,7 @@ def is_fitting() -> bool:
 
 
 class BulkClient(mqtt.Client):
-    """A client for one thread, MQTT 3.1.1 over plain TCP; messages of whole packets go to `on_messages`.
+    """A client for one thread, MQTT 3.1.1 over TCP or TLS; messages of whole packets go to `on_messages`.
 
     on_messages : takes messages in order; packets that stock paho handled go to its own callbacks, in between.
     topic_text  : decodes a topic.

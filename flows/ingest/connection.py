@@ -9,6 +9,7 @@ unacknowledged is the broker's setting: `max_inflight_messages` of Mosquitto (20
 import logging
 import select
 import socket
+import ssl
 import time
 from contextlib import suppress
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from flows.ingest.bulk import CHUNK, WRITTEN_FOR, BulkClient, is_fitting
 from flows.model.dead_letter import KEPT_BYTES
 from flows.model.message import Message
 from flows.model.times import now_ms
+from flows.mqtt import enter, in_words, login_of
 from flows.settings import Settings
 
 log = logging.getLogger("heatpump.ingest")
@@ -64,9 +66,8 @@ class Connection:
         self._owner = owner
         self._where = f"{settings.mqtt_host}:{settings.mqtt_port}"
         self._client = client = self._make_client(settings)
-        password = settings.mqtt_password.get_secret_value()
-        if password:
-            client.username_pw_set(settings.mqtt_user, password)
+        self._login = login_of(settings)
+        enter(client, self._login)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.connect_async(settings.mqtt_host, settings.mqtt_port, KEEPALIVE_S)
         client.on_connect, client.on_subscribe = self._on_connect, self._on_subscribe
@@ -104,6 +105,12 @@ class Connection:
         return sock.fileno() if sock else None
 
     @property
+    def has_unread(self) -> bool:
+        """Tell whether TLS holds what is decrypted already, of which the socket knows nothing."""
+        sock = self._client.socket()
+        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+
+    @property
     def wants_write(self) -> bool:
         """Tell whether something waits to be sent."""
         return self._client.want_write()
@@ -121,7 +128,7 @@ class Connection:
         try:
             self._client.reconnect()
         except OSError as error:
-            self._explain(f"no connection to {self._where}: {error}")
+            self._explain(f"no connection to {self._where}: {in_words(error, self._login)}")
 
     def _later(self, now: float) -> None:
         self._retry_at = now + self._backoff
@@ -142,7 +149,7 @@ class Connection:
 
     def _readable(self) -> bool:
         number = self.fileno()
-        return number is not None and bool(select.select([number], [], [], 0)[0])
+        return number is not None and (self.has_unread or bool(select.select([number], [], [], 0)[0]))
 
     def acknowledge(self, packet_ids: list[int]) -> None:
         """Tell the broker that messages of the current connection are safe."""

@@ -77,7 +77,7 @@ class Ingest:
         self._stopping = False
         self._unacknowledged: list[int] = []
         self._full = ""
-        self._counts = {"messages": 0, "oversized": 0, "skipped": 0, "commands": 0}
+        self._counts = {"messages": 0, "oversized": 0, "skipped": 0, "commands": 0, "subscriptions": 0}
 
     def start(self) -> None:
         """Journal the start, open the command port, connect in the background."""
@@ -166,7 +166,7 @@ class Ingest:
         socket = self._connection.fileno()
         sockets = [socket] if socket is not None and room else []
         writing = sockets if self._connection.wants_write else []
-        timeout = 0.0 if self._stopping else WAIT_S
+        timeout = 0.0 if self._stopping or self._connection.has_unread else WAIT_S
         readable, writable, _ = select.select([self._wake_read, *sockets], writing, [], timeout)
         if self._wake_read in readable:
             os.read(self._wake_read, 4_096)
@@ -198,6 +198,7 @@ class Ingest:
 
     def on_subscribed(self) -> None:
         """See Owner."""
+        self._counts["subscriptions"] += 1
         self._seconds.subscribed(time.monotonic())
 
     def on_lost(self) -> None:

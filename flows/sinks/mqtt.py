@@ -3,6 +3,7 @@
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from flows.mqtt import enter, login_of
 from flows.settings import Settings
 
 MOST_QUEUED = 1_000
@@ -14,9 +15,7 @@ class MqttPublisher:
     def __init__(self, settings: Settings, client_id: str) -> None:
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311)
         self._client.max_queued_messages_set(MOST_QUEUED)
-        password = settings.mqtt_password.get_secret_value()
-        if password:
-            self._client.username_pw_set(settings.mqtt_user, password)
+        enter(self._client, login_of(settings))
         self._client.reconnect_delay_set(1, 30)
         self._client.connect_async(settings.mqtt_host, settings.mqtt_port, keepalive=30)
         self._client.loop_start()

@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from flows.errors import ConfigError, HeatPumpError
 from flows.model.frame import Frame
 from flows.model.times import DAY_MS, now_ms
+from flows.mqtt import enter, in_words, login_of
 from flows.settings import Settings
 
 UNACKNOWLEDGED = 100
@@ -129,9 +130,8 @@ class _Broker:
         self._refusal = "no answer as an MQTT broker gives it"
         client_id = f"replay-{device_id or uuid4().hex[:12]}"
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id)
-        password = settings.mqtt_password.get_secret_value()
-        if password:
-            self._client.username_pw_set(settings.mqtt_user, password)
+        self._login = login_of(settings)
+        enter(self._client, self._login)
         if self._online:
             self._client.will_set(self._online, b"false", qos=1, retain=True)
         self._client.max_inflight_messages_set(UNACKNOWLEDGED)
@@ -145,7 +145,7 @@ class _Broker:
         try:
             self._client.connect(settings.mqtt_host, settings.mqtt_port, keepalive=30)
         except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
+            why = in_words(error, self._login) if isinstance(error, OSError) else error
             raise ConfigError("broker", self._where, f"cannot be reached ({why}): is it running?") from None
         self._client.loop_start()
         self._answered.wait(ACK_S)
