@@ -83,7 +83,7 @@ class Pod:
 
 def pods(objects: tuple[Object, ...]) -> Iterator[Pod]:
     """Give a pod for each workload."""
-    for owner in of_kind(objects, "StatefulSet", "Deployment", "CronJob"):
+    for owner in of_kind(objects, "StatefulSet", "Deployment", "CronJob", "Job"):
         spec = owner["spec"]
         template = spec["jobTemplate"]["spec"]["template"] if owner["kind"] == "CronJob" else spec["template"]
         meta = template["metadata"]

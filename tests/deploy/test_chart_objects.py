@@ -197,6 +197,7 @@ def test_a_container_sees_the_secrets_it_needs_one_by_one(values: Path) -> None:
                     keys |= {each["key"] for each in source["secret"]["items"]}
             seen[container["name"]] = keys
     assert "INFLUXDB_PASSWORD" not in seen["flow"] | seen["api"] and not seen.get("panel")
+    assert {"INFLUXDB_PASSWORD"} <= seen.get("setup", {"INFLUXDB_PASSWORD"}) and not seen.get("influxdb")
     assert seen["mosquitto"] == {"HEATPUMP_MQTT_HEALTH_PASSWORD"}
     assert not {each for name in seen.keys() - {"api"} for each in seen[name]} & {"HEATPUMP_API_TOKEN"}
     assert "HEATPUMP_COMMAND_TOKEN" in seen["flow"] & seen["api"]

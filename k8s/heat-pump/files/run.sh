@@ -81,6 +81,7 @@ if [ "$(id -u)" -eq 0 ]; then
     exit 2
 fi
 trap end TERM INT
+trap 'rm -rf "$work"' EXIT
 told=''
 until has_accounts; do
     [ -n "$told" ] || say "waits for $accounts/passwd and acl: \`heatpump accounts sync\` makes them"
@@ -110,5 +111,4 @@ while :; do
     wait "$watcher" 2>/dev/null
     if [ -n "$ending" ] || [ ! -e "$work/again" ]; then break; fi
 done
-rm -rf "$work"
 exit "$code"

@@ -40,6 +40,9 @@ INFLUXDB_TOKEN
 {{- end }}
 {{- if include "heat-pump.ownInfluxdb" . }}
 INFLUXDB_PASSWORD
+{{- if ne .Values.influxdb.operatorKey "INFLUXDB_TOKEN" }}
+{{ .Values.influxdb.operatorKey }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

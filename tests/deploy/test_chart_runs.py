@@ -1,0 +1,193 @@
+"""What the chart renders is run: the containers' commands, files, users and probes, as processes of this machine."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.deploy.chart import CHART, pods, render
+from tests.deploy.kubelet import Cluster
+from tests.deploy.runner import Machine, why_not
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+TOKEN = "for-tests-alone-api-0000000000000000"
+SECONDS = 60.0
+
+
+def until(passes: Callable[[], object], what: str, seconds: float = SECONDS) -> object:
+    """Wait until something is true; give it."""
+    deadline = time.monotonic() + seconds
+    while not (found := passes()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The SQLite set, all of it started at once, as Kubernetes would."""
+    if reason := why_not():
+        pytest.skip(reason)
+    objects = render(CHART / "ci" / "sqlite-values.yaml")
+    with Machine(tmp_path_factory.mktemp("cluster"), Cluster.names(objects)) as machine:
+        cluster = Cluster(machine, objects, {})
+        for part in ("panel", "flow", "mosquitto"):
+            cluster.start(part)
+        yield cluster
+
+
+def probed(cluster: Cluster, kind: str) -> None:
+    """Wait until each container's probe of a kind succeeds."""
+    for pod in cluster.pods.values():
+        for container in pod.spec["containers"]:
+            if kind in container:
+                said = ["not asked"]
+                name = container["name"]
+                deadline = time.monotonic() + SECONDS
+                while said := cluster.probe(pod.part, name, kind):
+                    log = cluster.machine.running[f"{pod.name}-{name}"].said
+                    assert time.monotonic() < deadline, f"{kind} of {name}: {said}\n{log[-3000:]}"
+                    time.sleep(0.1)
+
+
+@pytest.mark.parametrize("kind", ["startupProbe", "livenessProbe", "readinessProbe"])
+def test_every_probe_succeeds(cluster: Cluster, kind: str) -> None:
+    probed(cluster, kind)
+
+
+def exec_(cluster: Cluster, name: str, *command: str) -> str:
+    """As `kubectl exec … -c NAME -- COMMAND`."""
+    done = cluster.machine.running[name].run(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+class Device:
+    """A device with its own account, publishing at QoS 1."""
+
+    def __init__(self, name: str, password: str) -> None:
+        self._command = [
+            "mosquitto_pub",
+            "-h",
+            "127.0.0.1",
+            "-i",
+            name,
+            "-u",
+            name,
+            "-P",
+            password,
+            "-q",
+            "1",
+            "-l",
+        ]
+        self._command += ["-t", f"heatpump/{name}/data"]
+
+    def publish(self, *readings: dict[str, object]) -> bool:
+        """Send readings; tell whether the broker let it in and acknowledged them."""
+        lines = "\n".join(json.dumps(each) for each in readings)
+        return (
+            subprocess.run(self._command, input=lines, text=True, capture_output=True, timeout=20).returncode == 0
+        )
+
+
+def api(path: str, token: str = TOKEN) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:8000{path}", headers={"Authorization": f"Bearer {token}"}, timeout=10)
+
+
+def times(device: str) -> set[str]:
+    answer = api(f"/api/devices/{device}/readings?hours=24&limit=1000")
+    return {each["time"] for each in answer.json()} if answer.status_code == 200 else set()
+
+
+def reading(at_ms: int, inlet: float = 45.0) -> dict[str, object]:
+    return {
+        "timestamp": at_ms,
+        "temperature": {"inlet": inlet, "outlet": inlet + 5},
+        "electrical": {"voltage": 230},
+    }
+
+
+def test_a_device_made_in_the_accounts_container_publishes_and_its_reading_is_answered(cluster: Cluster) -> None:
+    probed(cluster, "readinessProbe")
+    made = json.loads(
+        exec_(cluster, "heatpump-mosquitto-accounts", "heatpump", "device", "add", "site1", "--json")
+    )
+    device = Device("site1", made[0]["password"])
+    now = int(time.time() * 1000)
+    until(lambda: device.publish(reading(now)), "the broker does not know the new account")
+    until(lambda: times("site1"), "the reading is not answered")
+    assert api("/api/devices/site1/readings/latest", "wrong").status_code == 401
+    assert httpx.get("http://127.0.0.1:8000/api/devices").status_code == 401
+    assert api("/api/health").json()["mqtt_connected"] is True
+
+
+def test_what_is_sent_while_the_flow_is_killed_is_there_after_its_restart(cluster: Cluster) -> None:
+    probed(cluster, "readinessProbe")
+    made = json.loads(
+        exec_(cluster, "heatpump-mosquitto-accounts", "heatpump", "device", "add", "site2", "--json")
+    )
+    device = Device("site2", made[0]["password"])
+    start = int(time.time() * 1000) - 600_000
+    until(lambda: device.publish(*(reading(start + number * 1000) for number in range(100))), "not acknowledged")
+    cluster.machine.running["heatpump-flow-flow"].kill()
+    assert device.publish(*(reading(start + number * 1000) for number in range(100, 200)))
+    # The kubelet starts the container that ended anew, in the pod that goes on: the API beside it was not touched.
+    pod = cluster.pods["flow"]
+    cluster.machine.start(cluster.container(pod, pod.spec["containers"][0]))
+    until(lambda: len(times("site2")) == 200, "readings are missing")
+
+
+def test_a_revoked_device_is_refused_within_seconds(cluster: Cluster) -> None:
+    probed(cluster, "readinessProbe")
+    made = json.loads(
+        exec_(cluster, "heatpump-mosquitto-accounts", "heatpump", "device", "add", "site3", "--json")
+    )
+    device = Device("site3", made[0]["password"])
+    now = int(time.time() * 1000)
+    until(lambda: device.publish(reading(now)), "the broker does not know the new account")
+    assert "site3" in exec_(cluster, "heatpump-mosquitto-accounts", "heatpump", "device", "list")
+    exec_(cluster, "heatpump-mosquitto-accounts", "heatpump", "device", "revoke", "site3")
+    until(lambda: not device.publish(reading(now + 1000)), "a revoked device still publishes")
+
+
+def test_the_pages_send_who_has_no_session_to_log_in(cluster: Cluster) -> None:
+    probed(cluster, "readinessProbe")
+    answer = httpx.get("http://127.0.0.1:5006/overview", follow_redirects=False)
+    assert answer.status_code in (302, 303, 307) and answer.headers["location"].startswith("/login?next=")
+
+
+def test_the_backup_pod_makes_one_beside_the_running_flow(cluster: Cluster) -> None:
+    probed(cluster, "readinessProbe")
+    done = cluster.run("backup")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "readings" in done.stdout
+
+
+def test_only_the_ports_of_the_chart_are_open_and_the_command_port_is_on_loopback(cluster: Cluster) -> None:
+    probed(cluster, "readinessProbe")
+    named = {port for pod in pods(render(CHART / "ci" / "sqlite-values.yaml")) for port in pod.ports().values()}
+    assert {port for port, beyond in cluster.machine.listening().items() if beyond} == named
+    assert cluster.machine.listening()[8700] is False
+
+
+def test_every_container_ends_within_its_grace_at_sigterm(cluster: Cluster) -> None:
+    for running in cluster.machine.running.values():
+        code, seconds = running.stop()
+        assert code in (0, 143) and seconds < running.container.grace_s, (running.container.name, code, seconds)
+
+
+def test_no_secret_is_in_a_log(cluster: Cluster) -> None:
+    secrets = [value for key, value in json_secrets().items() if key]
+    for path in Path(cluster.machine.folder).glob("*.log"):
+        text = path.read_text(errors="replace")
+        assert not [each for each in secrets if each in text], path.name
+
+
+def json_secrets() -> dict[str, str]:
+    secret = next(each for each in render(CHART / "ci" / "sqlite-values.yaml") if each["kind"] == "Secret")
+    return dict(secret["stringData"])
