@@ -54,6 +54,8 @@ def show(request: Request, given: Given, next: str = "/") -> Response:
         return RedirectResponse(target, 303, {"Cache-Control": "no-store"})
     who = known.account.name if known is not None else ""
     note = "" if _is_safe(request) else _UNSAFE
+    if not given.access.book.has_users:
+        note = f"Nobody can log in yet: `heatpump user add NAME` makes a user. {note}"
     return _page(login_page.render(_theme(request), next_path=target, note=note, who=who))
 
 

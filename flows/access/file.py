@@ -63,6 +63,7 @@ def changing(path: Path) -> Iterator[list[Account]]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
+        _give_to_owner(lock, path.parent)
         fcntl.flock(lock, fcntl.LOCK_EX)
         accounts = read(path)
         before = list(accounts)
@@ -79,9 +80,7 @@ def _write(path: Path, accounts: list[Account]) -> None:
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(text)
         file.flush()
-        if os.geteuid() == 0:  # root adds a token for the service's user, which must read it
-            owner = path.parent.stat()
-            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        _give_to_owner(file.fileno(), path.parent)
         os.fsync(file.fileno())
     os.replace(new, path)
     folder = os.open(path.parent, os.O_RDONLY)
@@ -89,3 +88,10 @@ def _write(path: Path, accounts: list[Account]) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _give_to_owner(handle: int, folder: Path) -> None:
+    """Give a file to its folder's owner, where root adds a token for the service's user, who must read it."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(handle, owner.st_uid, owner.st_gid)
