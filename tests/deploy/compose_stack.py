@@ -15,7 +15,6 @@ from typing import Any
 from tests.deploy.runner import ROOT, SYSTEM_PATH, VENV, Container, Machine, Mount, Running, Tmpfs
 
 COMPOSE = VENV / "bin" / "docker-compose"
-SQLITE = ("docker-compose.yml", "deploy/compose/sqlite.yml")
 PROJECT = ("docker-compose.yml", "Dockerfile", "setup.sh", ".env.example", "deploy")
 """What of the checkout a server has. Only copies of it are used: `data` beside them is made by setup.sh."""
 
@@ -37,6 +36,7 @@ def ours() -> Image:
     lines = dict(line.split(maxsplit=1) for line in stage.splitlines()[1:] if re.match("[A-Z]+ ", line))
     env = dict(word.split("=", 1) for word in shlex.split(lines["ENV"]))
     env["PATH"] = env["PATH"].replace("$PATH", f"{VENV}/bin:{SYSTEM_PATH}")
+    env["HOME"] = re.findall(r"useradd .*--home-dir (\S+)", stage)[0]
     made = re.findall(r"install -d -o (\d+) -g (\d+) -m (\d+) ((?:/\S+ ?)+)", stage)
     owners = {path: (int(uid), int(gid), int(mode, 8)) for uid, gid, mode, paths in made for path in paths.split()}
     stop = signal.Signals[lines.get("STOPSIGNAL", "SIGTERM")]
@@ -45,7 +45,7 @@ def ours() -> Image:
 
 def image_of(name: str) -> Image:
     """Say what is known of an image that the compose file names."""
-    base = {"PATH": SYSTEM_PATH}
+    base = {"PATH": SYSTEM_PATH, "HOME": "/"}
     if name.startswith("heatpump-monitor"):
         return ours()
     if name.startswith("eclipse-mosquitto"):
@@ -64,8 +64,9 @@ def image_of(name: str) -> Image:
 class Stack:
     """A project folder of its own, and the containers that run of it."""
 
-    def __init__(self, machine: Machine, files: tuple[str, ...] = SQLITE) -> None:
-        self.machine, self.project, self._files = machine, machine.folder / "project", files
+    def __init__(self, machine: Machine) -> None:
+        self.machine, self.project = machine, machine.folder / "project"
+        self._known: tuple[bytes, Any] = (b"", None)
         self.project.mkdir()
         for name in PROJECT:
             source = ROOT / name
@@ -74,26 +75,35 @@ class Stack:
             elif source.exists():
                 shutil.copy2(source, self.project / name)
 
-    def config(self, *profiles: str) -> Any:
-        """What compose makes of the files."""
-        command = [str(COMPOSE), "--project-directory", str(self.project)]
-        command += [word for name in self._files for word in ("-f", str(self.project / name))]
-        command += [word for name in profiles for word in ("--profile", name)]
+    def config(self) -> Any:
+        """What compose makes of its files and .env, all profiles included: `started` tells which are without."""
+        environment = self.project / ".env"
+        given = environment.read_bytes() if environment.exists() else b""
+        if self._known[1] is None or self._known[0] != given:
+            self._known = (
+                given,
+                {**self._compose("--profile", "*"), "started": list(self._compose()["services"])},
+            )
+        return self._known[1]
+
+    def _compose(self, *options: str) -> Any:
         env = {"PATH": os.environ["PATH"], "HOME": str(self.project)}
-        done = subprocess.run([*command, "config", "--format", "json"], env=env, capture_output=True, text=True)
+        command = [str(COMPOSE), *options, "config", "--format", "json"]
+        done = subprocess.run(command, cwd=self.project, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def up(self) -> None:
-        """Start all services, each when what it depends on is as it asks; wait until all are well."""
-        services = self.config()["services"]
-        self.machine.resolve(**dict.fromkeys(services, "127.0.0.1"))
+    def up(self, *only: str) -> None:
+        """Start what does not run (all services, or some), each when what it depends on is as it asks."""
+        config = self.config()
+        services = {name: config["services"][name] for name in only or config["started"]}
+        self.machine.resolve(**dict.fromkeys(config["started"], "127.0.0.1"))
         for name in in_order(services):
             for needed, how in services[name].get("depends_on", {}).items():
                 if how["condition"] == "service_healthy":
                     self.machine.until_healthy(needed)
-            self.start(name)
-        self.machine.until_healthy(*services)
+            if name not in self.machine.running or self.machine.running[name].ended is not None:
+                self.start(name)
 
     def start(self, service: str) -> Running:
         """Start one service, again too."""
@@ -106,7 +116,7 @@ class Stack:
 
     def container(self, service: str, command: tuple[str, ...] = ()) -> Container:
         """Give a service of the compose file as a container."""
-        config = self.config("*")
+        config = self.config()
         one = config["services"][service]
         image = image_of(one["image"])
         entrypoint = image.entrypoint if one.get("entrypoint") is None else tuple(one["entrypoint"])

@@ -54,7 +54,13 @@ class Tmpfs:
 
 @dataclass(frozen=True)
 class Container:
-    """What is run, and as what. user: uid, gid and further groups; grace_s: time to end after stop_signal. [s]"""
+    """What is run, and as what.
+
+    user         : uid, gid and further groups
+    grace_s      : time to end after stop_signal [s]
+    probe        : a command that fails where it is not well
+    capabilities : rights of root that it has, without CAP_
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -67,6 +73,7 @@ class Container:
     stop_signal: signal.Signals = signal.SIGTERM
     grace_s: float = 10.0
     probe: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
 
 
 def why_not() -> str:
@@ -207,10 +214,14 @@ class Machine:
 
     def __exit__(self, *error: object) -> None:
         try:
-            for running in reversed(self.running.values()):
-                running.kill()
+            self.end()
         finally:
             self._context.__exit__(None, None, None)
+
+    def end(self) -> None:
+        """End everything at once."""
+        for running in reversed(self.running.values()):
+            running.kill()
 
     def resolve(self, **names: str) -> None:
         """Let names lead to addresses from now on, for all that runs."""
@@ -315,7 +326,8 @@ def _as_user(container: Container) -> list[str]:
     """Become the user for good, with no right that a container without capabilities lacks."""
     uid, gid, *groups = container.user
     more = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
-    rights = ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
+    kept = ",".join(["-all", *(f"+{name}" for name in container.capabilities)])
+    rights = ["--inh-caps=-all", f"--bounding-set={kept}", "--no-new-privs"]
     return ["/usr/bin/setpriv", f"--reuid={uid}", f"--regid={gid}", *more, *rights, "--"]
 
 

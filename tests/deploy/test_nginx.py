@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -235,11 +236,10 @@ def test_a_container_that_comes_back_elsewhere_is_found(site: Site):
 
 
 def test_a_stop_does_not_wait_for_open_connections(site: Site):
-    connection = connected(HTTPS)
-    connection.connect()
-    code, seconds = site.nginx.stop()
-    assert (code, seconds < 6) == (0, True)
-    connection.close()
+    with closing(connected(HTTPS)) as connection:
+        connection.connect()
+        code, seconds = site.nginx.stop()
+    assert (code, seconds < site.nginx.container.grace_s) == (0, True)
     site.start()
 
 
