@@ -30,7 +30,7 @@ def find() -> Tools | str:
     helm, kubectl = shutil.which("helm"), shutil.which("kubectl")
     if helm and kubectl:
         return Tools(Path(helm), Path(kubectl))
-    folder = _cache() / f"helm-{VERSION}"
+    folder = cache_folder() / f"helm-{VERSION}"
     tools = Tools(folder / "helm" / "helm", folder / "kubectl" / "kubectl")
     if not tools.kubectl.exists():
         reason = _fetch(folder)
@@ -70,6 +70,7 @@ def _fetch(folder: Path) -> str:
     return ""
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Give the folder for programs that tests fetch."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "heat-pump-monitor"
