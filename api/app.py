@@ -14,6 +14,7 @@ from api.groups import Groups
 from api.guard import Guard, is_loopback, origins_of
 from api.live import Hub, LiveFeed
 from api.login import Door
+from api.metrics import ApiMetrics, Counted
 from api.needs import check_declared
 from api.openapi import DescribedApp
 from api.routes import (
@@ -21,6 +22,7 @@ from api.routes import (
     dead_letters,
     devices,
     episodes,
+    metrics,
     pipeline,
     readings,
     root,
@@ -36,7 +38,21 @@ from flows.model.rules import SHIPPED_RULES, load_rules
 from flows.settings import Settings
 from flows.store.protocol import StoreReader
 
-_ROUTES = (root, stats, devices, readings, series, episodes, alerts, pipeline, dead_letters, walk, session, ws)
+_ROUTES = (
+    root,
+    stats,
+    devices,
+    readings,
+    series,
+    episodes,
+    alerts,
+    pipeline,
+    dead_letters,
+    walk,
+    session,
+    metrics,
+    ws,
+)
 _ABOUT = (
     "Readings of heat pumps, what was computed of them, and alerts. Instants are ISO 8601 in UTC with ms;"
     " units are those of docs/reference/quantities.md. Beyond loopback every route but /, /api/health, /docs,"
@@ -83,6 +99,7 @@ def create_app(settings: Settings, reader: StoreReader, live: bool = True) -> Fa
         max_body_size=MOST_BODY,
     )
     app.state.context = context
+    app.state.metrics = ApiMetrics(context)
     for module in _ROUTES:
         check_declared(module.router.routes)
         app.include_router(module.router)
@@ -97,4 +114,5 @@ def create_app(settings: Settings, reader: StoreReader, live: bool = True) -> Fa
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
             expose_headers=["Link"],
         )
+    app.add_middleware(Counted, metrics=app.state.metrics)  # around all others
     return app

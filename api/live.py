@@ -39,16 +39,19 @@ class Client:
         self._some = asyncio.Event()
         self.overflowed = asyncio.Event()
 
-    def put(self, text: str) -> None:
-        """Queue a message; past the bound, drop the client and all it has not read."""
+    def put(self, text: str) -> int:
+        """Queue a message; past the bound, drop the client and all it has not read. Returns how many."""
         if len(self._waiting) >= MOST_MESSAGES or self._bytes + len(text) > MOST_BYTES:
+            dropped = len(self._waiting) + 1
             self._waiting.clear()
             self.overflowed.set()
+            return dropped
         if self.overflowed.is_set():
-            return
+            return 1
         self._waiting.append(text)
         self._bytes += len(text)
         self._some.set()
+        return 0
 
     async def get(self) -> str:
         """Take the oldest message; wait for one."""
@@ -61,25 +64,30 @@ class Client:
 
 
 class Hub:
-    """All WebSockets of this process. For the event loop's thread only."""
+    """All WebSockets of this process. For the event loop's thread only. dropped: messages that were not sent."""
 
     def __init__(self) -> None:
         self.clients: set[Client] = set()
+        self.dropped = 0
 
     def publish(self, device_id: str, text: str) -> None:
         """Queue a message about a device for everyone who may see it."""
         for client in self.clients:
             if client.own is None or device_id in client.own:
-                client.put(text)
+                self.dropped += client.put(text)
 
 
 class LiveFeed:
-    """The subscriber: a thread of paho's that hands what it hears to the event loop."""
+    """The subscriber: a thread of paho's that hands what it hears to the event loop.
+
+    subscriptions : how often the broker took ours.
+    """
 
     def __init__(self, settings: Settings, hub: Hub) -> None:
         self._settings, self._hub = settings, hub
         self._loop: asyncio.AbstractEventLoop | None = None
         self._subscribed = False
+        self.subscriptions = 0
         self._flow_heard = -FLOW_SILENT_S
         self._counters = Counters()
         # A name of its own for each process: two with the same one would throw each other out for ever.
@@ -131,6 +139,7 @@ class LiveFeed:
 
     def _on_subscribe(self, client: mqtt.Client, userdata: Any, mid: int, reasons: Any, properties: Any) -> None:
         self._subscribed = not any(reason.is_failure for reason in reasons)
+        self.subscriptions += self._subscribed
 
     def _on_disconnect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._subscribed = False

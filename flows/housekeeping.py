@@ -16,7 +16,8 @@ from flows.journal.writer import Journal
 from flows.model.times import iso, now_ms
 from flows.settings import Settings
 from flows.sinks.mqtt import MqttPublisher
-from flows.telemetry.meter import Meter
+from flows.telemetry.fleet import online_and_open
+from flows.telemetry.meter import Meter, Progress
 from flows.telemetry.node_text import GraphText, node_text
 from flows.telemetry.past import Past
 from flows.telemetry.tap import told_trace
@@ -67,6 +68,26 @@ class Housekeeping:
         windows = self._past.windows(counters["conservation"])
         return {**counters, "received_10s": self._past.received(), "windows": windows}
 
+    def metrics(self) -> dict[str, Any]:
+        """The counters, and what only Prometheus asks for.
+
+        oldest_unread_s : age of the oldest durable frame that is not read, 0 where all are. [s]
+        recovery        : lag: frames that a crash would have read again; copy_age_s: of the newest copy. [s]
+        """
+        now, progress, journal = now_ms(), self._meter.progress, self._journal
+        online, alerts = online_and_open(self._meter, now, self._settings.online_timeout_s * 1000)
+        copied = max(self._copy_times(), default=None)
+        return {
+            **self._counters(),
+            "oldest_unread_s": _oldest_unread_ms(journal, progress, now) / 1000,
+            "recovery": {
+                "lag": max(0, progress.read - progress.committed),
+                "copy_age_s": -1 if copied is None else max(0.0, time.time() - copied),
+            },
+            "online": online,
+            "alerts": alerts,
+        }
+
     def _counters(self) -> dict[str, Any]:
         """All but the last hour, as it is published.
 
@@ -82,7 +103,7 @@ class Housekeeping:
             "at": now,
             "since": iso(self._since),
             "graph": self._graph.name,
-            "devices": next((n["state"]["devices"] for n in counters["nodes"] if n["node"] == "device"), 0),
+            "devices": next((n["state"].get("devices", 0) for n in counters["nodes"] if n["node"] == "device"), 0),
             "journal": {**health, **self._journal_pace(now, health)},
             "backlog": backlog,
             "unread": max(0, backlog - ticks),
@@ -173,10 +194,14 @@ class Housekeeping:
 
     def _until_next_copy(self) -> float:
         """A day after the newest copy; where there is none, once the first epochs are saved. [s]"""
-        times = [folder.stat().st_mtime for folder in self._copies.glob("*") if folder.name.isdigit()]
+        times = self._copy_times()
         if not times:
             return 3 * self._settings.epoch_ms / 1000
         return max(0.0, max(times) + COPY_EVERY_S - time.time())
+
+    def _copy_times(self) -> list[float]:
+        """When each copy of the recovery state was made. [s since 1970, UTC]"""
+        return [folder.stat().st_mtime for folder in self._copies.glob("*") if folder.name.isdigit()]
 
     def _copy(self) -> None:
         seq = recovery.copy_now(self._folder, self._copies)
@@ -192,3 +217,17 @@ class Housekeeping:
         with JournalReader(self._journal.folder, 0) as reader:
             first = reader.read(1)
         self._oldest = first[0].arrived if first else None
+
+
+def _oldest_unread_ms(journal: Journal, progress: Progress, now: int) -> float:
+    """Age of the oldest durable frame that is not read. [ms]
+
+    Where the commits that are remembered do not reach back so far, that of the newest frame read: a little more.
+    """
+    if journal.synced_seq <= progress.read:
+        return 0.0
+    commits = list(journal.synced_at)
+    first = next(((last, at) for last, at in commits if last > progress.read), None)
+    if first is None or (first == commits[0] and progress.arrived):
+        return max(0.0, now - (progress.arrived or now))
+    return max(0.0, now - first[1])

@@ -5,13 +5,13 @@ import logging
 import signal
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bytewax._bytewax import cli_main  # the public entry point takes epochs of whole seconds only
 from bytewax.recovery import RecoveryConfig, init_db_dir
@@ -21,13 +21,14 @@ from flows.build import build
 from flows.errors import RetryableStoreError, StartRefused
 from flows.graph import Graph, load_graph
 from flows.housekeeping import Housekeeping
+from flows.ingest.commands import is_ready
 from flows.ingest.subscriber import Ingest
 from flows.journal.reader import JournalReader, describe
 from flows.journal.writer import Journal
 from flows.lock import locked
 from flows.model.frame import Start
 from flows.model.influx_address import InfluxAddress
-from flows.model.times import DAY_MS, now_ms
+from flows.model.times import now_ms
 from flows.physics.refrigerant import dew_temperature
 from flows.rebuild import allowed_from
 from flows.recovery import Position
@@ -41,12 +42,14 @@ from flows.store import StoreAddress, open_reader, open_writer
 from flows.store.protocol import Fence, StoreWriter
 from flows.telemetry.meter import Meter
 
+if TYPE_CHECKING:
+    from flows.telemetry.metrics_port import MetricsPort
+
 log = logging.getLogger("heatpump.flow")
 
 T = TypeVar("T")
 
 MB = 1_000_000
-DEAD_LETTERS_MS = 90 * DAY_MS
 SHORTEST_WAIT_S = 0.2
 GC_THRESHOLDS = (50_000, 20, 100)
 """Batches come and go by reference counts; looking for cycles after every 700 objects costs 1 µs a reading."""
@@ -63,6 +66,7 @@ def run(settings: Settings) -> int:
         meter = Meter()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(meter.progress, "stop", True))
+        metrics = stack.enter_context(_metrics(settings, meter))
         has_journal = any((settings.data / "journal").glob("*.seg"))
         fence, is_away = None, has_journal and not _answers(store)
         if not is_away:
@@ -76,6 +80,8 @@ def run(settings: Settings) -> int:
         keeper = Housekeeping(settings, journal, ingest, meter, publisher)
         ingest.pipeline, ingest.extra_health = keeper.pipeline, keeper.health
         ingest.standing, ingest.node, ingest.trace = keeper.standing, keeper.node, keeper.trace
+        if metrics is not None:
+            metrics.begin(keeper.metrics, journal, lambda: is_ready({**ingest.health(), **keeper.health()}))
         if is_away:  # what arrives meanwhile is journaled: no broker queues for hours
             _begin(ingest, keeper, stack)
             fence = _fence_when_readable(store, meter)
@@ -92,6 +98,21 @@ def run(settings: Settings) -> int:
             _begin(ingest, keeper, stack)
         sinks = {"store": sink, "live": LiveSink(publisher, meter)}
         return _run(graph, source, sinks, meter, folder, settings.epoch_ms)
+
+
+@contextmanager
+def _metrics(settings: Settings, meter: Meter) -> Iterator["MetricsPort | None"]:
+    """Serve metrics, where a port is set for them, from before the store is waited for."""
+    if not settings.metrics_port:
+        yield None
+        return
+    from flows.telemetry.metrics_port import MetricsPort  # its library takes time, and is for this alone
+
+    port = MetricsPort(settings, meter)
+    try:
+        yield port
+    finally:
+        port.stop()
 
 
 def _begin(ingest: Ingest, keeper: Housekeeping, stack: ExitStack) -> None:
@@ -209,6 +230,7 @@ def _patiently(ask: Callable[[], T], meter: Meter) -> T:
                 log.warning("waiting for the store: %s", error)
                 progress.since, progress.attempts = now_ms(), 0
             progress.attempts += 1
+            progress.retries += 1
             progress.next_try = now_ms() + round(wait * 1000)
             progress.waiting = str(error)
             until = time.monotonic() + wait
@@ -245,7 +267,7 @@ def _start(settings: Settings, graph: Graph) -> Start:
         graph=graph.hash,
         raw_retention_ms=settings.raw_retention_ms,
         minute_retention_ms=settings.minute_retention_ms,
-        dead_letter_retention_ms=DEAD_LETTERS_MS,
+        dead_letter_retention_ms=settings.dead_letter_retention_ms,
         offline_ticks=settings.offline_ticks,
     )
 

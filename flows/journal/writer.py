@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -34,6 +35,8 @@ MB = 1_000_000
 CLAMPED_MS = 60_000
 ROOM_EVERY_S = 1.0
 ROOM_EVERY_BYTES = MB
+SYNC_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""By which commits are counted. [s]"""
 
 
 class Journal:
@@ -47,6 +50,8 @@ class Journal:
     torn        : bytes cut from the end at opening.
     damage      : what readers of this journal met.
     sync_ms     : how long the newest commits took. [ms]
+    sync_counts : how many took at most each of SYNC_BOUNDS_S and more than the one before, and how many longer.
+    sync_s      : how long all together took. [s]
     synced_at   : (last number, when it was durable [ms since 1970, UTC]) of the newest commits.
     written     : since it was opened; imported: of that, history. [bytes]
     """
@@ -64,6 +69,7 @@ class Journal:
         self._buffered = self.clock_steps = self.torn = 0
         self.damage = Damage()
         self.sync_ms: deque[float] = deque(maxlen=1_000)
+        self.sync_counts, self.sync_s = [0] * (len(SYNC_BOUNDS_S) + 1), 0.0
         self.synced_at: deque[tuple[int, float]] = deque(maxlen=1_000)
         self.written = self.imported = 0
         self._open_folder()
@@ -242,7 +248,10 @@ class Journal:
         self.written += self._buffered
         self._buffered = 0
         self.synced_seq = self.last_seq
-        self.sync_ms.append((time.perf_counter() - began) * 1000)
+        took = time.perf_counter() - began
+        self.sync_ms.append(took * 1000)
+        self.sync_counts[bisect_left(SYNC_BOUNDS_S, took)] += 1
+        self.sync_s += took
         self.synced_at.append((self.synced_seq, time.time_ns() / 1e6))
 
     def _roll(self) -> None:

@@ -18,6 +18,9 @@ No longer level means anything, so that a topic cut like this is refused for wha
 """
 
 
+MOST_WAITING = 100
+"""Open letters are counted up to here."""
+
 MaySee = Callable[[str], bool]
 """Tells whether the letters of a device, of "" those of none, may be seen."""
 
@@ -59,6 +62,11 @@ class RefusedInHour(msgspec.Struct, frozen=True):
     reason: str
     hour: str
     count: int
+
+
+def waiting(reader: StoreReader) -> int:
+    """Count the letters that are open, up to MOST_WAITING."""
+    return len(reader.dead_letters(None, None, None, MOST_WAITING))
 
 
 def dead_letters(

@@ -145,7 +145,10 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
         self._meter.conservation.written(seqs, stored, duplicate=self._unchanged, dead=self._refused_rows)
         self._progress.stored = seqs[-1]
         self._meter.store.done += len(items)
-        self._meter.store.batches.append(time.perf_counter() - began)
+        took = time.perf_counter() - began
+        self._meter.store.batches.append(took)
+        self._meter.store.seconds += took
+        self._meter.store.writes += 1
         if self._meter.taps.following:
             for batch in batches:
                 self._meter.taps.stored(batch.seq, batch.items)
@@ -227,6 +230,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
                     self._progress.since, self._progress.attempts = now_ms(), 0
                 pause = max(wait, min(error.seconds, LONGEST_ASKED_S))
                 self._progress.attempts += 1
+                self._progress.retries += 1
                 self._progress.next_try = now_ms() + round(pause * 1000)
                 self._progress.waiting = str(error)
                 self._sleep(pause)

@@ -43,7 +43,10 @@ def p99_ms(seconds: Iterable[float]) -> float:
 
 
 class StepMeter:
-    """Counters of one step since the process started. rate: readings, status, alerts and commands a second."""
+    """Counters of one step since the process started.
+
+    rate : readings, status, alerts and commands a second; seconds: that its batches took.
+    """
 
     def __init__(self, step: Step, sinks: dict[str, list[str]], books: Conservation, tap: StepTap) -> None:
         self.step, self._sinks, self._books, self.tap = step, sinks, books, tap
@@ -54,7 +57,8 @@ class StepMeter:
         self.refused: Counter[str] = Counter()
         self._seconds: deque[float] = deque(maxlen=_SAMPLES)
         self._rate = Rate()
-        self.astray = self.state_bytes = 0
+        self.astray = self.state_bytes = self.batches = 0
+        self.seconds = 0.0
 
     def begin(self, logic: Logic) -> None:
         """Take the logic at work, new or recovered."""
@@ -71,6 +75,8 @@ class StepMeter:
                 self.refused.update([letter.reason for letter in given])
         self.gave[self.step.node.out[0]] -= own
         self._seconds.append(seconds)
+        self.seconds += seconds
+        self.batches += 1
         if self.logic is not None:
             before, counts = self._fates, self.logic.counts
             self._fates = {fate: counts[fate] for fate in FATES}
@@ -138,6 +144,7 @@ class Progress(msgspec.Struct):
     fenced    : up to here the store is durable.
     waiting   : why the store sink waits, "" while it does not.
     since     : when it began to wait; attempts: how often it tried; next_try: when again. [ms since 1970, UTC]
+    retries   : attempts that failed, of all waits.
     stop      : ask the source to end.
     """
 
@@ -150,15 +157,20 @@ class Progress(msgspec.Struct):
     waiting: str = ""
     since: int = 0
     attempts: int = 0
+    retries: int = 0
     next_try: int = 0
     stop: bool = False
 
 
 class Sink:
-    """Counters of one sink. done: rows stored, messages published. batches: how long each took. [s]"""
+    """Counters of one sink. done: rows stored, messages published. batches: how long each took. [s]
+
+    writes, seconds : of the store: batches written, and how long all together took. [s]
+    """
 
     def __init__(self) -> None:
-        self.done = 0
+        self.done = self.writes = 0
+        self.seconds = 0.0
         self.batches: deque[float] = deque(maxlen=_SAMPLES)
         self._rate = Rate()
 
