@@ -361,6 +361,11 @@ class Settings(BaseSettings):
         return 90 * DAY_MS
 
     @property
+    def dead_letter_retention_ms(self) -> int:
+        """How long dead letters are kept. [ms]"""
+        return 90 * DAY_MS
+
+    @property
     def journal_retention_ms(self) -> int:
         """How long the journal is kept. [ms]"""
         return duration_ms(self.journal_retention)
