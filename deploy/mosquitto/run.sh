@@ -1,8 +1,9 @@
 #!/bin/sh
 # Starts Mosquitto by mosquitto.conf and keeps it in step with its files, as any user but root, on a read-only root:
-# - an account, the ACL or a certificate changes: SIGHUP, by which Mosquitto also ends connections of removed users;
-# - the first certificate comes, or the last shared account goes: started anew with another configuration;
-# - the log of who connects is moved aside at 2 MB, one old one is kept.
+# - an account, the ACL or a certificate changes: SIGHUP, by which Mosquitto also ends connections of removed users,
+#   or, where that would cost messages that wait for the flow (see `apply`), a new start;
+# - the first certificate comes, or the last shared account goes: a new start with another configuration;
+# - the log of who connects is moved aside at 1 MB, one old one is kept.
 # SIGTERM is passed on; the exit code is Mosquitto's. Needs a POSIX shell and what busybox has.
 #
 # usage: run.sh [CONFIGURATION]     MOSQUITTO_HOME: the folder that stands for /mosquitto in it.
@@ -13,7 +14,7 @@ conf=${1:-$home/config/mosquitto.conf}
 accounts=$home/accounts
 tls=$home/tls
 log=$home/log/mosquitto.log
-most_log_bytes=2000000
+most_log_bytes=1000000
 work=$(mktemp -d "${TMPDIR:-/tmp}/mosquitto.XXXXXX") || exit 1
 broker='' watcher='' ending=''
 
@@ -41,8 +42,9 @@ configure() {
     case $state in tls*) set -- "$@" -e 's/^#tls# //' ;; esac
     case $state in tls,per-device) set -- "$@" -e 's/^#per-device# //' ;; esac
     if ! : 2>/dev/null >>"$log"; then
-        say "$log cannot be written: who connects is told on stdout alone"
-        set -- "$@" -e '/^log_dest file /d'
+        say "$log cannot be written: who connects is kept in $work, until this ends"
+        log=$work/mosquitto.log
+        set -- "$@" -e "s#^log_dest file .*#log_dest file $log#"
     fi
     sed "$@" "$conf" >"$work/mosquitto.conf" || exit 1
 }
@@ -50,29 +52,58 @@ configure() {
 # By content: a Kubernetes secret is changed by a symbolic link, a file by renaming another over it.
 seen() { cat "$accounts/passwd" "$accounts/acl" "$tls/server.crt" "$tls/server.key" 2>/dev/null | cksum; }
 
-rotate() {
-    [ -f "$log" ] || return 1
+size() {
     # shellcheck disable=SC2046  # its words are what is wanted
-    set -- $(ls -ln "$log")
-    [ "${5:-0}" -gt "$most_log_bytes" ] && mv -f "$log" "$log.1"
+    set -- $(ls -ln "$log" 2>/dev/null)
+    echo "${5:-0}"
+}
+
+# Mosquitto appends, so what is emptied goes on from the start; no SIGHUP is needed.
+rotate() {
+    [ "$(size)" -gt "$most_log_bytes" ] || return 0
+    flow_was_in
+    cp "$log" "$log.1" && : >"$log"
+    from=0
+}
+
+flow_account() { grep '^heatpump-flow:' "$accounts/passwd"; }
+
+# Since this start. The end of the line is Mosquitto's own, whatever a client calls itself.
+flow_was_in() {
+    [ -e "$work/flow" ] && return
+    tail -c "+$((from + 1))" "$log" | grep -q "u'heatpump-flow')\.\$" && : >"$work/flow"
+}
+
+# At a SIGHUP Mosquitto (2.0.11, tried) takes the rights of every session whose password does not fit, also of one
+# that is away; one that it loaded from disk has none. For the flow's it would then drop what comes, without a word.
+# A new start gives the rights back.
+apply() {
+    if [ "$(flow_account)" = "$flow" ] && { flow_was_in || [ ! -e "$home/data/mosquitto.db" ]; }; then
+        say "accounts or certificate changed: read anew"
+        kill -HUP "$broker"
+    else
+        again "accounts or certificate changed, and the flow's session has to be kept"
+    fi
+}
+
+again() {
+    say "$1: starting anew"
+    : >"$work/again"
+    kill -TERM "$broker"
 }
 
 watch() {
-    before=$1
     while sleep 1; do
         if [ "$(wanted)" != "$state" ]; then
-            say "from $state to $(wanted): starting anew"
-            : >"$work/again"
-            kill -TERM "$broker"
+            again "from $state to $(wanted)"
             return
         fi
+        rotate
         now=$(seen)
-        if rotate || [ "$now" != "$before" ]; then
-            # A file is replaced as a whole, but not two at once: what is missing is waited for.
-            has_accounts || continue
-            [ "$now" = "$before" ] || say "accounts or certificate changed: read anew"
+        if [ "$now" != "$before" ] && has_accounts; then
             before=$now
-            kill -HUP "$broker" || return
+            apply || return
+            [ ! -e "$work/again" ] || return
         fi
     done
 }
@@ -93,14 +124,14 @@ until has_accounts; do
 done
 
 while :; do
-    rm -f "$work/again"
+    rm -f "$work/again" "$work/flow"
     configure
-    before=$(seen)
+    before=$(seen) flow=$(flow_account) from=$(size)
     say "starts $(command -v mosquitto || echo mosquitto) ($state)"
     mosquitto -c "$work/mosquitto.conf" &
     broker=$!
     [ -z "$ending" ] || kill -TERM "$broker"
-    watch "$before" &
+    watch &
     watcher=$!
     wait "$broker"
     code=$?

@@ -104,7 +104,7 @@ class DeployedMosquitto:
         sync(self.settings)
         self.launch()
         self.wait_until_it_listens()
-        self.client("heatpump-api").close()  # before it serves, a signal would just kill it
+        assert self.admits("heatpump-api")  # before it serves, a signal would just kill it
         return self
 
     def launch(self) -> None:
@@ -144,6 +144,16 @@ class DeployedMosquitto:
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.home)
+
+    def admits(self, user: str, **given: Any) -> bool:
+        """Tell whether a user is let in now; also False while it starts anew."""
+        try:
+            client = self.client(user, f"{user}-tries", **given)
+        except OSError:
+            return False
+        was_in = client.is_in
+        client.close()
+        return was_in
 
     def client(self, user: str, client_id: str = "", **given: Any) -> "Client":
         return Client(self, user, client_id or f"{user}-esp", **given)
@@ -237,8 +247,3 @@ class Client:
 def openssl(*words: Any) -> None:
     done = subprocess.run(["openssl", *map(str, words)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def all_closed(*clients: Client) -> None:
-    for client in clients:
-        client.close()
