@@ -74,11 +74,13 @@ class Guard:
         if changes and origin is not None and not self._may_come_from(origin, host):
             return _refuse(403, f"origin {origin[:80]!r} is not allowed; HEATPUMP_API_ORIGINS allows it")
         shown = credential_of(scope, headers)
-        if shown is not None and shown.by == "cookie" and changes and origin is None and not _is_same(headers):
+        is_open = scope["path"] in OPEN_PATHS
+        is_cookie = shown is not None and shown.by == "cookie"
+        if is_cookie and changes and origin is None and not is_open and not _is_same(headers):
             # Browsers say where a request that changes something comes from: one that does not is none of ours.
             return _refuse(403, "a request with a session must say its Origin; programs use a token")
         account = self._account(shown, headers, name)
-        if account is None and scope["path"] not in OPEN_PATHS:
+        if account is None and not is_open:
             return _unknown(shown)
         scope[ACCOUNT], scope[CREDENTIAL] = account, shown.text if shown is not None else None
         return None
