@@ -61,7 +61,7 @@ make_user() {
     local password
     tools tools user list --json 2>/dev/null | grep -q '"name"' && return
     password=$(generated | cut -c 1-20)
-    tools tools user add admin --scope admin <<<"$password" >/dev/null || fail "the first user could not be made"
+    tools tools user add admin --scope admin --password-stdin <<<"$password" >/dev/null || fail "the first user could not be made"
     first_password=$password
 }
 
