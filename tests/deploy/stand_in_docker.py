@@ -1,3 +1,4 @@
+# ruff: noqa: T201
 """A stand-in for the program `docker`: records what it is asked, and runs in place what needs no engine.
 
 What it shows: what setup.sh asks, in which order, with which arguments and variables; and what the real openssl and
