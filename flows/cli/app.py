@@ -27,6 +27,7 @@ from flows.cli.record import record
 from flows.cli.replay import replay
 from flows.cli.restore import restore
 from flows.cli.status import status
+from flows.cli.store import STORE_COMMANDS
 from flows.cli.tail import tail
 from flows.cli.token import TOKEN_COMMANDS
 from flows.cli.up import up
@@ -74,6 +75,7 @@ app = group(
     "Settings are environment variables: docs/reference/settings.md.",
 )
 app.add_typer(group(LETTER_COMMANDS, "See what was refused; try it again, or drop it."), name="dead-letters")
+app.add_typer(group(STORE_COMMANDS, "What the store keeps, and for how long."), name="store")
 app.add_typer(group(USER_COMMANDS, "Who may log in to pages and API, and see which devices."), name="user")
 app.add_typer(group(TOKEN_COMMANDS, "What programs show the API, and which devices they may see."), name="token")
 app.add_typer(group(DEVICE_COMMANDS, "Accounts of devices at the deployed broker."), name="device")

@@ -15,8 +15,9 @@ class Command(msgspec.Struct, frozen=True):
     id     : the sender's; the same id twice has one effect.
     by     : who asked.
     at     : when it was asked, as the journal took it. [ms since 1970, UTC]
-    name   : alert_ack, device_put, device_forget, dead_letter_retry or dead_letter_drop.
-    body   : by name: {"alert_id"} · DeviceMetadata as a dict with "device_id" · {"device_id"} · LetterCommand.
+    name   : alert_ack, device_put, device_forget, dead_letter_retry, dead_letter_drop or retain.
+    body   : by name: {"alert_id"} · DeviceMetadata as a dict with "device_id" · {"device_id"} · LetterCommand ·
+             what goes (nodes/device.py).
     """
 
     seq: int

@@ -39,7 +39,7 @@ from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 MAX_STATUS_CHARS = 1_000
 LONGEST_INTEGER = 310
 """Digits and sign: no float holds more."""
-KNOWN_COMMANDS = ("alert_ack", "device_put", "device_forget")
+KNOWN_COMMANDS = ("alert_ack", "device_put", "device_forget", "retain")
 _REMEMBERED_COMMANDS = 1_000
 _ONLINE = {"true": True, "1": True, "online": True, "false": False, "0": False, "offline": False}
 _LEVELS: tuple[Level, ...] = ("warning", "critical")

@@ -62,6 +62,7 @@ class _Shared(msgspec.Struct):
     """Retentions [ms]; retained: day up to which raw rows were let go [ms]; work: devices still to go through.
 
     moved: number of the tick at which `retained` last moved.
+    asked: devices still to go through for a command, before these times: raw, minutes, dead letters.
     spoke: devices with a reading since the last tick. forgotten: devices that have not spoken since they were.
     """
 
@@ -71,8 +72,18 @@ class _Shared(msgspec.Struct):
     retained: int = 0
     moved: int = -TICKS_A_DAY_OF_RETENTION
     work: list[str] = []
+    asked: list[str] = []
+    before: tuple[int, int, int] = (0, 0, 0)
     spoke: dict[str, None] = {}
     forgotten: dict[str, None] = {}
+
+
+class Cutoffs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `retain`: what lies before these times goes. [ms since 1970, UTC]"""
+
+    raw_before: int
+    minute_before: int
+    dead_letter_before: int
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -206,10 +217,34 @@ class Register(Keyed[DeviceState, _Shared]):
                 )
             )
         del shared.work[:DEVICES_A_TICK]
+        rows += [
+            Retain(device_id, tick.seq * ORDER_STEP, *shared.before) for device_id in shared.asked[:DEVICES_A_TICK]
+        ]
+        del shared.asked[:DEVICES_A_TICK]
+
+    def _retain_now(self, command: Command, rows: list[Any]) -> None:
+        """Let rows go at once that a shorter retention no longer covers, device by device."""
+        shared = self.shared
+        try:
+            cutoffs = msgspec.convert(command.body, Cutoffs)
+        except msgspec.ValidationError as error:
+            rows.append(refused(command, f"retain: {error}"))
+            return
+        before = (cutoffs.raw_before, cutoffs.minute_before, cutoffs.dead_letter_before)
+        if not 0 <= min(before) <= max(before) <= command.at - DAY_MS:
+            rows.append(refused(command, "retain: times must be at least a day before it is asked"))
+            return
+        shared.retained = max(shared.retained, cutoffs.raw_before)
+        earlier = shared.before if shared.asked else (0, 0, 0)
+        shared.before = (max(earlier[0], before[0]), max(earlier[1], before[1]), max(earlier[2], before[2]))
+        shared.asked = ["", *sorted(self.devices)]
+        rows.append(done(command, f"goes through {len(self.devices)} devices, {DEVICES_A_TICK} a second"))
 
     def _command(self, command: Command, passed: list[Any], rows: list[Any]) -> None:
         device_id = str(command.body.get("device_id", ""))
-        if not DEVICE_ID.fullmatch(device_id):
+        if command.name == "retain":
+            self._retain_now(command, rows)
+        elif not DEVICE_ID.fullmatch(device_id):
             rows.append(refused(command, f"device_id {device_id!r:.80} is no valid device id"))
         elif command.name == "device_forget":
             self._forget(command, device_id, passed, rows)

@@ -8,7 +8,7 @@ import pytest
 import typer
 from pydantic import AliasChoices, SecretStr
 
-from flows.cli.app import COMMANDS, LETTER_COMMANDS, TOKEN_COMMANDS, USER_COMMANDS, app
+from flows.cli.app import COMMANDS, LETTER_COMMANDS, STORE_COMMANDS, TOKEN_COMMANDS, USER_COMMANDS, app
 from flows.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -54,7 +54,9 @@ def test_the_commands_page_has_each_command_on_dead_letters(command):
 
 @pytest.mark.parametrize(
     ("group", "command"),
-    [("user", each) for each in USER_COMMANDS] + [("token", each) for each in TOKEN_COMMANDS],
+    [("user", each) for each in USER_COMMANDS]
+    + [("token", each) for each in TOKEN_COMMANDS]
+    + [("store", each) for each in STORE_COMMANDS],
     ids=lambda each: each if isinstance(each, str) else each.__name__,
 )
 def test_the_commands_page_has_each_command_on_users_and_tokens(group, command):

@@ -153,3 +153,31 @@ def test_retention_follows_the_setting_of_the_start(run_node):
     items = [Start(1, NOW, raw_retention_ms=7 * DAY_MS), Tick(2, 1, NOW), Tick(3, 2, NOW + DAY_MS)]
     (row,) = run_node(NODE, items).rows
     assert row.raw_before == (NOW // DAY_MS + 1 - 8) * DAY_MS
+
+
+def test_what_a_shorter_retention_no_longer_covers_goes_at_once_where_it_is_asked(run_node, a_reading):
+    known = [a_reading(seq=n, device_id=f"site{n}", temp_inlet=1.0) for n in range(1, 8)]
+    before = {
+        "raw_before": NOW - 3 * DAY_MS,
+        "minute_before": NOW - 9 * DAY_MS,
+        "dead_letter_before": NOW - 30 * DAY_MS,
+    }
+    asked = Command(20, "c1", "me", NOW, "retain", before)
+    ticks = [Tick(30 + n, n, NOW + n * 1000) for n in range(1, 4)]
+    out = run_node(NODE, [*known, Tick(10, 0, NOW), asked, *ticks], restart_every=1)
+    rows = [row for row in out.rows if isinstance(row, Retain)]
+    assert [row.device_id for row in rows] == ["", *(f"site{n}" for n in range(1, 8))]
+    assert {(row.raw_before, row.minute_before, row.dead_letter_before) for row in rows} == {(*before.values(),)}
+    late = run_node(NODE, [Tick(10, 0, NOW), asked, a_reading(seq=40, temp_inlet=1.0, at=NOW - 4 * DAY_MS)])
+    assert [row.reason for row in late.rows if isinstance(row, DeadLetter)] == ["older_than_retention"]
+
+
+def test_what_is_younger_than_a_day_is_never_let_go(run_node):
+    for before in (
+        {"raw_before": NOW, "minute_before": 0, "dead_letter_before": 0},
+        {"raw_before": -1, "minute_before": 0, "dead_letter_before": 0},
+        {"raw_before": 1},
+        {"raw_before": "x", "minute_before": 0, "dead_letter_before": 0},
+    ):
+        out = run_node(NODE, [Tick(1, 1, NOW), Command(2, "c1", "me", NOW, "retain", before), Tick(3, 2, NOW)])
+        assert [row.outcome for row in out.rows] == ["refused"]

@@ -1,4 +1,4 @@
-"""The buckets of an installation: made and checked at start, as often as you like; never changed by us."""
+"""The buckets of an installation: made and checked at start; changed only where somebody asks for that."""
 
 import logging
 from typing import Any
@@ -53,6 +53,16 @@ def make(server: InfluxServer, name: str, seconds: int) -> None:
     with server.speaking(f"make bucket {name}"):
         server.client.buckets_api().create_bucket(
             bucket_name=name, org=org, retention_rules=rules, description="heat pump monitor"
+        )
+
+
+def keep(server: InfluxServer, name: str, seconds: int) -> None:
+    """Let a bucket that is there keep its points for another time. seconds: 0: for ever."""
+    rules = [BucketRetentionRules(type="expire", every_seconds=seconds)] if seconds else []
+    (found,) = _find(server, name=name)
+    with server.speaking(f"change bucket {name}"):
+        server.client.buckets_api().update_bucket(
+            Bucket(id=found.id, org_id=found.org_id, name=name, retention_rules=rules)
         )
 
 
