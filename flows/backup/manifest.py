@@ -1,11 +1,10 @@
 """What a backup says of itself: manifest.json, the last file that is written into its folder."""
 
-import os
 from pathlib import Path
 
 import msgspec
 
-from flows.backup.files import Packed, sync_folder
+from flows.backup.files import Packed, write_private
 from flows.errors import BackupError
 from flows.store.protocol import Fence
 
@@ -66,11 +65,7 @@ class _Format(msgspec.Struct):
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Write it durably. Raises OSError."""
-    with (folder / NAME).open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(folder)
+    write_private(folder / NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
 
 
 def read(folder: Path) -> Manifest:

@@ -98,9 +98,8 @@ def _begun(note: Path) -> Begun | None:
 def _check_empty(settings: Settings) -> None:
     """Raises BackupError naming what is not empty."""
     data = settings.data
-    there = [path for path in ("recovery", "recovery-copies", *BESIDE) if (data / path).exists()]
-    if any((data / "journal").glob("*.seg")):
-        there.insert(0, "journal")
+    there = [name for name in ("journal", "recovery", "recovery-copies") if any((data / name).glob("*"))]
+    there += [name for name in BESIDE if (data / name).exists()]
     if not settings.influxdb_url and settings.store_path.exists():
         there.insert(0, settings.store_path.name)
     if there:

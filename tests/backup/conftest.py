@@ -11,6 +11,7 @@ from flows.journal.writer import Journal
 from flows.main import run_journal
 from flows.settings import Settings, load_settings
 from flows.store.dump import dump
+from tests.flows import Flow, wait_for
 from tests.pipeline.conftest import Recorder
 
 SEGMENT = 4_000
@@ -100,6 +101,13 @@ class Installation:
         cut_behind(scratch / "journal", last_seq)
         assert run_journal(scratch / "journal", scratch / "store.sqlite") == 0
         return [*dump(scratch / "store.sqlite")]
+
+
+def patiently(flow: Flow) -> Flow:
+    """Start a flow on a machine that has other things to do."""
+    flow.launch()
+    wait_for(flow.health, lambda health: bool(health and health["connected"]), seconds=120)
+    return flow
 
 
 def cut_behind(folder: Path, last_seq: int) -> None:
