@@ -128,6 +128,8 @@ REFUSED = [
     ({"ingress.enabled": "true", "ingress.host": "x.org"}, MINIMAL, "kubectl create secret tls heat-pump-web -n heating"),
     ({"networkPolicy.dns": "[]"}, MINIMAL, "networkPolicy.dns is empty, which would mean everyone"),
     ({"networkPolicy.monitoring": "[]"}, MINIMAL, "networkPolicy.monitoring is empty, which would mean everyone"),
+    ({"restore.from": "newest"}, MINIMAL, "restore.from is newest, but backup.volume.existing is empty"),
+    ({"restore.from": "../x"}, MINIMAL, "does not match pattern"),
     ({"store": "mysql"}, MINIMAL, "'influxdb', 'sqlite'"),
     ({"flow.replicas": "2"}, MINIMAL, "additional properties 'replicas' not allowed"),
     ({"api.replicas": "0"}, MINIMAL, "minimum: got 0, want 1"),
@@ -151,6 +153,12 @@ def test_what_cannot_work_is_refused_with_a_sentence(given: dict[str, str], valu
 
 def _json(value: str) -> str:
     return value if re.fullmatch(r"\d+|true|null|\[.*\]", value) else json.dumps(value)
+
+
+@pytest.mark.slow
+def test_a_backup_is_put_into_a_new_release_alone() -> None:
+    done = helm("template", "hp", CHART, "-f", CHART / "ci" / "restore-values.yaml", "--is-upgrade")
+    assert done.returncode != 0 and "a backup is put into a new release" in done.stderr
 
 
 @pytest.mark.slow

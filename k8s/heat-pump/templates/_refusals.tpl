@@ -26,6 +26,12 @@
 {{- if and $v.mosquitto.devices.type (not $v.mosquitto.tls.existing) }}
 {{- fail (printf "mosquitto.devices.type is %s, but mosquitto.tls.existing is empty: devices come in by TLS. Make the Secret with `kubectl create secret tls heat-pump-mqtt -n %s --cert=mqtt.crt --key=mqtt.key` and name it there." $v.mosquitto.devices.type .Release.Namespace) }}
 {{- end }}
+{{- if and $v.restore.from (not $v.backup.volume.existing) }}
+{{- fail (printf "restore.from is %s, but backup.volume.existing is empty: name the PersistentVolumeClaim that holds the backups." $v.restore.from) }}
+{{- end }}
+{{- if and $v.restore.from (not .Release.IsInstall) }}
+{{- fail (printf "restore.from is %s, but %s is installed already: a backup is put into a new release. Set it empty, or uninstall first and delete the claims." $v.restore.from .Release.Name) }}
+{{- end }}
 {{- if and $v.mosquitto.tls.ca (not $v.mosquitto.tls.existing) }}
 {{- fail "mosquitto.tls.ca is true, but mosquitto.tls.existing is empty: name the Secret that holds ca.crt, tls.crt and tls.key." }}
 {{- end }}
