@@ -9,6 +9,7 @@ from pathlib import Path
 import uvicorn
 
 from api.app import create_app
+from flows import notify
 from flows.errors import ConfigError
 from flows.settings import Settings
 from flows.store import open_reader
@@ -40,6 +41,7 @@ def main(settings: Settings, store_path: Path | None = None) -> int:
         signal.signal(number, lambda *_: None)
     try:
         with listening(settings.api_host, settings.api_port) as sock:
+            notify.ready()
             log.info("the API answers at http://%s:%s", settings.api_host, settings.api_port)
             server.run(sockets=[sock])
     finally:

@@ -8,7 +8,7 @@ from prometheus_client.exposition import choose_encoder
 
 def registry_of(process: str) -> CollectorRegistry:
     """Make a registry with what is known of any process: its build, processor time, memory, open files."""
-    disable_created_metrics()  # a second series for each: nobody asks when a counter began
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each: nobody asks when a counter began
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     build = Info("heatpump_build", "What runs; always 1.", registry=registry)

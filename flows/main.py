@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bytewax._bytewax import cli_main  # the public entry point takes epochs of whole seconds only
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
-from flows import recovery
+from flows import notify, recovery
 from flows.build import build
 from flows.errors import RetryableStoreError, StartRefused
 from flows.graph import Graph, load_graph
@@ -67,6 +67,7 @@ def run(settings: Settings) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(meter.progress, "stop", True))
         metrics = stack.enter_context(_metrics(settings, meter))
+        notify.ready()
         has_journal = any((settings.data / "journal").glob("*.seg"))
         fence, is_away = None, has_journal and not _answers(store)
         if not is_away:
