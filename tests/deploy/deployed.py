@@ -2,11 +2,11 @@
 
 import json
 import re
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import paho.mqtt.client as mqtt
@@ -41,9 +41,7 @@ class Deployed:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.Client(base_url=base, verify=self._trusting(), headers=headers, trust_env=False, timeout=20)
 
-    def _trusting(self) -> Any:
-        import ssl
-
+    def _trusting(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.ca))
 
     def tell(self, *argv: str, service: str = "flow", stdin: str = "") -> str:
