@@ -170,4 +170,4 @@ def test_with_sqlite_there_is_no_influxdb_and_the_api_shares_the_flows_volume(tm
         assert services[name]["environment"]["INFLUXDB_URL"] == ""
         assert "INFLUXDB_TOKEN" not in {each["source"] for each in services[name]["secrets"]}
         assert "/data" in {mount["target"] for mount in services[name]["volumes"]}
-    assert not [mount for mount in services["backend"]["tmpfs"] if mount.startswith("/data")]
+        assert services[name]["environment"].get("HEATPUMP_DATA", "/data") == "/data"
