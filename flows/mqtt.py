@@ -50,10 +50,9 @@ def in_words(error: OSError, login: Login) -> str:
     """Say why there is no connection; of TLS what is wrong, and with which certificate."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _distrusted(error, login)
-    if isinstance(error, ssl.SSLError):
-        return f"speaks no TLS there, or none of ours ({error.reason or error}): is MQTT_PORT one of TLS (8883)?"
-    if login.ca and isinstance(error, ConnectionResetError | BrokenPipeError):
-        return "ends the connection where TLS would begin: is MQTT_PORT one of TLS (8883)?"
+    if isinstance(error, ssl.SSLError) or (login.ca and isinstance(error, ConnectionResetError | BrokenPipeError)):
+        why = (isinstance(error, ssl.SSLError) and error.reason) or error.strerror
+        return f"speaks no TLS there, or none of ours ({why}): is MQTT_PORT one of TLS (8883)?"
     return str(error.strerror or error)
 
 

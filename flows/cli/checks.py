@@ -30,7 +30,7 @@ def broker_problem(host: str, port: int, user: str, password: str, ca: str = "")
     except OSError as error:
         return f"does not answer at {host}:{port}: {_why(error, host, port, ca)}"
     if answer[:2] == b"\x15\x03":  # an alert of TLS
-        return f"speaks TLS at {host}:{port}: HEATPUMP_MQTT_CA must name its CA, or MQTT_PORT a port without TLS"
+        return f"speaks TLS at {host}:{port}: HEATPUMP_MQTT_CA is missing, or MQTT_PORT must be one without TLS"
     if len(answer) == 4 and answer[0] == 0x20:
         return (
             "" if answer[3] == 0 else f"refuses the login at {host}:{port}: MQTT_USER and MQTT_PASSWORD must fit"
@@ -50,7 +50,10 @@ def _link(host: str, port: int, ca: str) -> socket.socket:
 
 def _why(error: OSError, host: str, port: int, ca: str) -> str:
     if not ca:
-        return str(error.strerror or error)
+        by_tls = isinstance(error, ConnectionResetError)
+        return f"{error.strerror or error}" + (
+            ": if it is a port of TLS, HEATPUMP_MQTT_CA is missing" if by_tls else ""
+        )
     from flows.mqtt import Login, in_words
 
     return in_words(error, Login(host, port, "", "", ca))
