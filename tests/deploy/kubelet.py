@@ -3,8 +3,8 @@
 import base64
 import http.client
 import os
+import subprocess
 from pathlib import Path
-from typing import Any
 
 from tests.deploy.chart import Object, Pod, of_kind, pods
 from tests.deploy.runner import SYSTEM_PATH, VENV, Container, Machine, Mount, Running, Tmpfs
@@ -70,9 +70,9 @@ class Cluster:
             else 30,
         )
 
-    def run(self, part: str) -> Any:
-        """Run a pod of one container to its end."""
-        pod = self.pods[part]
+    def run(self, kind: str) -> subprocess.CompletedProcess[str]:
+        """Run the pod of the only workload of a kind to its end."""
+        pod = next(each for each in pods(self._objects) if each.owner["kind"] == kind)
         return self.machine.run(self.container(pod, pod.spec["containers"][0]))
 
     def probe(self, part: str, name: str, kind: str) -> str:
@@ -106,8 +106,10 @@ class Cluster:
         return self._projected(pod, volume, group)
 
     def _claim(self, name: str, group: int) -> Path:
-        """A new disk: root's, and by fsGroup the pod's group's too; its set-group-id bit hands that on."""
-        return self.machine.volume(name, (0, group), 0o2775)
+        """A new disk, as ext4 makes it: root's, and by fsGroup the pod's group's too, which its mode hands on."""
+        path = self.machine.volume(name, (0, group), 0o2775)
+        (path / "lost+found").mkdir(0o700, exist_ok=True)
+        return path
 
     def _projected(self, pod: Pod, volume: Object, group: int) -> Path:
         """Files of Secrets and ConfigMaps: root's, readable by the pod's group."""

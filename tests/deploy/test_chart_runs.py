@@ -5,17 +5,20 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import pytest
 
-from tests.deploy.chart import CHART, pods, render
+from tests.deploy.chart import CHART, VERSIONS, pods, render
 from tests.deploy.kubelet import Cluster
 from tests.deploy.runner import Machine, why_not
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 TOKEN = "for-tests-alone-api-0000000000000000"
+SQLITE = CHART / "ci" / "sqlite-values.yaml"
 SECONDS = 60.0
 
 
@@ -33,7 +36,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The SQLite set, all of it started at once, as Kubernetes would."""
     if reason := why_not():
         pytest.skip(reason)
-    objects = render(CHART / "ci" / "sqlite-values.yaml")
+    objects = render(SQLITE)
     with Machine(tmp_path_factory.mktemp("cluster"), Cluster.names(objects)) as machine:
         cluster = Cluster(machine, objects, {})
         for part in ("panel", "flow", "mosquitto"):
@@ -95,12 +98,20 @@ class Device:
         )
 
 
+def get(address: str, **more: Any) -> httpx.Response:
+    """Ask patiently: beside everything else that starts, an answer may take seconds."""
+    return httpx.get(address, timeout=30, **more)
+
+
 def api(path: str, token: str = TOKEN) -> httpx.Response:
-    return httpx.get(f"http://127.0.0.1:8000{path}", headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    return get(f"http://127.0.0.1:8000{path}", headers={"Authorization": f"Bearer {token}"})
 
 
 def times(device: str) -> set[str]:
-    answer = api(f"/api/devices/{device}/readings?hours=24&limit=1000")
+    try:
+        answer = api(f"/api/devices/{device}/readings?hours=24&limit=1000")
+    except httpx.ConnectError:
+        return set()
     return {each["time"] for each in answer.json()} if answer.status_code == 200 else set()
 
 
@@ -122,7 +133,7 @@ def test_a_device_made_in_the_accounts_container_publishes_and_its_reading_is_an
     until(lambda: device.publish(reading(now)), "the broker does not know the new account")
     until(lambda: times("site1"), "the reading is not answered")
     assert api("/api/devices/site1/readings/latest", "wrong").status_code == 401
-    assert httpx.get("http://127.0.0.1:8000/api/devices").status_code == 401
+    assert get("http://127.0.0.1:8000/api/devices").status_code == 401
     assert api("/api/health").json()["mqtt_connected"] is True
 
 
@@ -155,22 +166,53 @@ def test_a_revoked_device_is_refused_within_seconds(cluster: Cluster) -> None:
     until(lambda: not device.publish(reading(now + 1000)), "a revoked device still publishes")
 
 
+def test_a_user_and_a_token_made_in_the_flows_pod_are_known_to_the_api_at_once(cluster: Cluster) -> None:
+    probed(cluster, "readinessProbe")
+    token = exec_(cluster, "heatpump-flow-flow", "heatpump", "token", "add", "wall", "--device", "site1").split()[
+        -1
+    ]
+    password = exec_(cluster, "heatpump-flow-flow", "heatpump", "user", "add", "anna", "--scope", "admin").split()[
+        -1
+    ]
+    until(lambda: api("/api/devices", token).status_code == 200, "the token is not known")
+    assert api("/api/devices/site2/status", token).status_code in (403, 404)
+    form = {"name": "anna", "password": password}
+    logged_in = httpx.post(
+        "http://127.0.0.1:8000/login", data=form, headers={"Origin": "http://127.0.0.1:8000"}, timeout=30
+    )
+    assert "heatpump_session" in logged_in.headers["set-cookie"], logged_in.text
+    cookie = {"Cookie": logged_in.headers["set-cookie"].partition(";")[0]}
+    assert get("http://127.0.0.1:8000/api/session", headers=cookie).json()["name"] == "anna"
+    assert get("http://127.0.0.1:5006/", headers=cookie, follow_redirects=True).status_code == 200
+
+
+def test_prometheus_is_answered_with_its_token_alone(cluster: Cluster) -> None:
+    probed(cluster, "readinessProbe")
+    metrics = "for-tests-alone-metrics-000000000000"
+    for port in (9464, 8000):
+        address = f"http://127.0.0.1:{port}/metrics"
+        assert get(address).status_code == 401
+        answer = get(address, headers={"Authorization": f"Bearer {metrics}"})
+        assert answer.status_code == 200 and "heatpump_build_info" in answer.text
+    assert api("/api/devices", metrics).status_code == 403
+
+
 def test_the_pages_send_who_has_no_session_to_log_in(cluster: Cluster) -> None:
     probed(cluster, "readinessProbe")
-    answer = httpx.get("http://127.0.0.1:5006/overview", follow_redirects=False)
-    assert answer.status_code in (302, 303, 307) and answer.headers["location"].startswith("/login?next=")
+    answer = get("http://127.0.0.1:5006/", follow_redirects=False)
+    assert answer.status_code in (302, 303, 307) and urljoin("/", answer.headers["location"]) == "/login?next=%2F"
 
 
 def test_the_backup_pod_makes_one_beside_the_running_flow(cluster: Cluster) -> None:
     probed(cluster, "readinessProbe")
-    done = cluster.run("backup")
+    done = cluster.run("CronJob")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "readings" in done.stdout
+    assert " 0 readings" not in done.stdout and "readings" in done.stdout
 
 
 def test_only_the_ports_of_the_chart_are_open_and_the_command_port_is_on_loopback(cluster: Cluster) -> None:
     probed(cluster, "readinessProbe")
-    named = {port for pod in pods(render(CHART / "ci" / "sqlite-values.yaml")) for port in pod.ports().values()}
+    named = {port for pod in pods(render(SQLITE)) for port in pod.ports().values()}
     assert {port for port, beyond in cluster.machine.listening().items() if beyond} == named
     assert cluster.machine.listening()[8700] is False
 
@@ -181,6 +223,23 @@ def test_every_container_ends_within_its_grace_at_sigterm(cluster: Cluster) -> N
         assert code in (0, 143) and seconds < running.container.grace_s, (running.container.name, code, seconds)
 
 
+def test_a_new_release_begins_from_the_backup(cluster: Cluster) -> None:
+    options = ["fullnameOverride=other", "backup.volume.existing=heatpump-backups", "restore.from=newest"]
+    objects = render(SQLITE, VERSIONS[-1], *(word for option in options for word in ("--set", option)))
+    assert (
+        next(each for each in objects if each["kind"] == "StatefulSet" and "flow" in each["metadata"]["name"])[
+            "spec"
+        ]["replicas"]
+        == 0
+    )
+    cluster.machine.resolve(**dict.fromkeys(Cluster.names(objects), "127.0.0.1"))
+    other = Cluster(cluster.machine, objects, {})
+    done = other.run("Job")
+    assert done.returncode == 0, done.stdout + done.stderr
+    other.start("flow")
+    until(lambda: len(times("site2")) == 200, "the readings of the backup are not answered")
+
+
 def test_no_secret_is_in_a_log(cluster: Cluster) -> None:
     secrets = [value for key, value in json_secrets().items() if key]
     for path in Path(cluster.machine.folder).glob("*.log"):
@@ -189,5 +248,5 @@ def test_no_secret_is_in_a_log(cluster: Cluster) -> None:
 
 
 def json_secrets() -> dict[str, str]:
-    secret = next(each for each in render(CHART / "ci" / "sqlite-values.yaml") if each["kind"] == "Secret")
+    secret = next(each for each in render(SQLITE) if each["kind"] == "Secret")
     return dict(secret["stringData"])
