@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from flows.backup.files import Packed, check, make_folder, pack
+from flows.backup.files import CHUNK, Packed, check, make_folder, pack
 from flows.backup.manifest import JOURNAL, Manifest
 from flows.errors import BackupError
+from flows.journal.frame import Damaged, Incomplete, decode, seed_of
 from flows.journal.segments import HEADER_BYTES, Segment, journal_id_of, list_segments, scan
 
 TRIES = 5
@@ -59,9 +60,8 @@ def _copy(source: Path, folder: Path, before: tuple[Path, Manifest] | None) -> C
         size = segment.size
         try:
             if segment is newest:
-                found = scan(segment, journal_id)
-                size = max(HEADER_BYTES, found.end)
-                copied.last_seq = max(copied.last_seq, found.last.seq if found.last else 0)
+                size, last_seq = _whole(segment, journal_id)
+                copied.last_seq = max(copied.last_seq, last_seq)
             name = f"{JOURNAL}/{segment.path.name}"
             packed = _linked(segment, size, folder, before, known) or pack(segment.path, folder, name, size)
         except FileNotFoundError:
@@ -73,6 +73,32 @@ def _copy(source: Path, folder: Path, before: tuple[Path, Manifest] | None) -> C
             continue
         copied.files[segment.path.name] = packed
     return copied
+
+
+def _whole(segment: Segment, journal_id: bytes) -> tuple[int, int]:
+    """Say where the last whole frame ends [bytes], and its number; 0 without any.
+
+    Piece by piece: a segment may be larger than what a backup is given of memory. Where something is damaged, or
+    being written, the whole is looked at.
+    """
+    seed, begin, data, at, last_seq = seed_of(journal_id), HEADER_BYTES, b"", 0, 0
+    with segment.path.open("rb") as file:
+        file.seek(HEADER_BYTES)
+        while segment.header is not None:
+            try:
+                frame, at = decode(data, at, seed)
+                last_seq = frame.seq
+            except Incomplete:
+                more = file.read(CHUNK)
+                if not more and at == len(data):
+                    return begin + at, last_seq
+                if not more:
+                    break
+                begin, data, at = begin + at, data[at:] + more, 0
+            except Damaged:
+                break
+    found = scan(segment, journal_id)
+    return max(HEADER_BYTES, found.end), found.last.seq if found.last else 0
 
 
 def _list(source: Path) -> list[Segment]:

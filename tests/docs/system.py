@@ -105,6 +105,7 @@ class System:
         command = re.sub(r"mosquitto_(pub|sub) ", rf"mosquitto_\1 -p {self.mqtt} ", command)
         command = command.replace("simulate_device.py ", f"simulate_device.py --port {self.mqtt} ")
         command = re.sub(r"\b(\w+\.hpr)\b", rf"{self.folder}/\1", command)
+        command = re.sub(r"(heatpump backup) (\w+)", rf"\1 {self.folder}/\2", command)
         command = re.sub(r"--into (\w+\.sqlite)", rf"--into {self.folder}/\1", command)
         command = re.sub(r"--store (\w+\.sqlite)", rf"--store {self.folder}/\1 --port {free_port()}", command)
         return command.replace("--speed 60", "--speed 1e9").replace("curl ", "curl -sS --fail ")
