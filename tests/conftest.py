@@ -14,6 +14,9 @@ from tests.effort import FAST
 NO_SERVER = "HEATPUMP_TEST_INFLUXD"
 """Begins the names of the variables that name a real InfluxDB: in the reason of every test skipped without one."""
 
+UNTRIED = "NOT TRIED: "
+"""Begins the reason of every test that is skipped because this machine cannot run what is deployed."""
+
 SLOW_FILE = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b", re.MULTILINE)
 
 
@@ -30,7 +33,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly what was not tried of the server store, and how to try it."""
+    """Say loudly what was not tried of the server store and of what is deployed, and how to try it."""
     skipped = [report for report in terminalreporter.getreports("skipped") if NO_SERVER in str(report.longrepr)]
     if skipped:
         terminalreporter.write_line(
@@ -39,6 +42,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             yellow=True,
             bold=True,
         )
+    texts = [str(report.longrepr[-1]) for report in terminalreporter.getreports("skipped") if report.longrepr]
+    for reason in sorted({text for text in texts if UNTRIED in text}):
+        terminalreporter.write_line(reason.removeprefix("Skipped: "), yellow=True, bold=True)
 
 
 @pytest.fixture

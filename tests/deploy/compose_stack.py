@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.runner import ROOT, SYSTEM_PATH, VENV, Container, Machine, Mount, Running, Tmpfs
+from tests.influxd import BINARY as INFLUXD
 
 COMPOSE = VENV / "bin" / "docker-compose"
 PROJECT = ("docker-compose.yml", "Dockerfile", "setup.sh", ".env.example", "deploy")
@@ -21,13 +22,18 @@ PROJECT = ("docker-compose.yml", "Dockerfile", "setup.sh", ".env.example", "depl
 
 @dataclass(frozen=True)
 class Image:
-    """What an image adds to a service. owners: of volumes that are mounted there first, uid, gid and mode."""
+    """What an image adds to a service.
+
+    owners   : of volumes that are mounted there first: uid, gid and mode
+    programs : that it has and this machine has not
+    """
 
     entrypoint: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str = "/"
     stop_signal: signal.Signals = signal.SIGTERM
     owners: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    programs: tuple[str, ...] = ()
 
 
 def ours() -> Image:
@@ -55,9 +61,12 @@ def image_of(name: str) -> Image:
     if name.startswith("nginx"):
         return Image(("/docker-entrypoint.sh",), base, stop_signal=signal.SIGQUIT)
     if name.startswith("influxdb"):
-        owner = (1000, 1000, 0o700)
-        folders = {"/var/lib/influxdb2": owner, "/etc/influxdb2": owner}
-        return Image(("/entrypoint.sh",), base, owners=folders)
+        owner, data = (1000, 1000, 0o700), "/var/lib/influxdb2"
+        names = ("bolt-path=influxd.bolt", "engine-path=engine", "sqlite-path=influxd.sqlite")
+        paths = [f"--{option}={data}/{name}" for option, _, name in (each.partition("=") for each in names)]
+        env = {**base, "INFLUX_CONFIGS_PATH": "/etc/influxdb2/influx-configs"}
+        folders = {data: owner, "/etc/influxdb2": owner}
+        return Image(("influxd", *paths), env, owners=folders, programs=("influxd", "influx"))
     raise AssertionError(f"what the image {name!r} starts is not known")
 
 
@@ -126,7 +135,7 @@ class Stack:
             argv=(*entrypoint, *(command or one.get("command") or ())),
             user=(uid, gid, *map(int, one.get("group_add", ()))),
             env={**image.env, **one.get("environment", {})},
-            mounts=(*self._volumes(one, image), *self._secrets(one, config)),
+            mounts=(*self._volumes(one, image), *self._secrets(one, config), *self._programs(image)),
             tmpfs=tuple(_tmpfs(text) for text in one.get("tmpfs", ())),
             read_only=one.get("read_only", False),
             workdir=one.get("working_dir", image.workdir),
@@ -150,6 +159,18 @@ class Stack:
             target = secret["target"]
             path = target if target.startswith("/") else f"/run/secrets/{target}"
             yield Mount(Path(config["secrets"][secret["source"]]["file"]), path)
+
+    def _programs(self, image: Image) -> Iterator[Mount]:
+        for name in image.programs:
+            yield Mount(self._program(name), f"/usr/local/bin/{name}")
+
+    def _program(self, name: str) -> Path:
+        if name == "influxd":
+            return Path(os.environ[INFLUXD])
+        path = self.machine.folder / name  # of its client, the one question that the health check asks
+        path.write_text('#!/bin/sh\n[ "$1" = ping ] && exec wget -q -O /dev/null http://localhost:8086/ping\n')
+        path.chmod(0o755)
+        return path
 
 
 def in_order(services: Mapping[str, Any]) -> list[str]:

@@ -89,14 +89,13 @@ class Device:
     """Publishes readings of now, QoS 1, and connects again whenever it must."""
 
     def __init__(self, device_id: str, user: str, password: str, port: int, ca: Path | None = None) -> None:
-        self.device_id, self.sent = device_id, 0
-        self._at = 0
-        self._waiting: list[mqtt.MQTTMessageInfo] = []
+        self.device_id, self.sent, self._acknowledged, self._at = device_id, 0, 0, 0
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=device_id, clean_session=False)
         self.client.username_pw_set(user, password)
         if ca is not None:
             self.client.tls_set(str(ca))
         self.client.reconnect_delay_set(1, 1)
+        self.client.on_publish = self._on_publish
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         wait_for(self.client.is_connected)
@@ -109,16 +108,16 @@ class Device:
             "temperature": temperature or {"inlet": 30.5},
             "electrical": {"power": 900},
         }
-        self._waiting.append(self.client.publish(f"heatpump/{self.device_id}/data", json.dumps(payload), qos=1))
+        self.client.publish(f"heatpump/{self.device_id}/data", json.dumps(payload), qos=1)
         self.sent += 1
         return self._at
 
     def until_acknowledged(self) -> None:
         """Wait until the broker has all."""
-        for message in self._waiting:
-            message.wait_for_publish(60)
-            assert message.is_published()
-        self._waiting.clear()
+        wait_for(lambda: self._acknowledged == self.sent, seconds=60.0)
+
+    def _on_publish(self, *told: object) -> None:
+        self._acknowledged += 1
 
     def close(self) -> None:
         """Leave."""
