@@ -13,6 +13,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from flows.mqtt import Login, enter
 
+LIVE_TOPIC = "heatpump-live/heatpump-doctor/rights"
+"""Of those who hear it, nobody takes it for anything."""
+NOT_AUTHORIZED = 135
 VERSION_TOPIC = "$SYS/broker/version"
 TOPIC = "heatpump-doctor"
 TRIED = 1_100
@@ -79,6 +82,27 @@ def _retains(sender: "_Session", topic: str) -> bool:
         return _until(lambda: sender.heard, ANSWER_S)
     finally:
         sender.publish(topic, 1, retain=True, payload=b"")
+
+
+def may_write(login: Login, topic: str) -> bool | None:
+    """Tell whether the broker lets this login write a topic; None where it cannot be known, as without MQTT 5."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, reconnect_on_failure=False)
+    enter(client, login)
+    client.connect_timeout = ANSWER_S
+    reasons: list[int] = []
+    client.on_publish = lambda _client, _data, _id, reason, _properties: reasons.append(reason.value)
+    try:
+        client.connect(login.host, login.port, keepalive=30)
+        client.loop_start()
+        if not _until(client.is_connected, ANSWER_S):
+            return None
+        client.publish(topic, b"", qos=1)
+        return reasons[0] != NOT_AUTHORIZED if _until(lambda: reasons, ANSWER_S) else None
+    except OSError:
+        return None
+    finally:
+        client.disconnect()
+        client.loop_stop()
 
 
 class _Session:

@@ -55,7 +55,7 @@ def doctor(
 def examine(settings: "Settings") -> Iterator[Finding]:
     """Look at everything, cheapest first."""
     from flows.cli import findings_machine as machine
-    from flows.cli.findings_broker import broker
+    from flows.cli.findings_broker import accounts, broker
     from flows.cli.findings_influx import influxdb
     from flows.cli.findings_store import Stored, journal_of, open_store, store_of
     from flows.cli.status import read_report, running_settings
@@ -72,6 +72,7 @@ def examine(settings: "Settings") -> Iterator[Finding]:
     is_own = report is not None and any(process["name"] == "broker" for process in report["processes"])
     if is_own or settings.mqtt_broker:
         yield from broker(settings, is_own)
+    yield from accounts(settings)
     yield from _processes(settings, report, alone)
     ticking = _ticks(settings)
     is_there = (yield from influxdb(settings)) if settings.influxdb_url else True

@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from flows.cli.finding import Finding
-from flows.cli.words import printable
+from flows.cli.words import counted, printable
 from flows.settings import Settings
 
 GOOD_MOSQUITTO = (2, 0, 13)
 """Older ones send more unacknowledged messages than they were asked to."""
+MOST_NAMED = 20
+REFERENCE = "docs/reference/mqtt.md"
 _VERSION = re.compile(r"mosquitto version (\d+)\.(\d+)\.(\d+)")
 
 
 def broker(settings: Settings, is_own: bool) -> Iterator[Finding]:
     """Log in, and try what we depend on. is_own: `up` runs the embedded one."""
-    from flows.cli.broker_probe import probe
+    from flows.cli.broker_probe import LIVE_TOPIC, may_write, probe
     from flows.cli.checks import broker_problem, own_broker_login
     from flows.mqtt import Login, login_of
 
@@ -34,6 +37,11 @@ def broker(settings: Settings, is_own: bool) -> Iterator[Finding]:
         return
     yield version_finding(tried.version, f"answers at {login.host}:{login.port}", is_own)
     yield from _queue(tried.kept, is_own)
+    if not is_own and may_write(login, LIVE_TOPIC) is False:
+        remedy = (
+            f"The ACL must let it: in a deployment it is heatpump-flow ({REFERENCE}). MQTT 3.1.1 would not say so."
+        )
+        yield Finding("broker, rights", f"{login.user} may not write heatpump-live/#, so nothing is live", remedy)
     if tried.retains is False:
         yield Finding(
             "broker, retained",
@@ -70,3 +78,34 @@ def _queue(kept: int | None, is_own: bool) -> Iterator[Finding]:
     else:
         unseen = "" if is_own else "; what of it outlives its own restart cannot be seen: `persistence true` does"
         yield Finding(subject, f"kept all {TRIED} messages for a session that was away{unseen}")
+
+
+def accounts(settings: Settings) -> Iterator[Finding]:
+    """Of the deployed broker: who still uses the shared account; nothing where its accounts cannot be seen."""
+    from flows.accounts.book import read
+
+    if not (settings.accounts_folder / "accounts.json").exists():
+        return
+    book, subject = read(settings.accounts_folder), "broker, accounts"
+    own = counted(len(book.devices), "device")
+    if not book.shared_account:
+        yield Finding(subject, f"{own} with an account of its own each, none is shared")
+        return
+    users = _sharing(settings, book.shared)
+    who = f"used by {', '.join(users)}" if users else "nobody seen who uses it"
+    remedy = "`heatpump device add` each of them; then end it: `heatpump accounts per-device`."
+    yield Finding(subject, f"{book.shared} is shared, {who}; {own} with an account of its own", remedy, mere=True)
+
+
+def _sharing(settings: Settings, shared: str) -> list[str]:
+    """Name who connected by the shared account, as the log tells it."""
+    from flows.accounts.connections import connections
+
+    if not settings.mqtt_log:
+        return ["who is in its log, of which HEATPUMP_MQTT_LOG may say where it is"]
+    try:
+        seen = [one for one in connections(Path(settings.mqtt_log)) if one.user == shared]
+    except OSError as error:
+        return [f"who is in {settings.mqtt_log}, which cannot be read: {error.strerror}"]
+    named = [f"{one.client_id or 'one without a client id'} ({one.address})" for one in seen]
+    return [*named[:MOST_NAMED], f"{len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else named
