@@ -8,6 +8,7 @@ from pathlib import Path
 from flows.access import file, passwords, tokens
 from flows.access.account import Account, Devices, DeviceSet, Scope
 from flows.settings import load_settings
+from flows.store import StoreAddress
 from tests.api.conftest import Api, running
 
 FIRST = "the-first-token-of-this-test"
@@ -53,14 +54,10 @@ def long_ago() -> datetime:
 
 
 @contextmanager
-def demanding(people: People, path: Path, live: bool = False, **settings) -> Iterator[Api]:
+def demanding(people: People, store: StoreAddress, live: bool = False, **settings) -> Iterator[Api]:
     """Run an API that is bound beyond loopback, as far as it knows: nobody passes without a credential."""
-    given = {
-        "data": path.parent,
-        "api_host": "0.0.0.0",
-        "api_token": FIRST,
-        "access": str(people.path),
-        **settings,
-    }
-    with running(load_settings(**given), path, live) as api:
+    given = {"api_host": "0.0.0.0", "api_token": FIRST, "access": str(people.path), **settings}
+    if isinstance(store, Path):
+        given.setdefault("data", store.parent)
+    with running(load_settings(**given), store, live) as api:
         yield api
