@@ -12,10 +12,10 @@ import httpx
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.deploy.asking import HTTPS
 from tests.deploy.compose_stack import Stack
 from tests.deploy.engine import Shell, shell
 from tests.deploy.runner import Machine
+from tests.deploy.wire import HTTPS
 from tests.flows import wait_for
 
 NAME = "heat.example"

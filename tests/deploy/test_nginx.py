@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.asking import HOST, HTTP, HTTPS, Answer, ask, connected
 from tests.deploy.echo import SESSION, echoing
 from tests.deploy.nginx_site import Site
 from tests.deploy.runner import Machine, needed
+from tests.deploy.wire import HOST, HTTP, HTTPS, Answer, ask, connected
 from tests.flows import wait_for
 
 pytestmark = [pytest.mark.slow, needed("nginx")]

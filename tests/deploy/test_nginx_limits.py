@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.asking import HTTP, ask
 from tests.deploy.nginx_site import Site
 from tests.deploy.runner import Machine, needed
+from tests.deploy.wire import HTTP, ask
 from tests.flows import wait_for
 
 pytestmark = [pytest.mark.slow, needed("nginx")]

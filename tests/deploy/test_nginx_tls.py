@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.asking import HTTP, HTTPS, ask, connected, trusting_anyone
 from tests.deploy.compose_stack import Stack
 from tests.deploy.nginx_site import Site
 from tests.deploy.runner import Machine, needed
+from tests.deploy.wire import HTTP, HTTPS, ask, connected, trusting_anyone
 from tests.flows import wait_for
 
 pytestmark = [pytest.mark.slow, needed("nginx")]

@@ -17,9 +17,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.deploy.asking import HOST, HTTPS, ask, trusting_anyone
 from tests.deploy.deployed import Deployed, deployed
 from tests.deploy.runner import needed
+from tests.deploy.wire import HOST, HTTPS, ask, trusting_anyone
 from tests.flows import wait_for
 from tests.influxd import BINARY as INFLUXD
 

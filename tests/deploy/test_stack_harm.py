@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 import httpx
 import pytest
 
-from tests.deploy.asking import HTTP, ask
 from tests.deploy.deployed import Deployed, Device, deployed
 from tests.deploy.runner import needed
+from tests.deploy.wire import HTTP, ask
 from tests.flows import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), needed("nginx", "mosquitto")]

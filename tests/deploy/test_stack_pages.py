@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.deploy.asking import HTTP, HTTPS
 from tests.deploy.deployed import NAME, PASSWORD, Deployed, Device, deployed
 from tests.deploy.runner import needed
+from tests.deploy.wire import HTTP, HTTPS
 from tests.panel_app.site import Visitor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), needed("nginx", "mosquitto", "chromium")]
