@@ -187,10 +187,10 @@ def _welcome(settings: "Settings") -> None:
     if settings.lan:
         _say("for a device's config.h:")
         for name, value in (
-            ("MQTT_SERVER", f'"{lan_address()}"'),
+            ("MQTT_BROKER", f'"{lan_address()}"'),
             ("MQTT_PORT", settings.mqtt_port),
             ("MQTT_USER", f'"{settings.mqtt_user}"'),
-            ("MQTT_PASSWORD", f'"{settings.mqtt_password.get_secret_value()}"'),
+            ("MQTT_PASS", f'"{settings.mqtt_password.get_secret_value()}"'),
             ("DEVICE_ID", '"site1"'),
         ):
             _say(f"#define {name} {value}")

@@ -8,7 +8,9 @@ import pytest
 import typer
 from pydantic import AliasChoices, SecretStr
 
+from flows.cli.accounts import ACCOUNT_COMMANDS
 from flows.cli.app import COMMANDS, LETTER_COMMANDS, STORE_COMMANDS, TOKEN_COMMANDS, USER_COMMANDS, app
+from flows.cli.device import DEVICE_COMMANDS
 from flows.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -56,7 +58,9 @@ def test_the_commands_page_has_each_command_on_dead_letters(command):
     ("group", "command"),
     [("user", each) for each in USER_COMMANDS]
     + [("token", each) for each in TOKEN_COMMANDS]
-    + [("store", each) for each in STORE_COMMANDS],
+    + [("store", each) for each in STORE_COMMANDS]
+    + [("device", each) for each in DEVICE_COMMANDS]
+    + [("accounts", each) for each in ACCOUNT_COMMANDS],
     ids=lambda each: each if isinstance(each, str) else each.__name__,
 )
 def test_the_commands_page_has_each_command_on_users_and_tokens(group, command):

@@ -183,9 +183,9 @@ def test_lan_asks_for_a_generated_password_and_prints_the_lines_for_a_device(up)
     running = up("--lan")
     running.until_ready()
     lines = dict(re.findall(r"^#define (\w+) (.+)$", running.said, re.MULTILINE))
-    assert list(lines) == ["MQTT_SERVER", "MQTT_PORT", "MQTT_USER", "MQTT_PASSWORD", "DEVICE_ID"]
+    assert list(lines) == ["MQTT_BROKER", "MQTT_PORT", "MQTT_USER", "MQTT_PASS", "DEVICE_ID"]
     assert (lines["MQTT_PORT"], lines["MQTT_USER"]) == (str(running.mqtt_port), '"heatpump"')
-    password = lines["MQTT_PASSWORD"].strip('"')
+    password = lines["MQTT_PASS"].strip('"')
     secret = running.data / "secrets" / "mqtt-password"
     assert secret.read_text().strip() == password and len(password) >= 20
     assert secret.stat().st_mode & 0o777 == 0o600
