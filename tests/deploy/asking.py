@@ -1,66 +1,98 @@
-"""HTTP as it is on the wire, for tests of nginx: no path is tidied, no redirect followed, no header added."""
+"""What tests ask of the chart's installation once it runs: devices, API, probes, commands inside."""
 
-import gzip
-import http.client
 import json
-import ssl
-from typing import Any, NamedTuple
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
 
-HTTP, HTTPS = 8080, 8443
-HOST = "heat.example"
-"""A name by which nginx is asked that is none of this machine's."""
+import httpx
 
+from tests.deploy.kubelet import Cluster
 
-class Answer(NamedTuple):
-    """headers: lower-case name and value, as often as they were sent."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def header(self, name: str) -> str | None:
-        """Give the one of this name; fail if it was sent twice."""
-        found = [value for each, value in self.headers if each == name]
-        assert len(found) <= 1, f"{name} twice: {found}"
-        return found[0] if found else None
-
-    @property
-    def text(self) -> str:
-        """The body, unpacked."""
-        return (gzip.decompress(self.body) if self.header("content-encoding") == "gzip" else self.body).decode()
-
-    @property
-    def json(self) -> Any:
-        """The body."""
-        return json.loads(self.text)
+TOKEN = "for-tests-alone-api-0000000000000000"
+SECONDS = 60.0
 
 
-def trusting_anyone() -> ssl.SSLContext:
-    """Look at no certificate."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
+def until(passes: Callable[[], object], what: str, seconds: float = SECONDS) -> object:
+    """Wait until something is true; give it."""
+    deadline = time.monotonic() + seconds
+    while not (found := passes()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+    return found
 
 
-def connected(port: int = HTTPS, context: ssl.SSLContext | None = None) -> http.client.HTTPConnection:
-    """Connect to nginx."""
-    if port == HTTP:
-        return http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    return http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=context or trusting_anyone())
+def probed(cluster: Cluster, kind: str, but: tuple[str, ...] = ()) -> None:
+    """Wait until each container's probe of a kind succeeds, but those of some parts."""
+    for pod in (pod for pod in cluster.pods.values() if pod.part not in but):
+        for container in pod.spec["containers"]:
+            if kind in container:
+                said = ["not asked"]
+                name = container["name"]
+                deadline = time.monotonic() + SECONDS
+                while said := cluster.probe(pod.part, name, kind):
+                    log = cluster.machine.running[f"{pod.name}-{name}"].said
+                    assert time.monotonic() < deadline, f"{kind} of {name}: {said}\n{log[-3000:]}"
+                    time.sleep(0.1)
 
 
-def ask(path: str, method: str = "GET", port: int = HTTPS, body: bytes = b"", **headers: str) -> Answer:
-    """Ask; `X_Y="…"` is the header X-Y."""
-    connection = connected(port)
+def exec_(cluster: Cluster, name: str, *command: str) -> str:
+    """As `kubectl exec … -c NAME -- COMMAND`."""
+    done = cluster.machine.running[name].run(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+class Device:
+    """A device with its own account, publishing at QoS 1."""
+
+    def __init__(self, name: str, password: str) -> None:
+        self._command = [
+            "mosquitto_pub",
+            "-h",
+            "127.0.0.1",
+            "-i",
+            name,
+            "-u",
+            name,
+            "-P",
+            password,
+            "-q",
+            "1",
+            "-l",
+        ]
+        self._command += ["-t", f"heatpump/{name}/data"]
+
+    def publish(self, *readings: dict[str, object]) -> bool:
+        """Send readings; tell whether the broker let it in and acknowledged them."""
+        lines = "\n".join(json.dumps(each) for each in readings)
+        return (
+            subprocess.run(self._command, input=lines, text=True, capture_output=True, timeout=20).returncode == 0
+        )
+
+
+def get(address: str, **more: Any) -> httpx.Response:
+    """Ask patiently: beside everything else that starts, an answer may take seconds."""
+    return httpx.get(address, timeout=30, **more)
+
+
+def api(path: str, token: str = TOKEN, method: str = "GET", **more: Any) -> httpx.Response:
+    bearer = {"Authorization": f"Bearer {token}"}
+    return httpx.request(method, f"http://127.0.0.1:8000{path}", headers=bearer, timeout=30, **more)
+
+
+def times(device: str) -> set[str]:
     try:
-        given = {"Host": HOST, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-        if body:
-            given["Content-Length"] = str(len(body))
-        for name, value in given.items():
-            connection.putheader(name, value)
-        connection.endheaders(body or None)
-        answer = connection.getresponse()
-        return Answer(answer.status, [(name.lower(), value) for name, value in answer.getheaders()], answer.read())
-    finally:
-        connection.close()
+        answer = api(f"/api/devices/{device}/readings?hours=24&limit=1000")
+    except httpx.ConnectError:
+        return set()
+    return {each["time"] for each in answer.json()} if answer.status_code == 200 else set()
+
+
+def reading(at_ms: int, inlet: float = 45.0) -> dict[str, object]:
+    return {
+        "timestamp": at_ms,
+        "temperature": {"inlet": inlet, "outlet": inlet + 5},
+        "electrical": {"voltage": 230},
+    }

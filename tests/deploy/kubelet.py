@@ -58,7 +58,7 @@ class Cluster:
         ours = "heat-pump-monitor" in spec["image"]
         return Container(
             name=f"{pod.name}-{spec['name']}",
-            argv=(*spec["command"], *spec.get("args", ())),
+            argv=(*spec.get("command", ()), *spec.get("args", ())),
             user=(security["runAsUser"], security["runAsGroup"], group),
             env=(OURS if ours else THEIRS) | {each["name"]: each["value"] for each in spec.get("env", ())},
             mounts=tuple(mounts),

@@ -1,34 +1,22 @@
 """What the chart renders is run: the containers' commands, files, users and probes, as processes of this machine."""
 
 import json
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urljoin
 
 import httpx
 import pytest
 
+from tests.deploy.asking import Device, api, exec_, get, probed, reading, times, until
 from tests.deploy.chart import CHART, VERSIONS, pods, render
 from tests.deploy.kubelet import Cluster
 from tests.deploy.runner import Machine, why_not
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-TOKEN = "for-tests-alone-api-0000000000000000"
 SQLITE = CHART / "ci" / "sqlite-values.yaml"
-SECONDS = 60.0
-
-
-def until(passes: Callable[[], object], what: str, seconds: float = SECONDS) -> object:
-    """Wait until something is true; give it."""
-    deadline = time.monotonic() + seconds
-    while not (found := passes()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -44,83 +32,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-def probed(cluster: Cluster, kind: str) -> None:
-    """Wait until each container's probe of a kind succeeds."""
-    for pod in cluster.pods.values():
-        for container in pod.spec["containers"]:
-            if kind in container:
-                said = ["not asked"]
-                name = container["name"]
-                deadline = time.monotonic() + SECONDS
-                while said := cluster.probe(pod.part, name, kind):
-                    log = cluster.machine.running[f"{pod.name}-{name}"].said
-                    assert time.monotonic() < deadline, f"{kind} of {name}: {said}\n{log[-3000:]}"
-                    time.sleep(0.1)
-
-
 @pytest.mark.parametrize("kind", ["startupProbe", "livenessProbe", "readinessProbe"])
 def test_every_probe_succeeds(cluster: Cluster, kind: str) -> None:
     probed(cluster, kind)
-
-
-def exec_(cluster: Cluster, name: str, *command: str) -> str:
-    """As `kubectl exec … -c NAME -- COMMAND`."""
-    done = cluster.machine.running[name].run(*command)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-class Device:
-    """A device with its own account, publishing at QoS 1."""
-
-    def __init__(self, name: str, password: str) -> None:
-        self._command = [
-            "mosquitto_pub",
-            "-h",
-            "127.0.0.1",
-            "-i",
-            name,
-            "-u",
-            name,
-            "-P",
-            password,
-            "-q",
-            "1",
-            "-l",
-        ]
-        self._command += ["-t", f"heatpump/{name}/data"]
-
-    def publish(self, *readings: dict[str, object]) -> bool:
-        """Send readings; tell whether the broker let it in and acknowledged them."""
-        lines = "\n".join(json.dumps(each) for each in readings)
-        return (
-            subprocess.run(self._command, input=lines, text=True, capture_output=True, timeout=20).returncode == 0
-        )
-
-
-def get(address: str, **more: Any) -> httpx.Response:
-    """Ask patiently: beside everything else that starts, an answer may take seconds."""
-    return httpx.get(address, timeout=30, **more)
-
-
-def api(path: str, token: str = TOKEN) -> httpx.Response:
-    return get(f"http://127.0.0.1:8000{path}", headers={"Authorization": f"Bearer {token}"})
-
-
-def times(device: str) -> set[str]:
-    try:
-        answer = api(f"/api/devices/{device}/readings?hours=24&limit=1000")
-    except httpx.ConnectError:
-        return set()
-    return {each["time"] for each in answer.json()} if answer.status_code == 200 else set()
-
-
-def reading(at_ms: int, inlet: float = 45.0) -> dict[str, object]:
-    return {
-        "timestamp": at_ms,
-        "temperature": {"inlet": inlet, "outlet": inlet + 5},
-        "electrical": {"voltage": 230},
-    }
 
 
 def test_a_device_made_in_the_accounts_container_publishes_and_its_reading_is_answered(cluster: Cluster) -> None:
