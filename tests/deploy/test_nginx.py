@@ -64,6 +64,7 @@ def test_a_name_that_only_resembles_this_machine_is_not_answered_without_tls(sit
     ("path", "to"),
     [
         ("/api/devices?x=1", "backend"),
+        ("/api/devices/ws", "backend"),
         ("/login", "backend"),
         ("/logout", "backend"),
         ("/docs", "backend"),
@@ -133,6 +134,12 @@ def test_a_page_without_a_session_leads_to_the_log_in_and_back(site: Site, path:
     answer = ask(path)
     assert (answer.status, answer.header("location")) == (302, f"/login?next={back}")
     assert site.panel.asked == []
+
+
+def test_an_open_page_asks_for_its_server_without_the_api(site: Site):
+    site.backend.asked.clear()
+    assert ask("/alive").json["name"] == "panel"
+    assert site.backend.asked == []
 
 
 def test_who_asks_is_asked_for_each_page_with_the_visitor_s_own_credential(site: Site):
