@@ -44,7 +44,10 @@ def snapshot(address: StoreAddress, target: Path, tell: Tell) -> None:
     with speaking(path), closing(connect_reader(path, BUSY_MS)) as source:
         with closing(sqlite3.connect(target)) as copy:
             copy.execute("PRAGMA synchronous=OFF")  # it is packed from here, and that is made durable
-            source.backup(copy)
+            try:
+                source.backup(copy)
+            except sqlite3.Error as error:
+                raise BackupError(f"no backup was made: {path} cannot be copied to {target}: {error}") from error
 
 
 def _settle(path: Path) -> None:

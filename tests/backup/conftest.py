@@ -9,6 +9,7 @@ import pytest
 from flows import recovery
 from flows.journal.writer import Journal
 from flows.main import run_journal
+from flows.model.times import HOUR_MS, now_ms
 from flows.settings import Settings, load_settings
 from flows.store.dump import dump
 from tests.flows import Flow, wait_for
@@ -24,7 +25,7 @@ class Installation:
     def __init__(self, folder: Path) -> None:
         self.folder, self.data = folder, folder / "data"
         self.settings = load_settings(data=self.data)
-        self.number = 0
+        self.number, self.began = 0, now_ms() // HOUR_MS * HOUR_MS - 3 * HOUR_MS
         Recorder(folder / "whole" / "journal").close()
         self.data.mkdir()
         shutil.copytree(folder / "whole" / "journal", self.data / "journal")
@@ -38,7 +39,7 @@ class Installation:
             for path in (self.data / "journal", self.folder / "whole" / "journal")
         ]
         for recorder in self.recorders:
-            recorder.now, recorder.ticks = recorder.now + self.number * MINUTE, self.number
+            recorder.now, recorder.ticks = self.began + self.number * MINUTE, self.number
 
     def close(self) -> None:
         for recorder in self.recorders:
