@@ -87,6 +87,7 @@ def examine(settings: "Settings") -> Iterator[Finding]:
 def _running_alone(settings: "Settings") -> dict[str, str]:
     """Ask what may run without `up`, each by itself; what is wrong with those that answer, "" if nothing."""
     from flows.cli.checks import api_problem, flow_health, flow_problem
+    from flows.cli.panel import panel_problem
     from flows.errors import FlowDown
 
     found = {}
@@ -96,9 +97,9 @@ def _running_alone(settings: "Settings") -> dict[str, str]:
     except FlowDown as error:
         if settings.flow_url:
             found["flow"] = error.why
-    problem = api_problem(settings)
-    if not problem.startswith("does not answer"):
-        found["api"] = problem
+    for name, problem in (("api", api_problem(settings)), ("panel", panel_problem(settings))):
+        if not problem.startswith("does not answer"):
+            found[name] = problem
     return found
 
 
