@@ -1,5 +1,8 @@
 """ApiClient: asks the REST API; the pages' only way to data."""
 
+import asyncio
+import ssl
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +13,7 @@ PATIENCE_S = 10.0
 LONG_PATIENCE_S = 20.0
 """For a reading to follow: the API itself waits for it up to 15 s."""
 
-NOT_FOUND = 404
+UNAUTHORIZED, NOT_FOUND = 401, 404
 
 
 class ApiProblem(Exception):
@@ -25,11 +28,17 @@ class ApiProblem(Exception):
 
 
 class ApiClient:
-    """One for the process. For the event loop's thread only."""
+    """Asks for one visitor, and no other. For the event loop's thread only.
+
+    refused : set by every answer that the token is not taken.
+    """
 
     def __init__(self, url: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S, trust_env=False)
+        self.refused = asyncio.Event()
+        self._client = httpx.AsyncClient(
+            base_url=url, headers=headers, timeout=PATIENCE_S, trust_env=False, verify=_tls()
+        )
 
     async def get(self, path: str, *, patience_s: float = PATIENCE_S, **query: Any) -> Any:
         """Ask; the decoded answer. Raises ApiProblem, also where none came within patience_s."""
@@ -61,9 +70,17 @@ class ApiClient:
             ) from None
         if answer.is_success:
             return answer
+        if answer.status_code == UNAUTHORIZED:
+            self.refused.set()
         body = _body(answer.content)
         detail = body.get("detail") if isinstance(body, dict) else None
         raise ApiProblem(path, answer.status_code, str(detail or f"the API answered {answer.status_code}"), body)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Read the trusted certificates once, not for each visitor: that takes longer than a question."""
+    return ssl.create_default_context()
 
 
 def _given(query: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Feed: one WebSocket to the API for the whole process, fanned out to whoever listens."""
+"""Feed: one WebSocket to the API for all pages of a visitor, fanned out to whoever listens."""
 
 import asyncio
 import logging

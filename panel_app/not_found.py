@@ -7,7 +7,7 @@ from panel_app.tokens import css_variables
 
 
 class NotFound(RequestHandler):
-    """404 with a way to the first page, in the theme that the reader chose."""
+    """404 with a way to the first page, in the theme that the reader chose; of the log-in form, where it is."""
 
     def prepare(self) -> None:
         """Answer, whatever the method."""
@@ -16,6 +16,7 @@ class NotFound(RequestHandler):
         self.finish(
             render(
                 "not_found",
+                to_log_in=self.request.path == "/login",
                 theme=theme if theme in ("light", "dark") else "",
                 light=css_variables("light"),
                 dark=css_variables("dark"),

@@ -209,7 +209,7 @@ class OverviewData:
         """Ask which devices there are; where there is none, what one has to pass to be here."""
         with self._told("Devices"):
             self.devices = await self._api.get("/api/devices")
-            if not self.devices:
+            if not self.devices and self._session.site.account.has_all:
                 self.walk = await self._api.get("/api/walk")
         self._changed()
 

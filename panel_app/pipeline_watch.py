@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
-from functools import cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -65,7 +64,7 @@ T = TypeVar("T", bound=PipelineSeen | NodeSeen)
 
 
 class PipelineWatch:
-    """One for the process. For the event loop's thread only."""
+    """One for all pages of a visitor. For the event loop's thread only."""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
@@ -155,12 +154,6 @@ class PipelineWatch:
 def _failed(seen: T, problem: ApiProblem) -> T:
     """Give what was seen, and why there is nothing newer."""
     return msgspec.structs.replace(seen, problem=problem, number=seen.number + 1)
-
-
-@cache
-def watch_of(api: ApiClient) -> PipelineWatch:
-    """Give the one that all pages of this process share, which asks by this client."""
-    return PipelineWatch(api)
 
 
 class _Round(Generic[T]):

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import os
-import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,13 @@ import panel as pn
 from panel.io.server import get_server
 from tornado.websocket import WebSocketClosedError
 
-from panel_app import alive, csv_file, health
-from panel_app.api_client import ApiClient
-from panel_app.feed import Feed
+from panel_app import alive, csv_file, health, logout
+from panel_app.entrance import Entrance, admitted_of, use_own_handlers
+from panel_app.gate import Gate
 from panel_app.not_found import NotFound
 from panel_app.pages import Page, all_pages
-from panel_app.session import Site
 from panel_app.shell import serve_page
-from panel_app.watch import Watch
+from panel_app.visitors import Visitors
 
 log = logging.getLogger("heatpump.panel")
 
@@ -32,46 +30,49 @@ async def serve(
     host: str,
     port: int,
     api_url: str,
-    api_token: str,
     version: str,
+    origins: Iterable[str] = (),
+    own_token: str = "",
     simulator_line: str = "",
     load_demo: Callable[[], None] | None = None,
     ready: Callable[[int], None] = lambda port: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError where the port cannot be had.
 
-    ready : called with the port once the pages can be opened.
+    host      : on loopback who is on this machine is shown all; beyond it, only who is logged in what he may see.
+    origins   : web origins of ours that a request's Host does not tell.
+    own_token : what the API is asked with for who is on this machine.
+    ready     : called with the port once the pages can be opened.
     """
     # Bokeh's scripts come from this server, whatever the environment says: pages work without the internet.
     os.environ["BOKEH_RESOURCES"] = "server"
     pn.extension()
     for chatty in ("httpx", "tornado.access", "bokeh.server"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    feed = Feed(api_url, api_token)
-    api = ApiClient(api_url, api_token)
-    watch = Watch(api, feed)
-    word = secrets.token_urlsafe(16)
-    site = Site(api, feed, watch, simulator_line, load_demo, word)
+    gate = Gate(host, origins)
+    visitors = Visitors(gate, api_url, own_token, simulator_line, load_demo)
+    use_own_handlers(gate)
     pages = all_pages()
 
     def report() -> dict[str, Any]:
-        return {
-            "sessions": len(server.get_sessions()),
-            "devices": watch.followed,
-            "tasks": len(asyncio.all_tasks()),
-            "live": feed.connected,
-        }
+        return {"sessions": len(server.get_sessions()), "tasks": len(asyncio.all_tasks()), **visitors.report()}
 
-    names = {host, "127.0.0.1", "localhost"}
+    def live() -> bool:
+        return visitors.live
+
     server = get_server(
-        {page.path or "/": _opener(site, pages, page, version) for page in pages},
+        {page.path or "/": _opener(visitors, pages, page, version) for page in pages},
         port=port,
         address=host,
-        websocket_origin=[f"{name}:{port}" for name in names],
+        auth_provider=Entrance(visitors),
+        # What is put into the page and its WebSocket's token: no session, nothing a proxy added.
+        include_cookies=["heatpump_theme", "heatpump_phone"],
+        include_headers=[],
         extra_patterns=[
-            (alive.PATH, alive.Alive, {"hosts": names, "word": word}),
-            (csv_file.PATH, csv_file.CsvFile, {"hosts": names, "api": api}),
-            (health.PATH, health.Health, {"hosts": names, "report": report}),
+            (alive.PATH, alive.Alive, {"visitors": visitors}),
+            (csv_file.PATH, csv_file.CsvFile, {"visitors": visitors}),
+            (health.PATH, health.Health, {"gate": gate, "live": live, "report": report}),
+            (logout.PATH, logout.Logout, {"gate": gate}),
         ],
         default_handler_class=NotFound,
         static_dirs={"assets": str(Path(__file__).parent / "assets")},
@@ -84,14 +85,13 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     loop.set_exception_handler(_handle)
-    hearing = asyncio.create_task(feed.run())
+    visitors.enter_own()
     server.start()
     log.info("the pages are at http://%s:%s", host, server.port)
     ready(server.port or port)
     await over.wait()
-    hearing.cancel()
     server.stop()
-    await api.close()
+    await visitors.close()
 
 
 def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -100,6 +100,13 @@ def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
 
 
-def _opener(site: Site, pages: list[Page], page: Page, version: str) -> Callable[[], Any]:
+def _opener(visitors: Visitors, pages: list[Page], page: Page, version: str) -> Callable[[], Any]:
     """Make what Panel calls for each session: it must be a plain function."""
-    return lambda: serve_page(site, pages, page, version)
+
+    def open_page() -> Any:
+        context = pn.state.curdoc.session_context if pn.state.curdoc is not None else None
+        site = visitors.enter(admitted_of(getattr(context, "request", None)))
+        pn.state.on_session_destroyed(lambda _: visitors.leave(site))
+        return serve_page(site, pages, page, version)
+
+    return open_page

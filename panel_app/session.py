@@ -5,32 +5,13 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import msgspec
 import panel as pn
 import param
 from panel.io import hold
 
-from panel_app.api_client import ApiClient
-from panel_app.feed import Feed
-from panel_app.watch import Watch
+from panel_app.site import Site
 
 log = logging.getLogger("heatpump.panel")
-
-
-class Site(msgspec.Struct, frozen=True):
-    """What all sessions of this process share.
-
-    simulator_line : a command that plays a device against this site.
-    load_demo      : has the demo loaded; None where there is nobody to do it (`heatpump up` does).
-    word           : by it a page knows its server again, see alive.py.
-    """
-
-    api: ApiClient
-    feed: Feed
-    watch: Watch
-    simulator_line: str
-    load_demo: Callable[[], None] | None = None
-    word: str = ""
 
 
 class Selection(param.Parameterized):

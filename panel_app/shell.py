@@ -10,7 +10,8 @@ from panel_app.bar import Bar
 from panel_app.components.render import icon
 from panel_app.environment import Environment
 from panel_app.pages import Page
-from panel_app.session import Session, Site
+from panel_app.session import Session
+from panel_app.site import Site
 from panel_app.tokens import css_variables
 
 _FOLDER = Path(__file__).parent
@@ -22,6 +23,7 @@ _ATTEND = (_FOLDER / "assets" / "attend.js").read_text()
 def serve_page(site: Site, pages: list[Page], page: Page, version: str) -> Any:
     """Make a session's page, whole."""
     session = Session(site)
+    pages = [each for each in pages if site.account.has_all or not each.needs_all]
     environment = Environment()
     template = pn.Template(_TEMPLATE)
     template.location = True  # what is chosen goes into the URL
@@ -34,6 +36,7 @@ def serve_page(site: Site, pages: list[Page], page: Page, version: str) -> Any:
         "dark": css_variables("dark"),
         "version": version,
         "word": site.word,
+        "account": site.account,
         "attend": _ATTEND,
     }
     for name, value in variables.items():

@@ -51,12 +51,17 @@ Listener = Callable[[Seen], None]
 
 
 class Watch:
-    """Follows the devices that somebody looks at. For the event loop's thread only."""
+    """Follows the devices that a visitor looks at. For the event loop's thread only.
 
-    def __init__(self, api: ApiClient, feed: Feed) -> None:
-        self._api = api
+    has_all : tells whether the visitor may see all devices, and so the pipeline.
+    """
+
+    def __init__(self, api: ApiClient, feed: Feed, has_all: Callable[[], bool] = lambda: True) -> None:
+        self._api, self._has_all = api, has_all
         self._followed: dict[str, _Followed] = {}
-        self._plant = _Shared(lambda: [api.get("/api/health"), api.get("/api/pipeline")])
+        self._plant = _Shared(
+            lambda: [api.get("/api/health"), api.get("/api/pipeline") if has_all() else _nothing()]
+        )
         self._fleet = _Shared(
             lambda: [
                 api.get("/api/devices"),
@@ -92,9 +97,18 @@ class Watch:
         return devices, alerts
 
     async def is_fed(self) -> bool:
-        """Tell whether anything new can come: the flow answers, as far as the API can tell."""
-        _, pipeline = await self._plant.answers()
+        """Tell whether anything new can come: the flow answers, as far as the API tells the visitor."""
+        health, pipeline = await self._plant.answers()
+        if not self._has_all():
+            return isinstance(health, dict) and bool(health.get("flow_running"))
         return not isinstance(pipeline, ApiProblem)
+
+    def end(self) -> None:
+        """Ask no more."""
+        for followed in self._followed.values():
+            followed.task.cancel()
+        for shared in (self._plant, self._fleet):
+            shared.end()
 
     @property
     def followed(self) -> int:
@@ -136,6 +150,11 @@ class _Shared:
     def forget(self) -> None:
         """Ask anew next time: something happened."""
         self._answers = None
+
+    def end(self) -> None:
+        """Break off what is asked."""
+        if self._answers is not None:
+            self._answers.cancel()
 
 
 class _Followed:
@@ -205,6 +224,10 @@ class _Followed:
         self.seen = msgspec.structs.replace(
             self.seen, **fresh, problems=problems, untrusted=self.untrusted, known_at=known_at, at=at
         )
+
+
+async def _nothing() -> None:
+    """Stand for a question that is not asked."""
 
 
 async def _asked(*questions: Any) -> list[Any]:

@@ -24,10 +24,12 @@ def panel(
 ) -> int:
     """Serve the pages alone, for an API that is running.
 
-    `heatpump up` starts them with everything else.
+    `heatpump up` starts them with everything else. Beyond loopback (HEATPUMP_PANEL_HOST) they stand behind a proxy
+    that is one origin with the API, where readers log in.
 
     Examples:
       heatpump panel --panel-port 5007
+      HEATPUMP_PANEL_HOST=0.0.0.0 HEATPUMP_API_URL=http://backend:8000 heatpump panel
     """
     from flows.child import die_with_parent, log_to_stderr
 
@@ -36,7 +38,6 @@ def panel(
 
     import asyncio
 
-    from api.guard import token_for
     from api.version import VERSION
     from flows.cli.checks import api_address
     from flows.cli.status import as_it_runs
@@ -46,14 +47,16 @@ def panel(
 
     settings = load_settings(data=data, api_port=api_port, panel_port=panel_port)
     host, port = api_address(as_it_runs(settings) if api_port is None else settings)
+    shown = f"[{host}]" if ":" in host else host
     try:
         asyncio.run(
             serve(
-                "127.0.0.1",
+                settings.panel_host,
                 settings.panel_port,
-                f"http://{host}:{port}",
-                token_for(settings) or "",
+                settings.api_url or f"http://{shown}:{port}",
                 VERSION,
+                [origin.strip().rstrip("/") for origin in settings.panel_origins.split(",") if origin.strip()],
+                _own_token(settings),
                 os.environ.get(SIMULATOR_LINE, ""),
                 _demo_loader(),
             )
@@ -61,10 +64,20 @@ def panel(
     except OSError as error:
         raise ConfigError(
             "HEATPUMP_PANEL_PORT",
-            settings.panel_port,
-            f"cannot be used ({error.strerror}); choose another by --panel-port",
+            f"{settings.panel_host}:{settings.panel_port}",
+            f"cannot be used ({error.strerror}); choose another by --panel-port or HEATPUMP_PANEL_HOST",
         ) from None
     return 0
+
+
+def _own_token(settings: "Settings") -> str:
+    """Give what the API is asked with for who is on this machine; beyond it everybody shows his own session."""
+    from api.guard import is_loopback, token_for
+    from flows.cli.checks import api_token_of
+
+    if not is_loopback(settings.panel_host):
+        return ""
+    return api_token_of(settings) if settings.api_url else token_for(settings) or ""
 
 
 def _demo_loader() -> Callable[[], None] | None:
@@ -77,12 +90,13 @@ def _demo_loader() -> Callable[[], None] | None:
 
 def panel_problem(settings: "Settings") -> str:
     """Ask for the pages' icon: unlike a page, it begins no session."""
-    connection = http.client.HTTPConnection("127.0.0.1", settings.panel_port, timeout=ANSWER_S)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.panel_host, settings.panel_host)
+    connection = http.client.HTTPConnection(host, settings.panel_port, timeout=ANSWER_S)
     try:
         connection.request("GET", "/assets/icon.svg")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        return f"does not answer at 127.0.0.1:{settings.panel_port}: {getattr(error, 'strerror', None) or error}"
+        return f"does not answer at {host}:{settings.panel_port}: {getattr(error, 'strerror', None) or error}"
     finally:
         connection.close()
     return "" if status == 200 else f"answers {status}"

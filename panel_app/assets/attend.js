@@ -1,6 +1,7 @@
 // Says when this page's server is gone, and opens the page again once there is one. It stands in the page itself and
 // runs before anything is loaded, because a server can die at any moment: before a script is there, before the
-// WebSocket is open, or without closing it. So it hears every end of the WebSocket, and asks again and again.
+// WebSocket is open, or without closing it. So it hears every end of the WebSocket, and asks again and again. The same
+// answer tells whether the reader's session still stands, and with the rights that the page was made for.
 (() => {
   const EVERY_MS = 5_000, LOST_EVERY_MS = 2_000, PATIENCE_MS = 10_000;
   const DRAWN_WITHIN_MS = 30_000; // else what the page needs got lost on its way
@@ -27,6 +28,7 @@
     state = next;
     const show = () => {
       document.body.classList.toggle("is-lost", state !== "");
+      document.body.classList.toggle("is-ended", state === "ended");
       const line = document.querySelector(".lost") ?? document.createElement("p");
       if (!line.isConnected) { // the page broke off before it
         line.className = "lost";
@@ -44,17 +46,28 @@
     }
     again(0);
   };
+  const end = () => {
+    const way = document.createElement("a");
+    way.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+    way.textContent = "Log in again";
+    turn("ended", "Your session has ended.", way);
+    for (const each of sockets) each.close();
+  };
   const again = (after) => {
     clearTimeout(asked);
     asked = setTimeout(ask, Math.max(after, state === "" ? 0 : LOST_EVERY_MS));
   };
   const ask = async () => {
     try {
-      const answer = await fetch("/alive", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
-      if (!answer.ok) throw answer;
-      const another = (await answer.text()) !== word;
-      if (another || (state !== "" && !isThere())) return location.reload();
-      if (isThere() || performance.now() - loadedAt < DRAWN_WITHIN_MS) turn("");
+      const answer = await fetch("/alive", { cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(PATIENCE_MS) });
+      // A proxy that asks for the session itself leads to the form.
+      const isEnded = answer.type === "opaqueredirect" || answer.status === 401;
+      const isBusy = answer.status === 429; // a proxy's limit: nobody is gone
+      if (!answer.ok && !isEnded && !isBusy) throw answer;
+      const isAnother = answer.ok && (await answer.text()) !== word;
+      if (isAnother || (!isEnded && state !== "" && !isThere())) return location.reload();
+      if (isEnded) end();
+      else if (isThere() || performance.now() - loadedAt < DRAWN_WITHIN_MS) turn("");
       else lose();
     } catch {
       lose();

@@ -21,17 +21,17 @@ class _Line(msgspec.Struct, frozen=True):
     acknowledged_by: str = ""
 
 
-def banner(status: Answer, alerts: list[Answer], now_ms: int) -> Markup:
+def banner(status: Answer, alerts: list[Answer], now_ms: int, may_ack: bool = True) -> Markup:
     """Draw a banner for each open alert and a notice for each that cleared within ten minutes.
 
     status : answer of /api/devices/{id}/status; limits and newest values are told from it.
     alerts : answer of /api/alerts of this device.
-    now_ms : [ms since 1970, UTC].
+    now_ms : [ms since 1970, UTC]. may_ack: whether the reader may acknowledge.
     Says back: action "ack" with the alert's id.
     """
     standing = [_standing(current(status, now_ms), alert, now_ms) for alert in open_alerts(alerts)]
     cleared = [_cleared(status, alert, now_ms) for alert in alerts if _just_cleared(alert, now_ms)]
-    return render("banner", standing=standing, cleared=cleared)
+    return render("banner", standing=standing, cleared=cleared, may_ack=may_ack)
 
 
 def _standing(status: Answer, alert: Answer, now_ms: int) -> _Line:

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
+from panel_app.account import OWN, Account
 from panel_app.components.device import Answer, activity, last_seen, site_zone, value
 from panel_app.components.page_state import NEWEST, Failure, Refused, nearest
 from panel_app.components.render import render
@@ -44,15 +45,38 @@ def waiting(device_id: str) -> Markup:
     )
 
 
-def unknown_device(device_id: str, devices: Sequence[Answer], refused: Refused | None = None) -> Markup:
-    """The API knows no such device. Says back: action "device" with the id of a known one.
+def nothing_yet(account: Account) -> Markup:
+    """None of the devices that an account may see has sent anything."""
+    return render(
+        "state_waiting",
+        sentence=f"None of the devices that {account.name} may see has sent anything yet.",
+        detail=f"{account.name} may see {account.sees}; what is measured there appears by itself.",
+        whole=True,
+    )
+
+
+def all_devices_alone(account: Account) -> Markup:
+    """The page is about all devices, and the account may see some."""
+    return render("state_all_devices_alone", name=account.name, sees=account.sees)
+
+
+def unknown_device(
+    device_id: str, devices: Sequence[Answer], refused: Refused | None = None, account: Account = OWN
+) -> Markup:
+    """The API knows no such device, or does not show it. Says back: action "device" with the id of a known one.
 
     refused : its messages that could not be read, None where there is none.
     """
     names = nearest(device_id, devices)
     first = names[0] if names else str(devices[0]["device_id"]) if devices else ""
     return render(
-        "state_unknown_device", device_id=device_id, names=names, first=first, known=len(devices), refused=refused
+        "state_unknown_device",
+        device_id=device_id,
+        names=names,
+        first=first,
+        known=len(devices),
+        refused=refused,
+        account=account,
     )
 
 
@@ -77,8 +101,10 @@ def stale(status: Answer, now_ms: int, answer: Answer | None = None) -> Markup:
     return render("state_stale", sentence=sentence, values=values[:2], was=was, walk=walk(answer))
 
 
-def store_down(now_ms: int, since_ms: int | None, waiting: int | None, zone: ZoneInfo) -> Markup:
-    """The store does not answer. Says back: action "pipeline".
+def store_down(
+    now_ms: int, since_ms: int | None, waiting: int | None, zone: ZoneInfo, pipeline: bool = True
+) -> Markup:
+    """The store does not answer. Says back: action "pipeline", which is offered to who may see that.
 
     since_ms : when it answered last, None where that is not known. [ms since 1970, UTC]
     waiting  : messages that wait in the journal (backlog of /api/pipeline), None where that is not known.
@@ -88,7 +114,7 @@ def store_down(now_ms: int, since_ms: int | None, waiting: int | None, zone: Zon
         lasts = f"The store has not answered for {lasting(now_ms - since_ms)}"
         shown = f"Charts and values are from {when(since_ms, now_ms, zone, True)}, when it last answered."
     kept = "" if waiting is None else f" Nothing is lost: {number(waiting)} messages wait in the journal."
-    return render("state_store_down", sentence=f"{lasts}.{kept}", shown=shown)
+    return render("state_store_down", sentence=f"{lasts}.{kept}", shown=shown, pipeline=pipeline)
 
 
 def catching_up(

@@ -22,6 +22,7 @@ class Page(msgspec.Struct, frozen=True):
     section : heading in the navigation, "" for the first, nameless one.
     open    : makes what a session sees.
     needs_device : whether it is about one device, so that links keep it.
+    needs_all    : whether it is about all devices, so that only who may see them all is led there.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Page(msgspec.Struct, frozen=True):
     open: Callable[[Session, Environment], pn.viewable.Viewable]
     section: str = ""
     needs_device: bool = True
+    needs_all: bool = False
 
 
 def all_pages() -> list[Page]:

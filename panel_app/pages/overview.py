@@ -132,10 +132,11 @@ class Overview:
         zone, second, span = site_zone(status), moment // 1000, self._shown()
         hours = data.hours or compared_hours(status, moment)
         since = self._kept("since", lambda: flags_since(status, data.flags), status, data.flags)
+        may_ack = self._session.site.account.may_command
         facts = Facts(status, seen.alerts, moment, data.cop, since, data.cycles)
         self._head.html = self._kept(
             "head",
-            lambda: header(status, moment) + sentence(facts) + banner(status, alerts, moment),
+            lambda: header(status, moment) + sentence(facts) + banner(status, alerts, moment, may_ack),
             *(status, seen.alerts, data.cop, since, data.cycles, second),
         )
         self._now.html = self._kept(
@@ -195,12 +196,14 @@ class Overview:
             case "loading" if moment - self._opened > BONES_AFTER_MS:
                 return states.loading(data.device)
             case "first-run" | "unknown-device" if data.refused is not None:
-                return states.unknown_device(data.device, data.devices or [], data.refused)
+                return states.unknown_device(data.device, data.devices or [], data.refused, site.account)
+            case "first-run" if not site.account.has_all:
+                return states.nothing_yet(site.account)
             case "first-run":
                 loads = moment - self._demo_at < DEMO_WITHIN_MS
                 return states.first_run(site.simulator_line, data.walk, site.load_demo is not None, loads)
             case "unknown-device":
-                return states.unknown_device(data.device, data.devices or [])
+                return states.unknown_device(data.device, data.devices or [], account=site.account)
             case "stale" if status is not None and is_recording(status):
                 return Markup("")  # the sentence says all there is to say
             case "stale" if data.is_new:
@@ -208,7 +211,7 @@ class Overview:
             case "stale" if status is not None:
                 return states.stale(status, moment, data.walk)
             case "store-down":
-                return states.store_down(moment, last_ms, pipeline.get("backlog"), zone)
+                return states.store_down(moment, last_ms, pipeline.get("backlog"), zone, site.account.has_all)
             case "catching-up":
                 left = int(pipeline.get("backlog") or 0)
                 rate = float(next((node["rate"] for node in pipeline.get("nodes", [])), 0.0))

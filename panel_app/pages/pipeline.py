@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from flows.model.times import now_ms
 from panel_app.api_client import LONG_PATIENCE_S, ApiProblem
+from panel_app.components import states
 from panel_app.components.pipeline.conservation import SPANS, Span
 from panel_app.components.pipeline.graph import LETTERS
 from panel_app.components.pipeline.letters import dead_letters, shown_letters
@@ -19,7 +20,7 @@ from panel_app.components.render import render
 from panel_app.environment import Environment
 from panel_app.fragment import Fragment
 from panel_app.pages import Page
-from panel_app.pipeline_watch import NodeSeen, PipelineSeen, watch_of
+from panel_app.pipeline_watch import NodeSeen, PipelineSeen
 from panel_app.session import Session
 
 MOST_TRACES = 10
@@ -28,7 +29,9 @@ _STYLE = ["/assets/pipeline.css"]
 
 
 def pipeline(session: Session, environment: Environment) -> pn.viewable.Viewable:
-    """Open the page."""
+    """Open the page; for an account that may not see all devices it says so instead."""
+    if not session.site.account.has_all:
+        return Fragment(states.all_devices_alone(session.site.account))
     page = PipelinePage(session, environment)
     return pn.Column(page.body, page.detail, page.trail, sizing_mode="stretch_width")
 
@@ -38,7 +41,7 @@ class PipelinePage:
 
     def __init__(self, session: Session, environment: Environment) -> None:
         self._session, self._environment = session, environment
-        self._watch = watch_of(session.site.api)
+        self._watch = session.site.pipeline
         self._seen, self._node = PipelineSeen(), NodeSeen()
         self._span: Span = "start"
         self._held: NodeSeen | None = None
@@ -120,8 +123,9 @@ class PipelinePage:
         # Anything else is wrong with the whole pipeline, and the banner says so.
         problem = node.problem.detail if node.problem and node.problem.status == 404 else ""
         title = "Dead letters" if selected == LETTERS else f"Dead letters of {selected}"
+        may_retry = self._session.site.account.may_command
         most = shown_letters("" if selected == LETTERS else selected)
-        letters = dead_letters(title, node.letters, node.bodies, self._outcomes, now_ms(), most)
+        letters = dead_letters(title, node.letters, node.bodies, self._outcomes, now_ms(), most, may_retry)
         if selected == LETTERS:
             return render("pipeline/all_letters", letters=letters, problem=problem)
         shown = self._held or node
@@ -256,4 +260,6 @@ def _outcome(letter_id: int, answer: dict[str, Any]) -> str:
     return f"{letter_id} {answer.get('outcome', 'asked')}: {answer.get('detail') or 'not decided yet'}"
 
 
-PAGE = Page("pipeline", "Pipeline", "workflow", 100, pipeline, section="System", needs_device=False)
+PAGE = Page(
+    "pipeline", "Pipeline", "workflow", 100, pipeline, section="System", needs_device=False, needs_all=True
+)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests.panel_app.origin import Origin
 from tests.panel_app.site import Installation, Visitor
 
 # As long as a busy machine may take; what holds sooner is seen sooner.
@@ -55,7 +56,7 @@ def visit(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Callabl
     """Makes visitors; each must have had a clean page at the end. to: another installation than all tests'."""
     visitors: list[Visitor] = []
 
-    def make(to: Installation | None = None, **given: Any) -> Visitor:
+    def make(to: Installation | Origin | None = None, **given: Any) -> Visitor:
         site = to or request.getfixturevalue("installation")
         visitors.append(Visitor(chromium, site.url, **given))
         return visitors[-1]

@@ -27,9 +27,10 @@ class Installation:
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        self._ports = dict(zip(("mqtt", "mqtt_ws", "api", "panel"), _free_ports(4), strict=True))
+        self._ports = dict(zip(("mqtt", "mqtt_ws", "api", "panel"), free_ports(4), strict=True))
         self.url = f"http://127.0.0.1:{self._ports['panel']}"
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self._ports['api']}", trust_env=False, timeout=20)
+        self.api_url = f"http://127.0.0.1:{self._ports['api']}"
+        self.api = httpx.Client(base_url=self.api_url, trust_env=False, timeout=20)
         self._device = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="tests")
         own = {name: value for name, value in os.environ.items() if not name.startswith(("HEATPUMP_", "MQTT_"))}
         ports = {f"HEATPUMP_{name.upper()}_PORT": str(port) for name, port in self._ports.items()}
@@ -44,7 +45,7 @@ class Installation:
                 stdout=log,
                 stderr=log,
             )
-        wait_for(lambda: self.health().get("live"), seconds=60)
+        wait_for(lambda: self.health().get("live"), seconds=180)
         self._device.connect("127.0.0.1", self._ports["mqtt"])
         self._device.loop_start()
         wait_for(self._device.is_connected)
@@ -67,6 +68,15 @@ class Installation:
         status = json.loads((self.data / "run" / "status.json").read_text())
         return int(next(each["pid"] for each in status["processes"] if each["name"] == name))
 
+    def heatpump(self, *words: str, said: str = "") -> str:
+        """Run a command of ours against it."""
+        command = [sys.executable, "-m", "flows.cli.app", *words]
+        done = subprocess.run(
+            command, env=self.environment, input=said, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def devices(self) -> list[dict[str, Any]]:
         """All devices it knows."""
         return list(self.api.get("/api/devices").json())
@@ -78,6 +88,10 @@ class Installation:
         except httpx.HTTPError:
             return {}
         return dict(answer.json())
+
+    def ask_pages(self, path: str, **headers: str) -> httpx.Response:
+        """Ask the pages' server as a program would."""
+        return httpx.get(self.url + path, headers=headers, trust_env=False, timeout=30)
 
     def send(self, topic: str, payload: bytes | str, retain: bool = False) -> None:
         """Publish, and wait until the broker has it."""
@@ -109,7 +123,12 @@ class Visitor:
         self, browser: Browser, url: str, viewport: dict[str, int] = DESKTOP, theme: str = "light", **more: Any
     ) -> None:
         self.url = url
-        self.context: BrowserContext = browser.new_context(viewport=viewport, color_scheme=theme, **more)  # type: ignore[arg-type]
+        self.context: BrowserContext = browser.new_context(
+            viewport=viewport,  # type: ignore[arg-type]
+            color_scheme=theme,  # type: ignore[arg-type]
+            ignore_https_errors=True,  # a certificate that the test made
+            **more,
+        )
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(60_000)
         self.complaints: list[str] = []
@@ -136,7 +155,8 @@ class Visitor:
             self.complaints.append(f"asked {url}")
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
+    """Find ports that nobody uses."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:

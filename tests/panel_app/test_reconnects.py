@@ -12,7 +12,7 @@ from playwright.sync_api import Route, expect
 from tests.flows import wait_for
 from tests.panel_app.site import Installation, Visitor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 Visit = Callable[..., Visitor]
 LONG_MS = 90_000

@@ -5,17 +5,15 @@ import asyncio
 from bokeh.document import Document
 from panel.io.state import set_curdoc
 
-from panel_app.api_client import ApiClient
+from panel_app.account import OWN
 from panel_app.components.bar import pulse
-from panel_app.feed import Feed
-from panel_app.session import Session, Site
-from panel_app.watch import Watch
+from panel_app.session import Session
+from panel_app.site import Site
 
 
 def a_session(document: Document) -> Session:
-    api, feed = ApiClient("http://127.0.0.1:9", ""), Feed("http://127.0.0.1:9", "")
     with set_curdoc(document):
-        return Session(Site(api, feed, Watch(api, feed), ""))
+        return Session(Site("http://127.0.0.1:9", "", OWN))
 
 
 def run_due(document: Document) -> None:

@@ -42,11 +42,12 @@ def dead_letters(
     outcomes: Mapping[int, str],
     now_ms: int,
     most: int = 5,
+    may_retry: bool = True,
 ) -> Markup:
     """List them. Says back: `retry` with `id`, `retry-all`.
 
     letters  : open ones, newest first; None while they are not known.
-    bodies   : what was sent, by id. outcomes: what came of a retry, by id.
+    bodies   : what was sent, by id. outcomes: what came of a retry, by id. may_retry: whether the reader may.
     """
     known = letters or ()
     shown = [
@@ -70,7 +71,8 @@ def dead_letters(
         letters=shown,
         count=number(len(known)),
         more=number(max(len(known) - most, 0)),
-        several=len(known) > 1,
+        several=may_retry and len(known) > 1,
+        may_retry=may_retry,
         finished=[
             outcome for letter_id, outcome in outcomes.items() if letter_id not in {each["id"] for each in known}
         ][-3:],
