@@ -115,6 +115,12 @@ def test_bench_ingest_stores_all_it_publishes_and_says_what_each_process_spent(t
 
 
 @pytest.mark.slow
+def test_bench_metrics_says_what_a_scrape_costs():
+    done = run_script("bench_metrics.py", "--devices", "5", "--scrapes", "10")
+    assert re.search(r"5 devices, \d+ series: \d+\.\d ms of processor time a scrape", done.stdout), done.stdout
+
+
+@pytest.mark.slow
 def test_bench_latency_sees_every_reading_at_both_ends():
     done = run_script("bench_latency.py", "--rate", "100", "--seconds", "2")
     assert done.returncode == 0, done.stdout + done.stderr
