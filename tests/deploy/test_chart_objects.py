@@ -265,3 +265,13 @@ def test_the_backup_runs_on_the_node_that_has_the_flows_volume() -> None:
     rule = backup.spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]
     assert rule["topologyKey"] == "kubernetes.io/hostname"
     assert rule["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == "flow"
+
+
+def test_the_brokers_queue_is_as_long_as_its_memory_allows() -> None:
+    objects = render(CHART / "ci" / "minimal-values.yaml")
+    conf = next(each["data"]["mosquitto.conf"] for each in of_kind(objects, "ConfigMap"))
+    assert re.findall(r"^max_queued_bytes (\d+)$", conf, re.MULTILINE) == ["150000000"]
+    changed = render(CHART / "ci" / "minimal-values.yaml", VERSIONS[-1], "--set", "mosquitto.queuedBytes=20000000")
+    assert "max_queued_bytes 20000000\n" in next(
+        each["data"]["mosquitto.conf"] for each in of_kind(changed, "ConfigMap")
+    )
