@@ -66,10 +66,17 @@ class Access:
             path = self._secrets / "api-token"
             api_token = read_or_create(path) if demands else _read(path)
         made = [Account("api-token", "admin", "all", token=tokens.digest_of(api_token))] if api_token else []
-        metrics_token = settings.metrics_token.get_secret_value() or _read(self._secrets / "metrics-token")
+        metrics_token = settings.metrics_token.get_secret_value() or self._metrics_token(demands)
         if metrics_token:
             made.append(Account("metrics-token", "metrics", "all", token=tokens.digest_of(metrics_token)))
         return made
+
+    def _metrics_token(self, demands: bool) -> str:
+        path = self._secrets / "metrics-token"
+        try:
+            return read_or_create(path) if demands else _read(path)
+        except OSError:
+            return ""  # nobody asked for metrics; a token of the file may read them, too
 
 
 def _read(path: Path) -> str:

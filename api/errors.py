@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from api import answers
+from api.guard import ACCOUNT
+from api.health import without_places
 from flows.errors import BadQuery, FlowDown, Forbidden, NotFound, StoreError, in_our_words
 
 MOST_BODY = 64 * 1024
@@ -37,7 +39,10 @@ def _forbidden(request: Request, error: Exception) -> Response:
 
 
 def _away(request: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": str(error)}, 503, _RETRY)
+    """Say what is away; where, only to who may see all devices."""
+    account = request.scope.get(ACCOUNT)
+    said = str(error) if account is not None and account.has_all else without_places(str(error))
+    return JSONResponse({"detail": said}, 503, _RETRY)
 
 
 def _bad_query(request: Request, error: Exception) -> Response:

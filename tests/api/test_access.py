@@ -1,7 +1,9 @@
 """Who sees what: tokens of a scope and a set of devices on every route, against a real API and store."""
 
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import APIRouter
@@ -9,6 +11,7 @@ from fastapi import APIRouter
 from api.app import _ROUTES
 from api.guard import OPEN_PATHS
 from api.needs import check_declared, needs_of
+from flows.access import file
 from flows.model.alert import Transition
 from flows.model.dead_letter import DeadLetter
 from flows.model.device import DeviceMetadata
@@ -339,6 +342,29 @@ def test_every_route_says_what_it_needs_and_only_the_open_ones_need_nothing(api)
     }
     declared = {(path.replace(":path", ""), method) for path, method in needs}
     assert described <= declared
+
+
+def test_the_reference_has_each_route_with_its_scope_and_whose_devices_it_is_about():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "access.md").read_text()
+    words = {"own": ("its devices", "–"), "device": ("the device",), "system": ("all devices",)}
+    for route in (route for module in _ROUTES for route in module.router.routes):
+        needs, (method,) = needs_of(route), getattr(route, "methods", None) or ["WS"]
+        name = f"`{method} {route.path.replace(':path', '')}`"
+        (row,) = [line for line in page.splitlines() if line.startswith("| `") and name in line]
+        scope, of = [cell.strip() for cell in row.split("|")[2:4]]
+        if needs.scope is None:
+            assert scope == "open"
+        else:
+            assert scope.startswith("read" if needs.scope == "metrics" else needs.scope), name
+            assert of in words[needs.over], name
+
+
+def test_the_file_that_the_reference_shows_is_one(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "access.md").read_text()
+    (shown,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "access.json"
+    path.write_text(shown)
+    assert [account.name for account in file.read(path)] == ["office", "anna"]
 
 
 def test_a_route_that_says_nothing_is_not_served():
