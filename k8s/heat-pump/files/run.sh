@@ -50,7 +50,7 @@ configure() {
 }
 
 # By content: a Kubernetes secret is changed by a symbolic link, a file by renaming another over it.
-seen() { cat "$accounts/passwd" "$accounts/acl" "$tls/server.crt" "$tls/server.key" 2>/dev/null | cksum; }
+seen() { cat "$accounts/passwd" "$accounts/acl" "$tls/server.crt" "$tls/server.key" 2>/dev/null | sha256sum; }
 
 size() {
     # shellcheck disable=SC2046  # its words are what is wanted
