@@ -81,7 +81,8 @@ class Settings(BaseSettings):
     mqtt_health_password: SecretStr = Field(
         SecretStr(""),
         validation_alias=_named("HEATPUMP_MQTT_HEALTH_PASSWORD"),
-        description="For `heatpump accounts sync`: the password of heatpump-health, by which the broker is probed.",
+        description="For `heatpump accounts sync`: the password of heatpump-health,"
+        " by which the broker is probed.",
     )
     mqtt_accounts: str = Field(
         "",

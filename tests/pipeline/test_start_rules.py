@@ -13,7 +13,7 @@ from flows.journal.retention import trim
 from flows.journal.writer import Journal
 from flows.main import run_journal
 from flows.rebuild import allowed_from, rebuild
-from flows.settings import Settings
+from flows.settings import Settings, load_settings
 from flows.store import open_reader, open_writer
 from flows.store.dump import dump
 
@@ -99,7 +99,7 @@ def test_a_hole_that_nothing_covers_is_refused_with_its_hours_and_rebuild_goes_o
     shutil.rmtree(site.recovery)
     with pytest.raises(StartRefused, match=r"begins at 2026-02-02 \d\d:\d\d UTC.*heatpump rebuild"):
         site.run()
-    report = rebuild(Settings(data=site.data))
+    report = rebuild(load_settings(data=site.data))
     assert "computes all state anew" in report
     info = describe(site.journal)
     graph = load_graph(Settings().graph)
@@ -123,7 +123,7 @@ def test_a_rebuild_after_trimming_keeps_metadata_and_good_rollups_and_clears_ale
     with closing(Journal.open(site.journal, segment_bytes=4_000, min_free_bytes=1)) as journal:
         trim(journal, NOW + 10**12, keep_after_seq=describe(site.journal).last_seq - 100)
     shutil.rmtree(site.recovery)
-    rebuild(Settings(data=site.data))
+    rebuild(load_settings(data=site.data))
     later = site.again()
     later.reading(temperature={"outlet": 30.0}, pressure={"high": 280.0})
     later.tick(60)
@@ -149,7 +149,7 @@ def test_another_journal_is_refused_and_rebuild_adopts_it(site, tmp_path, record
     other.close()
     with pytest.raises(StartRefused, match="was fed from journal"):
         site.run()
-    assert "adopted" in rebuild(Settings(data=site.data))
+    assert "adopted" in rebuild(load_settings(data=site.data))
     site.run()
     with closing(open_reader(site.store)) as reader:
         assert reader.stats().total_readings == 301
