@@ -137,7 +137,10 @@ def test_a_locked_store_and_a_backlog_are_problems_of_the_flow_until_they_are_ov
     with closing(sqlite3.connect(running.store, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         device.reading()
-        wait_for(lambda: flow_problem(load_settings(data=data)), lambda problem: "waits for the store: store " in problem)
+        wait_for(
+            lambda: flow_problem(load_settings(data=data)),
+            lambda problem: "waits for the store: store " in problem,
+        )
         for _ in range(10):
             device.reading()
         wait_for(lambda: flow_problem(load_settings(data=data)), lambda problem: "; is behind: " in problem)
@@ -149,7 +152,9 @@ def test_a_locked_store_and_a_backlog_are_problems_of_the_flow_until_they_are_ov
 
 def test_a_full_disk_is_a_problem_of_the_flow(data, flow):
     flow(min_free_mb=10**9).launch()
-    wait_for(lambda: flow_problem(load_settings(data=data)), lambda problem: problem.startswith("accepts nothing: "))
+    wait_for(
+        lambda: flow_problem(load_settings(data=data)), lambda problem: problem.startswith("accepts nothing: ")
+    )
 
 
 def test_what_the_flow_writes_is_for_its_user_alone(data, flow):
