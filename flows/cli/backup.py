@@ -42,7 +42,7 @@ def backup(
 
     settings = load_settings(data=data)
     os.umask(0o077)
-    os.nice(10)  # the flow goes first
+    os.nice(5)  # the flow goes first
     if verify:
         return try_out(folder)
     passphrase = _new_passphrase() if credentials else ""
