@@ -38,7 +38,12 @@ def csv_file(table: Table, name: str) -> Response:
 def next_page(request: Request, **changed: object) -> dict[str, str]:
     """Name the next page: this request's address with other parameters (RFC 8288)."""
     url = request.url.include_query_params(**{name: str(value) for name, value in changed.items()})
-    return {"Link": f'<{url}>; rel="next"'}
+    return {"Link": f'<{url.replace(scheme="https") if is_https(request) else url}>; rel="next"'}
+
+
+def is_https(request: Request) -> bool:
+    """Tell whether the client asked by TLS: from us or the proxy before us. Who lies misleads itself alone."""
+    return request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
 
 
 def _lines(rows: list[list[object]]) -> str:

@@ -138,12 +138,10 @@ def _address(request: Request) -> str:
 
 
 def _is_local(request: Request) -> bool:
-    return request.url.scheme == "http" and is_loopback(request.url.hostname or "") and not _is_https(request)
-
-
-def _is_https(request: Request) -> bool:
-    return request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
+    return (
+        request.url.scheme == "http" and is_loopback(request.url.hostname or "") and not answers.is_https(request)
+    )
 
 
 def _is_safe(request: Request) -> bool:
-    return _is_https(request) or is_loopback(request.url.hostname or "")
+    return answers.is_https(request) or is_loopback(request.url.hostname or "")

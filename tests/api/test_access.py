@@ -133,6 +133,12 @@ def test_pages_stay_inside_the_set(api, people):
     assert asked(api, people, "one", url.replace("/site1/", "/site2/")).status_code == 404
 
 
+def test_a_page_that_follows_is_asked_for_by_tls_where_the_first_one_was(api, people):
+    headers = {**people.bearer("one"), "X-Forwarded-Proto": "https"}
+    answer = api.client.get("/api/devices/site1/readings?limit=2", headers=headers)
+    assert answer.links["next"]["url"].startswith("https://")
+
+
 def test_totals_are_those_of_its_own_devices(api, people):
     whole = asked(api, people, "all", "/api/stats").json()
     parts = {name: asked(api, people, name, "/api/stats").json() for name in ("one", "north", "nothing")}
