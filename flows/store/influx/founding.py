@@ -8,7 +8,7 @@ from influxdb_client.service.setup_service import SetupService
 
 from flows.errors import ConfigError
 from flows.store.influx.buckets import prepare, wanted
-from flows.store.influx.server import InfluxServer
+from flows.store.influx.server import InfluxServer, Refused
 
 MARK = "heat pump monitor"
 """Description of the tokens made here, by which they are found again."""
@@ -98,11 +98,13 @@ def revoke(server: InfluxServer, token: str) -> None:
 def set_password(server: InfluxServer, user: str, password: str) -> None:
     """Give a user of InfluxDB's own pages another password. Raises ConfigError: there is no such user."""
     api = server.client.users_api()
-    with server.speaking("change a password"):
-        found = [each for each in api.find_users(name=user).users if each.name == user]
-        if not found:
-            raise ConfigError("INFLUXDB_USER", user, "is no user of this InfluxDB")
-        api.update_password(found[0], password)
+    try:
+        with server.speaking("change a password"):
+            api.update_password(api.find_users(name=user).users[0], password)
+    except Refused as error:
+        if error.status == 404:
+            raise ConfigError("INFLUXDB_USER", user, "is no user of this InfluxDB") from None
+        raise
 
 
 def _found(server: InfluxServer, token: str) -> Authorization:
