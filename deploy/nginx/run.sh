@@ -15,6 +15,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 run=${RUNTIME_DIRECTORY:-/tmp/nginx}
 tls=${TLS:-/etc/nginx/tls}
 every_s=2
+patience_s=6
 
 # One address of a host, always the same one; the last known where nobody tells one.
 address() {
@@ -83,7 +84,18 @@ cat "$run/said" &
 said=$!
 nginx -e stderr -p "$run/" -c "$run/nginx.conf" >"$run/said" 2>&1 &
 nginx=$!
-trap 'kill -QUIT $nginx; wait $nginx; wait $said; exit 0' TERM QUIT INT
+# Answers that are under way may end, but not hold up the end for ever.
+end() {
+    trap '' TERM QUIT INT
+    kill -QUIT $nginx
+    { sleep $patience_s && kill -TERM $nginx; } &
+    late=$!
+    wait $nginx || true
+    kill $late 2>/dev/null || true
+    wait $said || true
+    exit 0
+}
+trap end TERM QUIT INT
 
 while kill -0 $nginx 2>/dev/null; do
     sleep $every_s &

@@ -11,13 +11,15 @@ SESSION = "heatpump_session=good"
 
 
 class Echo(ThreadingHTTPServer):
-    """Answers the request as JSON; /api/session as the API does; `?own` with headers that pages or API may send."""
+    """Answers the request as JSON; /api/session as the API does; `?own` with headers that pages or API may
+    send, `never` not before the end."""
 
     daemon_threads = True
 
     def __init__(self, name: str, port: int) -> None:
         super().__init__(("0.0.0.0", port), _Handler)
         self.name, self.asked = name, list[dict[str, Any]]()
+        self.closing = threading.Event()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -43,6 +45,8 @@ class _Handler(BaseHTTPRequestHandler):
             "long": "x" * 2_000 if "long" in self.path else "",
         }
         self.server.asked.append(asked)
+        if "never" in self.path:
+            self.server.closing.wait()
         known = SESSION in self.headers.get("Cookie", "")
         self.send_response(401 if self.path == "/api/session" and not known else 200)
         body = json.dumps(asked).encode()
@@ -68,6 +72,7 @@ def echoing(name: str, port: int) -> Iterator[Echo]:
     try:
         yield server
     finally:
+        server.closing.set()
         server.shutdown()
         server.server_close()
         thread.join(10)

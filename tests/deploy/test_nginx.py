@@ -242,9 +242,11 @@ def test_a_container_that_comes_back_elsewhere_is_found(site: Site):
     wait_for(lambda: ask("/api/x").json["at"], lambda at: at == "127.0.0.1")
 
 
-def test_a_stop_does_not_wait_for_open_connections(site: Site):
-    with closing(connected(HTTPS)) as connection:
-        connection.connect()
+def test_a_stop_does_not_wait_for_open_connections_nor_for_ever_for_an_answer(site: Site):
+    with closing(connected(HTTPS)) as idle, closing(connected(HTTP)) as waiting:
+        idle.connect()
+        waiting.request("GET", "/api/never", headers={"Host": "localhost"})
+        wait_for(lambda: site.backend.asked[-1:] and site.backend.asked[-1]["path"] == "/api/never")
         code, seconds = site.nginx.stop()
     assert (code, seconds < site.nginx.container.grace_s) == (0, True)
     site.start()

@@ -92,7 +92,7 @@ def test_a_customer_sees_its_own_site_alone(site: Deployed, devices: list[Device
     expect(page.get_by_text("28.5", exact=False).first).to_be_visible()
     assert "site1" not in page.content()
     visitor.open("/?device=site1")
-    expect(page.get_by_text("No device is called site1.")).to_be_visible()
+    expect(page.get_by_text("No device that customer2 may see is called site1.")).to_be_visible()
     assert "31.5" not in page.content() and "42.5" not in page.content()
 
 
