@@ -1,8 +1,11 @@
 """One origin for pages and API as it is deployed: the real nginx, with deploy/nginx and a certificate of its own."""
 
 import shutil
+import ssl
 import subprocess
 from pathlib import Path
+
+import httpx
 
 from tests.flows import wait_for
 from tests.panel_app.site import Installation, free_ports
@@ -35,7 +38,17 @@ class Origin:
             "-nodes",
             "-days",
         ]
-        ends = ["2", "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
+        ends = [
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+        ]
         subprocess.run([*made, *ends], check=True, capture_output=True)
         written = {
             "upstreams": f"upstream backend {{ server {api}; }} upstream panel {{ server {pages}; }}",
@@ -62,6 +75,18 @@ class Origin:
     def add_user(self, name: str, *rights: str) -> None:
         """Make somebody who may log in, with PASSWORD."""
         self.installation.heatpump("user", "add", name, *rights, "--password-stdin", said=f"{PASSWORD}\n")
+
+    def trust(self) -> ssl.SSLContext:
+        """Trust its certificate, and no other."""
+        return ssl.create_default_context(cafile=self.folder / "server.crt")
+
+    def session_of(self, name: str) -> str:
+        """Log in as a browser's form does; the session."""
+        form = {"name": name, "password": PASSWORD, "next": "/"}
+        with httpx.Client(verify=self.trust(), trust_env=False, timeout=60) as client:
+            answer = client.post(f"{self.url}/login", data=form, headers={"Origin": self.url})
+        assert answer.status_code == 303, answer.text
+        return str(answer.cookies["heatpump_session"])
 
     def stop(self) -> None:
         """Stop it."""
