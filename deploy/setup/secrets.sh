@@ -2,10 +2,12 @@
 # data/secrets: one file a secret, named after its variable, mode 600, of the user that reads it in its container.
 # Sourced by setup.sh.
 
+# HEATPUMP_MQTT_CLIENT_ID is never rotated: the broker keeps what waits for the flow under it, and who knew it could
+# throw the flow off and discard that.
 OURS=10001 MOSQUITTO=1883 NGINX=101
 secrets=data/secrets
 SECRETS="MQTT_PASSWORD HEATPUMP_MQTT_FLOW_PASSWORD HEATPUMP_MQTT_API_PASSWORD HEATPUMP_MQTT_HEALTH_PASSWORD
-    HEATPUMP_COMMAND_TOKEN HEATPUMP_METRICS_TOKEN HEATPUMP_API_TOKEN HEATPUMP_SESSION_KEY"
+    HEATPUMP_MQTT_CLIENT_ID HEATPUMP_COMMAND_TOKEN HEATPUMP_METRICS_TOKEN HEATPUMP_API_TOKEN HEATPUMP_SESSION_KEY"
 INFLUXDB_SECRETS="INFLUXDB_PASSWORD INFLUXDB_ADMIN_TOKEN"
 # By mosquitto, which is in our group, and by ours.
 READ_BY_GROUP=HEATPUMP_MQTT_HEALTH_PASSWORD

@@ -40,7 +40,7 @@ install -d -m 700 "$secrets"
 [ -e /etc/heat-pump/heat-pump.env ] || install -m 644 "$here/heat-pump.env" /etc/heat-pump/
 umask 077
 for name in HEATPUMP_MQTT_FLOW_PASSWORD HEATPUMP_MQTT_API_PASSWORD HEATPUMP_MQTT_HEALTH_PASSWORD \
-    HEATPUMP_METRICS_TOKEN; do
+    HEATPUMP_MQTT_CLIENT_ID HEATPUMP_METRICS_TOKEN; do
     [ -e "$secrets/$name" ] || openssl rand -hex 24 >"$secrets/$name"
 done
 # Nobody's until you write one: the shared account of older devices, the API's fixed token, InfluxDB's.
