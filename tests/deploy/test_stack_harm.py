@@ -123,6 +123,7 @@ def test_new_secrets_while_a_device_sends_lose_no_reading_and_end_the_old_ones(s
         sent = device.sent
         wait_for(lambda: device.sent > sent + 5)
         site.sh.run("./setup.sh", "--rotate", seconds=420.0)
+        site.api.close()
         site.api = site.client(site.secret("HEATPUMP_API_TOKEN"))
         wait_for(lambda: is_back(site), seconds=60.0)
         sent = device.sent
