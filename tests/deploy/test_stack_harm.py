@@ -86,7 +86,8 @@ def test_a_killed_broker_comes_back_and_what_the_flow_had_or_nobody_acknowledged
     site: Deployed, device: Device
 ):
     saved = site.machine.volume("mqtt_data") / "mosquitto.db"  # every 30 s: with it, that the flow has a queue
-    wait_for(lambda: saved.exists() and b"heatpump-flow" in saved.read_bytes(), seconds=90.0)
+    queue = site.secret("HEATPUMP_MQTT_CLIENT_ID").encode()
+    wait_for(lambda: saved.exists() and queue in saved.read_bytes(), seconds=90.0)
     device.send()
     site.until_stored(device.sent)
     kill(site, "mosquitto")
