@@ -20,6 +20,9 @@ LOADED_WITHIN_S = 120.0
 
 GONE = 4410
 
+CHOSEN, CHOSEN_BY_HEADER = ("bokeh-session-id", "bokeh-token"), "Bokeh-Session-Id"
+"""By which Bokeh lets a request choose the session that it joins."""
+
 
 class Entrance(AuthProvider):
     """Lets in whom `visitors` admits; others are sent to the log-in form, their WebSockets refused with 403."""
@@ -66,11 +69,15 @@ def use_own_handlers(gate: Gate) -> None:
 
     A page that loads slowly is waited for. Bokeh would forget it like one that was closed, and begin another one,
     drawn for nobody's eyes, when the WebSocket is opened at last; or for who makes up a page's token.
+
+    A page's session is its visitor's: nobody chooses its id, by a link that another follows, nor joins another's.
     """
     waited_for: dict[str, Callable[[], None]] = {}
 
     class PageHandler(DocHandler):
         async def get_session(self) -> ServerSession:  # type: ignore[override]
+            if any(self.get_arguments(name) for name in CHOSEN) or CHOSEN_BY_HEADER in self.request.headers:
+                raise HTTPError(403)
             session: ServerSession = await super().get_session()  # type: ignore[misc]
             session.block_expiration()
 
@@ -89,8 +96,11 @@ def use_own_handlers(gate: Gate) -> None:
         async def _async_open(self, token: str) -> None:
             session_id = get_session_id(token)
             try:
-                self.application_context.get_session(session_id)
+                context = self.application_context.get_session(session_id).document.session_context
             except ProtocolError:
+                context = None
+            opener = admitted_of(context.request) if context is not None else None
+            if opener is None or opener.token != admitted_of(self.request).token:
                 self.close(GONE, "this page is too old: open it again")
                 return
             await super()._async_open(token)

@@ -203,10 +203,47 @@ def test_twenty_pages_of_one_visitor_share_what_they_ask_and_leave_nothing_behin
 
 def test_a_token_without_its_page_opens_nothing(installation: Installation, origin: Origin):
     session = origin.session_of("anna")
-    payload = {"session_id": "made-up", "session_expiry": 4_000_000_000}
-    token = base64.urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip("=")
-    with opened_socket(origin, session, token) as socket, pytest.raises(ConnectionClosed, match="open it again"):
+    with (
+        opened_socket(origin, session, token_of("made-up")) as socket,
+        pytest.raises(ConnectionClosed, match="open it again"),
+    ):
         socket.recv(30)
+
+
+def test_a_page_s_session_is_its_visitor_s_alone(installation: Installation, origin: Origin):
+    anna, customer = origin.session_of("anna"), origin.session_of("customer7")
+    for chosen in ({"bokeh-session-id": "chosen"}, {"bokeh-token": token_of("chosen")}):
+        asked = ask_page(origin, anna, "/", params=chosen)
+        assert asked.status_code == 403, "whoever makes up a link could join the page that it opens"
+    assert ask_page(origin, anna, "/", headers={"Bokeh-Session-Id": "chosen"}).status_code == 403
+    token = re.search(r'"token":"([^"]+)"', ask_page(origin, anna, "/").text)
+    assert token
+    with (
+        opened_socket(origin, customer, token[1]) as socket,
+        pytest.raises(ConnectionClosed, match="open it again"),
+    ):
+        socket.recv(30)
+    with opened_socket(origin, anna, token[1]) as socket:
+        assert "ACK" in str(socket.recv(30))
+
+
+def token_of(session_id: str) -> str:
+    """Make up what a page hands to its WebSocket."""
+    payload = {"session_id": session_id, "session_expiry": 4_000_000_000}
+    return base64.urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip("=")
+
+
+def ask_page(
+    origin: Origin,
+    session: str,
+    path: str,
+    params: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+) -> httpx.Response:
+    """Ask for a page as a browser with that session."""
+    with httpx.Client(verify=origin.trust(), trust_env=False, timeout=60) as client:
+        cookie = {"Cookie": f"heatpump_session={session}"}
+        return client.get(origin.url + path, params=params, headers=cookie | (headers or {}))
 
 
 def opened_socket(origin: Origin, session: str, token: str) -> ClientConnection:
@@ -225,8 +262,7 @@ def opened_socket(origin: Origin, session: str, token: str) -> ClientConnection:
 @contextmanager
 def open_page(origin: Origin, session: str, path: str) -> Iterator[None]:
     """Open a page without a browser: what is sent to it is left unread but the first message, which greets."""
-    with httpx.Client(verify=origin.trust(), trust_env=False, timeout=60) as client:
-        answer = client.get(origin.url + path, headers={"Cookie": f"heatpump_session={session}"})
+    answer = ask_page(origin, session, path)
     token = re.search(r'"token":"([^"]+)"', answer.text)
     assert token, answer.text[:200]
     with opened_socket(origin, session, token[1]) as socket:
