@@ -62,11 +62,20 @@ def pack(source: Path, folder: Path, name: str, length: int | None = None) -> Pa
 
 
 def unpack(folder: Path, packed: Packed, target: Path) -> None:
-    """Unpack a file of a backup, durably; what is there is replaced. Raises BackupError, OSError."""
+    """Unpack a file of a backup, durably; what is there is replaced. Raises BackupError, OSError.
+
+    No more is written than the manifest says: a small file may hold more than the disk.
+    """
     make_folder(target.parent)
+    written = 0
     try:
         with opened(folder, packed) as file, _created(target) as out:
-            _, written = zstandard.ZstdDecompressor().copy_stream(file, out, read_size=CHUNK, write_size=CHUNK)
+            for data in zstandard.ZstdDecompressor().read_to_iter(file, read_size=CHUNK, write_size=CHUNK):
+                written += len(data)
+                if written > packed.unpacked:
+                    said = f"it holds more than the {packed.unpacked} bytes that the manifest says"
+                    raise BackupError(f"{folder / packed.path} is damaged: {said}")
+                out.write(data)
     except zstandard.ZstdError as error:
         raise BackupError(f"{folder / packed.path} is damaged: {error}") from None
     if written != packed.unpacked:

@@ -1,5 +1,6 @@
 """What a backup says of itself: manifest.json, the last file that is written into its folder."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,9 @@ JOURNAL = "journal"
 RECOVERY = "recovery"
 GRAPH = "graph"
 UNFINISHED = "unfinished-"
+
+_INSIDE = re.compile(r"(?:(?!\.\.?/)[^/\0]+/)*(?!\.\.?$)[^/\0]+")
+"""A relative path of which no part is . or .."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -82,9 +86,21 @@ def read(folder: Path) -> Manifest:
                 f"{folder} has format {found}, this version reads up to {FORMAT}: use the version that made it, "
                 "or a newer one"
             )
-        return msgspec.json.decode(data, type=Manifest)
+        made = msgspec.json.decode(data, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BackupError(f"{path} is damaged: {error}") from None
+    _check_paths(path, made)
+    return made
+
+
+def _check_paths(path: Path, made: Manifest) -> None:
+    """Refuse names that lead out of the folder: whoever gave us the backup would choose what is written over."""
+    names = [file.path for file in made.files]
+    for name in (*names, made.graph):
+        if not _INSIDE.fullmatch(name):
+            raise BackupError(f"{path} is damaged: {name[:200]!r} is no name of a file in a backup")
+    if len(set(names)) < len(names):
+        raise BackupError(f"{path} is damaged: it names a file twice")
 
 
 def whole(folder: Path) -> list[tuple[Path, Manifest]]:

@@ -172,6 +172,33 @@ def test_a_damaged_missing_or_newer_file_is_each_told_in_a_sentence(
     assert done.returncode == 2 and "manifest.json is damaged" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "name", ["../../stolen.zst", "/stolen.zst", "journal/../../stolen.zst", "..", "./a.zst", ""]
+)
+def test_a_backup_that_would_write_outside_is_refused(
+    installation: Installation, backups: Path, name: str
+) -> None:
+    path, made = make(installation.settings, backups)
+    hostile = pack(installation.settings.graph, backups.parent, "stolen")
+    files = [*made.files, msgspec.structs.replace(hostile, path=name)]
+    manifest.write(path, msgspec.structs.replace(made, files=files))
+    with pytest.raises(BackupError, match="is no name of a file in a backup"):
+        manifest.read(path)
+    installation.destroy()
+    done = heatpump("restore", backups, HEATPUMP_DATA=installation.data)
+    assert done.returncode == 2 and "is no name of a file in a backup" in done.stderr
+    assert not (installation.data.parent / "stolen").exists() and not installation.data.exists()
+
+
+def test_of_a_file_that_holds_more_than_the_manifest_says_no_more_is_written(tmp_path: Path) -> None:
+    source, target = tmp_path / "zeros", tmp_path / "unpacked"
+    source.write_bytes(bytes(50_000_000))
+    packed = msgspec.structs.replace(pack(source, tmp_path, "bomb"), unpacked=1_000)
+    with pytest.raises(BackupError, match="holds more than the 1000 bytes"):
+        unpack(tmp_path, packed, target)
+    assert target.stat().st_size <= 1_000
+
+
 def tampered(path: Path, made: manifest.Manifest, statement: str) -> manifest.Manifest:
     """Change the store in a backup, and its manifest's hash with it."""
     packed = next(each for each in made.files if each.path.startswith("store"))
