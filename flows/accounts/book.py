@@ -1,7 +1,7 @@
 """The accounts: kept in accounts.json, from which Mosquitto's `passwd` and `acl` are made, all in one folder.
 
 Each file is replaced as a whole: whoever reads sees the old one or the new one. Mosquitto reads them at its
-next SIGHUP, which deploy/mosquitto/run.sh sends within about a second.
+next SIGHUP, which deploy/mosquitto/run.sh sends within two seconds.
 """
 
 import fcntl

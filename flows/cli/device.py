@@ -34,7 +34,7 @@ def add(
     """Make an account for each device, and print what goes into it.
 
     The password is shown this once: the lines of its config.h, and in a terminal a QR code of the same. The broker
-    knows it within about a second.
+    knows it within two seconds.
 
     Examples:
       heatpump device add site1 --host 192.168.1.20
@@ -94,7 +94,7 @@ def _show(handout: "Handout") -> None:
 
 
 def revoke(device: Device, data: Data = None) -> int:
-    """Take the accounts of devices away: what is connected is disconnected, within about a second.
+    """Take the accounts of devices away: what is connected is disconnected, within two seconds.
 
     What they sent stays, and so does their history; `heatpump device add` gives a new account.
 

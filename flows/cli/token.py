@@ -21,7 +21,7 @@ def add(
 ) -> int:
     """Make a token and print it, once: only its digest is kept.
 
-    The token alone goes to standard output. A running API takes it within a second.
+    The token alone goes to standard output. A running API takes it within two seconds.
 
     Examples:
       heatpump token add grafana --scope read
