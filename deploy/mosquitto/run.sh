@@ -41,7 +41,7 @@ configure() {
     set -- -e "s#/mosquitto/#$home/#"
     case $state in tls*) set -- "$@" -e 's/^#tls# //' ;; esac
     case $state in tls,per-device) set -- "$@" -e 's/^#per-device# //' ;; esac
-    if ! : 2>/dev/null >>"$log"; then
+    if ! (: >>"$log") 2>/dev/null; then  # a shell of its own: where `:` cannot write, a shell ends
         say "$log cannot be written: who connects is kept in $work, until this ends"
         log=$work/mosquitto.log
         set -- "$@" -e "s#^log_dest file .*#log_dest file $log#"

@@ -166,3 +166,11 @@ def test_as_root_it_refuses(broker):
     done = subprocess.run(["/bin/sh", str(DEPLOY / "run.sh")], capture_output=True, text=True)
     assert done.returncode == 2
     assert "needs a user other than root" in done.stdout
+
+
+def test_a_broker_that_may_not_write_its_log_runs_all_the_same(broker):
+    (broker.home / "log").rmdir()
+    broker.start()
+    assert "cannot be written: who connects is kept in" in broker.log.read_text()
+    broker.add("site1")
+    wait_for(lambda: broker.admits("site1"))
