@@ -28,16 +28,11 @@ def places(settings: Settings) -> dict[str, Path]:
     found = {"data/secrets": data / "secrets", "data/tls": data / "tls"}
     apart = {
         "access": settings.access_path.parent,
-        "accounts": accounts_folder(settings),
+        "accounts": settings.accounts_folder,
         "secrets": Path(settings.secrets) if settings.secrets else data / "secrets",
     }
     found |= {name: path for name, path in apart.items() if not path.is_relative_to(data / "secrets")}
     return found
-
-
-def accounts_folder(settings: Settings) -> Path:
-    """Say where the broker's accounts are."""
-    return Path(getattr(settings, "mqtt_accounts", "") or settings.data / "mqtt")
 
 
 def _wanted(name: str, folder: Path, settings: Settings) -> Iterator[tuple[str, Path]]:
