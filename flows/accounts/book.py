@@ -86,6 +86,8 @@ def _replace(path: Path, content: bytes, mode: int) -> None:
     """Put a file in another's place, durably."""
     with suppress(FileNotFoundError):
         if path.read_bytes() == content:
+            if path.stat().st_mode & 0o777 != mode:  # as a restore leaves it: the broker could not read it
+                path.chmod(mode)
             return
     new = path.with_name(f".{path.name}.new")  # one name: the lock is held, and a killed one's is written over
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:

@@ -100,8 +100,15 @@ def test_two_accounts_with_one_password_are_refused(settings, monkeypatch, tmp_p
 
 def test_files_are_for_their_owner_and_group_alone(settings):
     sync(settings)
-    modes = {path.name: path.stat().st_mode & 0o777 for path in settings.accounts_folder.iterdir()}
-    assert modes == {"accounts.json": 0o600, ".lock": 0o600, "passwd": 0o640, "acl": 0o640}
+
+    def modes() -> dict[str, int]:
+        return {path.name: path.stat().st_mode & 0o777 for path in settings.accounts_folder.iterdir()}
+
+    made = {"accounts.json": 0o600, ".lock": 0o600, "passwd": 0o640, "acl": 0o640}
+    assert modes() == made
+    (settings.accounts_folder / "passwd").chmod(0o600)  # as a restore leaves it
+    sync(settings)
+    assert modes() == made
 
 
 def test_the_shared_account_ends_and_may_come_back(settings):
