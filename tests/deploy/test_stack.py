@@ -265,7 +265,8 @@ def test_our_ca_vouches_for_both_servers_by_every_name(site: Deployed):
 
 def test_no_secret_is_in_a_log_or_in_a_list_of_processes(read: Deployed):
     names = {path.name for path in (read.project / "data/secrets").iterdir()}
-    names.remove("HEATPUMP_MQTT_CLIENT_ID")  # a name, kept from devices: the broker tells its operator who connects
+    # A name, kept from devices: the broker tells its operator who connects.
+    names.remove("HEATPUMP_MQTT_CLIENT_ID")
     secrets = {name: read.secret(name) for name in names}
     said = "".join(running.said for running in read.machine.running.values())
     lists = [
