@@ -25,6 +25,9 @@ log = logging.getLogger("heatpump.panel")
 CHECK_UNUSED_MS, UNUSED_MS = 5_000, 10_000
 """A session whose page was closed is forgotten this soon; a reload within it is another session anyway. [ms]"""
 
+COMPONENTS = r"/components/.*"
+"""Where Panel imports the module that an address names, whoever asks; some end the process. We need none of it."""
+
 
 async def serve(
     host: str,
@@ -69,6 +72,7 @@ async def serve(
         include_cookies=["heatpump_theme", "heatpump_phone"],
         include_headers=[],
         extra_patterns=[
+            (COMPONENTS, NotFound),
             (alive.PATH, alive.Alive, {"visitors": visitors}),
             (csv_file.PATH, csv_file.CsvFile, {"visitors": visitors}),
             (health.PATH, health.Health, {"gate": gate, "live": live, "report": report}),

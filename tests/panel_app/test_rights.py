@@ -184,6 +184,12 @@ def test_the_pages_websocket_is_opened_by_pages_of_its_own_origin_alone(
     )
 
 
+def test_no_address_has_the_pages_import_what_it_names(installation: Installation):
+    before = installation.pid_of("panel")
+    assert installation.ask_pages("/components/lib2to3.__main__/X/_css/x").status_code == 404
+    assert installation.health()["live"] and installation.pid_of("panel") == before
+
+
 def test_twenty_pages_of_one_visitor_share_what_they_ask_and_leave_nothing_behind(
     installation: Installation, origin: Origin
 ):
