@@ -32,7 +32,7 @@ def where(monkeypatch, tmp_path):
 
 def test_the_defaults_are_those_of_the_settings():
     variables = {field.validation_alias.choices[0]: field.default for field in Settings.model_fields.values()}
-    assert DEFAULTS == {name: str(variables.get(name, DEFAULTS[name])) for name in DEFAULTS}
+    assert DEFAULTS == {name: str(variables[name]) for name in DEFAULTS}
 
 
 def test_a_value_may_stand_in_a_file_of_secrets(monkeypatch, tmp_path):
