@@ -103,7 +103,17 @@ choose_names() {
     for answer in $(env_value HEATPUMP_NAMES); do
         [[ "$answer" =~ ^[A-Za-z0-9.:-]+$ ]] || refuse "HEATPUMP_NAMES: $answer is neither a host's name nor an address"
     done
-    [[ -n "$(env_value HEATPUMP_MQTT_ADDRESS)" ]] || set_env HEATPUMP_MQTT_ADDRESS "$(first_name)"
+    choose_mqtt_address
+}
+
+# What devices are told, unless .env has words of its own: where TLS alone is open, with its port.
+choose_mqtt_address() {
+    local host address
+    host=$(first_name)
+    if [[ "$host" == *:* ]]; then host="[$host]"; fi
+    address=$host
+    case "$(env_value HEATPUMP_BIND_PUBLIC) $(env_value HEATPUMP_BIND_LOCAL)" in "0.0.0.0 127."*) address=$host:8883 ;; esac
+    case "$(env_value HEATPUMP_MQTT_ADDRESS)" in '' | "$host" | "$host:8883") set_env HEATPUMP_MQTT_ADDRESS "$address" ;; esac
 }
 
 first_name() { env_value HEATPUMP_NAMES | cut -d ' ' -f 1; }

@@ -37,10 +37,9 @@ class Handout(NamedTuple):
 
     @property
     def address(self) -> str:
-        """All of it as a URI: mqtt or mqtts, and by TLS the CA's SHA-256 fingerprint."""
-        scheme, query = "mqtt", ""
-        if self.ca:
-            scheme, query = "mqtts", "?" + urlencode({"ca": f"sha256:{fingerprint(self.ca)}"}, safe=":-_")
+        """All of it as a URI: mqtt or mqtts, and by TLS the SHA-256 fingerprint of the CA that was given."""
+        scheme = "mqtts" if self.ca or self.port == TLS_PORT else "mqtt"
+        query = "?" + urlencode({"ca": f"sha256:{fingerprint(self.ca)}"}, safe=":-_") if self.ca else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{quote(self.device_id)}:{quote(self.password)}@{host}:{self.port}{query}"
 

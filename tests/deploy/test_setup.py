@@ -171,6 +171,18 @@ def test_who_reaches_it_is_what_was_asked_for(site: Site, option: str, tls: str,
     assert (site.env()["HEATPUMP_BIND_PUBLIC"], site.env()["HEATPUMP_BIND_LOCAL"]) == (tls, rest)
 
 
+def test_devices_are_told_the_port_that_is_open_unless_env_says_another_address(site: Site):
+    told = []
+    for options in (["--lan", "--domain", "heat.example.org"], ["--public"], ["--lan"]):
+        site.set_up(*options)
+        told.append(site.env()["HEATPUMP_MQTT_ADDRESS"])
+    assert told == ["heat.example.org", "heat.example.org:8883", "heat.example.org"]
+    env = site.folder / ".env"
+    env.write_text(env.read_text().replace("ADDRESS=heat.example.org", "ADDRESS=mqtt.example.org"))
+    site.set_up("--public")
+    assert site.env()["HEATPUMP_MQTT_ADDRESS"] == "mqtt.example.org"
+
+
 def test_sqlite_needs_no_influxdb(site: Site):
     said = site.set_up("--local", "--store", "sqlite")
     assert not [name for name in site.secrets() if name.startswith("INFLUXDB")]
