@@ -9,7 +9,7 @@ compose() { docker compose "$@"; }
 
 check_programs() {
     command -v docker >/dev/null || refuse "Docker is not installed. Install Docker Engine with its compose plugin" \
-        "(https://docs.docker.com/engine/install), then run ./setup.sh again. Without Docker: docs/how-to/run.md"
+        "(https://docs.docker.com/engine/install), then run ./setup.sh again. Without Docker: docs/how-to/systemd.md"
     local answer
     answer=$(docker version --format '{{.Server.Version}}' 2>&1) || refuse "Docker does not answer: ${answer##*$'\n'}" \
         "Start it (sudo systemctl start docker), or run this as root or as a member of the group docker"
