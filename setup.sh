@@ -34,6 +34,7 @@ source deploy/setup/rotate.sh
 help() {
     cat <<'END'
 usage: ./setup.sh [--local | --lan | --public] [--domain NAME]… [--tls-cert FILE --tls-key FILE] [--store influxdb | sqlite]
+                  [--no-start]
        ./setup.sh --check | --rotate [WHAT] | --per-device
 
   --local        this machine alone reaches the server
@@ -42,6 +43,7 @@ usage: ./setup.sh [--local | --lan | --public] [--domain NAME]… [--tls-cert FI
   --domain NAME  a name or address under which it is reached; the certificate holds it. May be repeated.
   --tls-cert, --tls-key   your own certificate (with its chain) and key, PEM, instead of one by our own CA
   --store        where readings are kept: influxdb, or sqlite for a small machine
+  --no-start     gets a new server ready for a restore (docs/how-to/backup.md): starts nothing but InfluxDB
   --check        looks whether all is as it should be; changes nothing
   --rotate WHAT  makes new secrets: all (without WHAT), mqtt, influxdb, influxdb-operator, command, metrics, api,
                  session, tls; and only when named: mqtt-password, the one that devices share
@@ -49,7 +51,7 @@ usage: ./setup.sh [--local | --lan | --public] [--domain NAME]… [--tls-cert FI
 END
 }
 
-do='' what=all reach='' names=() tls_cert='' tls_key='' store=''
+do='' what=all reach='' names=() tls_cert='' tls_key='' store='' no_start=''
 value() { # OPTION, what follows it
     [[ -n "${2:-}" && "$2" != --* ]] || refuse "$1 needs a value: ./setup.sh --help"
 }
@@ -60,6 +62,7 @@ while (($#)); do
         --tls-cert) value "$@" && tls_cert=$2 && shift ;;
         --tls-key) value "$@" && tls_key=$2 && shift ;;
         --store) value "$@" && store=$2 && shift ;;
+        --no-start) no_start=yes ;;
         --check | --per-device) do=${1#--} ;;
         --rotate)
             do=rotate
@@ -106,6 +109,12 @@ say "$image"
 heading "Secrets and certificates"
 make_certificates
 make_secrets
+if [[ -n "$no_start" ]]; then
+    make_volumes
+    make_influxdb_ready  # no accounts: a restore brings them, and leaves those that it finds
+    heading "Ready for a restore"
+    exit
+fi
 heading "Start"
 make_accounts
 make_user

@@ -22,6 +22,12 @@ build() {
     fi
 }
 
+# The first container that has a volume gives it its owner: of two that share one, the one that writes it.
+make_volumes() {
+    tools tools user list >/dev/null
+    compose create --no-build mosquitto
+}
+
 # Mosquitto's account files, from the secrets.
 make_accounts() {
     local said
@@ -32,7 +38,8 @@ make_accounts() {
 # InfluxDB: set up, its buckets, and a token of ours that may do no more than read and write them.
 make_influxdb_ready() {
     has_influxdb || return 0
-    [[ -s "$secrets/INFLUXDB_TOKEN" ]] && return
+    # A token without the server that gave it, on another machine or after `down -v`, is nobody's.
+    [[ -s "$secrets/INFLUXDB_TOKEN" ]] && docker volume inspect heatpump_influxdb_data >/dev/null 2>&1 && return
     # Until it has an owner, whoever comes first is it: so first on this machine alone.
     HEATPUMP_BIND_LOCAL=127.0.0.1 compose up -d --no-build influxdb
     wait_for heatpump-influxdb

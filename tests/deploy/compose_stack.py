@@ -7,7 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -118,10 +118,13 @@ class Stack:
         """Start one service, again too."""
         return self.machine.start(self.container(service))
 
-    def run(self, service: str, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a service once, as `docker compose run --rm` does, with another command if one is given."""
+    def run(
+        self, service: str, *command: str, stdin: str = "", brought: Sequence[Mount] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a service once, as `docker compose run --rm` does, with another command and more mounts if given."""
         container = self.container(service, command)
-        return self.machine.run(replace(container, name=f"{service}-run"), stdin)
+        container = replace(container, name=f"{service}-run", mounts=(*container.mounts, *brought))
+        return self.machine.run(container, stdin)
 
     def container(self, service: str, command: tuple[str, ...] = ()) -> Container:
         """Give a service of the compose file as a container."""

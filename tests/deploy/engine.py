@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import threading
@@ -108,9 +109,20 @@ class Engine:
     def _compose_build(self, rest: list[str], stdin: str) -> Outcome:
         return 0, "", ""
 
+    def _volume(self, rest: list[str], stdin: str) -> Outcome:
+        assert rest[0] == "inspect"
+        key = next(key for key, each in self.stack.config()["volumes"].items() if each["name"] == rest[1])
+        return (0, "[]", "") if (self.machine.folder / "volumes" / key).exists() else (1, "", "no such volume")
+
     def _compose_run(self, rest: list[str], stdin: str) -> Outcome:
+        brought = []
+        if "-v" in rest:
+            at = rest.index("-v")
+            source, target, access = rest[at + 1].split(":")
+            assert access == "ro"
+            brought, rest = [Mount(Path(source), target)], rest[:at] + rest[at + 2 :]
         service, *command = [word for word in rest if word not in ("--rm", "--no-deps", "-T")]
-        return _outcome(self.stack.run(service, *command, stdin=stdin))
+        return _outcome(self.stack.run(service, *command, stdin=stdin, brought=brought))
 
     def _compose_exec(self, rest: list[str], stdin: str) -> Outcome:
         service, *command = [word for word in rest if word != "-T"] if rest[0] == "-T" else rest
@@ -118,6 +130,19 @@ class Engine:
 
     def _compose_up(self, rest: list[str], stdin: str) -> Outcome:
         self.stack.up(*(word for word in rest if not word.startswith("-")))
+        return 0, "", ""
+
+    def _compose_create(self, rest: list[str], stdin: str) -> Outcome:
+        for service in (word for word in rest if not word.startswith("-")):
+            self.stack.container(service)  # which makes its volumes
+        return 0, "", ""
+
+    def _compose_down(self, rest: list[str], stdin: str) -> Outcome:
+        for running in reversed(self.machine.running.values()):
+            running.stop()
+        self.machine.running.clear()
+        if "-v" in rest:
+            shutil.rmtree(self.machine.folder / "volumes")
         return 0, "", ""
 
     def _compose_restart(self, rest: list[str], stdin: str) -> Outcome:

@@ -30,6 +30,8 @@ def main(argv: list[str]) -> int:
             print((state / "others").read_text() if (state / "others").exists() else "", end="")
         case ["ps", *_]:
             print("123456" if (state / "up").exists() else "", end="")
+        case ["volume", "inspect", _]:
+            return 0 if (state / "up").exists() else 1
         case ["run", *_]:
             return _in_place(argv)
         case ["compose", "run", "--rm", "--no-deps", "-T", service, *command]:
