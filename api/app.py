@@ -11,7 +11,7 @@ from api.access import Access
 from api.deps import Context
 from api.errors import MOST_BODY, add_handlers
 from api.groups import Groups
-from api.guard import Guard, is_loopback, origins_of
+from api.guard import Guard, origins_of
 from api.live import Hub, LiveFeed
 from api.login import Door
 from api.metrics import ApiMetrics, Counted
@@ -34,6 +34,7 @@ from api.routes import (
 )
 from api.version import VERSION
 from flows.flow_port import FlowPort
+from flows.loopback import is_loopback
 from flows.model.rules import SHIPPED_RULES, load_rules
 from flows.settings import Settings
 from flows.store.protocol import StoreReader

@@ -1,6 +1,5 @@
 """Who asks: an account beyond loopback, and nobody that a foreign web page sends. What it may: see needs.py."""
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -11,6 +10,7 @@ from api.access import Access
 from api.credentials import Credential, credential_of
 from flows.access.account import ANYONE, Account
 from flows.access.sessions import COOKIE
+from flows.loopback import is_loopback
 from flows.secrets import read_or_create
 from flows.settings import Settings
 
@@ -20,16 +20,6 @@ ACCOUNT, CREDENTIAL = "heatpump.account", "heatpump.credential"
 """Keys of a request's scope: who asks, an Account; and by what, None on loopback without one."""
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def token_for(settings: Settings) -> str | None:

@@ -6,11 +6,12 @@ names and those of HEATPUMP_PANEL_ORIGINS. Beyond loopback any name is right, as
 session, and browsers send its cookie to the name it was given under.
 """
 
-import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
+
+from flows.loopback import is_loopback
 
 COOKIE, PREFIX = "heatpump_session", "hps_"
 """The session's cookie, and how its value begins; see docs/reference/access.md."""
@@ -48,16 +49,6 @@ def session_of(request: HTTPServerRequest) -> str:
     cookie = request.cookies.get(COOKIE)
     value = cookie.value if cookie is not None else ""
     return value if value.startswith(PREFIX) and value.isascii() and value.isprintable() else ""
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _name(request: HTTPServerRequest) -> str:

@@ -7,13 +7,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api import answers, login_page, schemas
 from api.deps import Given
-from api.guard import CREDENTIAL, is_loopback
+from api.guard import CREDENTIAL
 from api.login import TooMany
 from api.needs import OPEN, READ_OWN
 from api.viewer import Viewing
 from flows.access.account import NAME
 from flows.access.sessions import COOKIE, PREFIX
 from flows.errors import ConfigError
+from flows.loopback import is_loopback
 from flows.model.times import iso, ms_of
 
 router = APIRouter(tags=["session"])

@@ -72,8 +72,9 @@ def panel(
 
 def _own_token(settings: "Settings") -> str:
     """Give what the API is asked with for who is on this machine; beyond it everybody shows his own session."""
-    from api.guard import is_loopback, token_for
+    from api.guard import token_for
     from flows.cli.checks import api_token_of
+    from flows.loopback import is_loopback
 
     if not is_loopback(settings.panel_host):
         return ""

@@ -181,8 +181,8 @@ def _write_broker_config(settings: "Settings") -> Path:
 
 def _welcome(settings: "Settings") -> None:
     """Say how to use it: what a device needs, and at the end where to look and what to try."""
-    from api.guard import is_loopback
     from flows.cli.ports import ANYWHERE, LOOPBACK
+    from flows.loopback import is_loopback
 
     if settings.lan:
         _say("for a device's config.h:")

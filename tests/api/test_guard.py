@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from api.guard import is_loopback
+from flows.loopback import is_loopback
 from flows.settings import load_settings
 from tests.api.conftest import Filled, running
 
