@@ -32,6 +32,7 @@ make_volumes() {
 make_accounts() {
     local said
     said=$(tools tools accounts sync) || fail "the broker's accounts could not be made"
+    case $said in *heatpump-flow:*another* | *heatpump-api:*another*) new_passwords=yes ;; esac
     [[ "$said" == "nothing to change" ]] || while read -r line; do say "accounts: $line"; done <<<"$said"
 }
 
@@ -63,14 +64,17 @@ configure_influx() {
         compose exec -T influxdb sh -c 'umask 077; cat >"${INFLUX_CONFIGS_PATH:-/etc/influxdb2/influx-configs}"'
 }
 
-# The first user of the pages; the password is shown once and kept nowhere.
+# The first user of the pages; the password is shown once, also where the start then fails, and kept nowhere.
 make_user() {
     local password
     tools tools user list --json 2>/dev/null | grep -q '"name"' && return
     password=$(generated | cut -c 1-20)
     tools tools user add admin --scope admin --password-stdin <<<"$password" >/dev/null || fail "the first user could not be made"
     first_password=$password
+    trap tell_first_password EXIT
 }
+
+tell_first_password() { say "log in as         admin, password $first_password    (shown this once)"; }
 
 # Waits until a container is healthy; says what it said last where it does not become so.
 wait_for() {
@@ -87,6 +91,8 @@ wait_for() {
 start() {
     local name
     compose up -d --no-build --remove-orphans
+    # After a rotation that was broken off: what runs has the passwords of before.
+    [[ -z "${new_passwords:-}" ]] || restart flow backend
     for name in $(containers); do wait_for "$name"; done
     # Healthy is alive; this is: subscribed, and storing.
     local since=$SECONDS said
@@ -108,9 +114,6 @@ print_urls() {
     say "MQTT              localhost:1883, WebSocket localhost:9001    user $(env_value MQTT_USER), password in $secrets/MQTT_PASSWORD"
     say "MQTT with TLS     $([[ "$public" == 127.* ]] && echo localhost || echo "$name"):8883"
     if [[ -e "$tls/nginx/ca.crt" ]]; then say "our CA            $tls/ca.crt: give it to devices and browsers"; fi
-    if [[ -n "${first_password:-}" ]]; then
-        say "log in as         admin, password $first_password    (shown this once)"
-    fi
     if [[ "$public" == 0.0.0.0 && "$local_" == 127.* ]]; then
         say "InfluxDB and API from elsewhere: ssh -L 8086:localhost:8086 -L 8000:localhost:8000 $name"
     fi

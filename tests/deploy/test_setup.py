@@ -197,3 +197,4 @@ def test_a_container_that_does_not_become_healthy_ends_it(site: Site):
     (site.state / "heatpump-panel-unhealthy").touch()
     failed = site.run("--local")
     assert failed.returncode == 1 and "heatpump-panel is unhealthy after 2 s" in failed.stderr
+    assert "(shown this once)" in failed.stdout, "nobody would ever know it"
