@@ -19,13 +19,16 @@ rotate() {
     for each in $(containers); do wait_for "$each"; done
 }
 
-# Replaces the content, not the file: containers that run see it, and read it when they start again.
+# Replaces the content, not the file: containers that run see it, and read it when they start again. All of standard
+# input is there before anything is written, so that no failure leaves an empty secret.
+replace_secret() {
+    # shellcheck disable=SC2016  # the inner shell expands
+    as_root 'new=$(cat) && [ -n "$new" ] && printf "%s\n" "$new" >"$1"' sh "$secrets/$1"
+}
+
 renew() {
     local name
-    for name in "$@"; do
-        # shellcheck disable=SC2016  # the inner shell expands
-        generated | as_root 'cat >"$1"' sh "$secrets/$name"
-    done
+    for name in "$@"; do generated | replace_secret "$name"; done
 }
 
 restart() { compose restart --no-deps "$@" >/dev/null; }
@@ -39,8 +42,7 @@ rotate_mqtt() {
 rotate_influxdb() {
     local token
     token=$(tools operator influxdb token) && [[ -n "$token" ]] || fail "InfluxDB gave no token"
-    # shellcheck disable=SC2016  # the inner shell expands
-    as_root 'cat >"$1"' sh "$secrets/INFLUXDB_TOKEN" <<<"$token"
+    replace_secret INFLUXDB_TOKEN <<<"$token"
     restart flow backend backup
     wait_for heatpump-flow
     tools operator influxdb token --revoke >/dev/null
@@ -51,8 +53,7 @@ rotate_influxdb_operator() {
     local old new
     old=$(secret INFLUXDB_ADMIN_TOKEN)
     new=$(tools operator influxdb token --operator) && [[ -n "$new" ]] || fail "InfluxDB gave no token"
-    # shellcheck disable=SC2016  # the inner shell expands
-    as_root 'cat >"$1"' sh "$secrets/INFLUXDB_ADMIN_TOKEN" <<<"$new"
+    replace_secret INFLUXDB_ADMIN_TOKEN <<<"$new"
     renew INFLUXDB_PASSWORD
     forget INFLUXDB_TOKEN INFLUXDB_PASSWORD
     configure_influx

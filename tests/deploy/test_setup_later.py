@@ -105,6 +105,18 @@ def test_a_rotation_that_was_broken_off_is_ended_by_the_next_run(asked: Site):
     assert not [argv for argv in asked.asked() if "restart" in argv]
 
 
+def test_a_secret_that_cannot_be_made_leaves_the_one_before(asked: Site):
+    before = asked.secrets()
+    broken = asked.bin / "openssl"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    try:
+        assert asked.run("--rotate", "session").returncode != 0
+    finally:
+        broken.unlink()
+    assert asked.secrets() == before
+
+
 def test_what_cannot_be_rotated_is_told_with_what_can(site: Site):
     refused = site.run("--rotate", "everything")
     assert refused.returncode == 2 and "mqtt influxdb influxdb-operator" in refused.stderr
