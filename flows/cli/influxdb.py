@@ -17,7 +17,7 @@ def prepare(data: Data = None) -> int:
     INFLUXDB_USER (else admin) and INFLUXDB_PASSWORD are for its own pages. Twice is as once.
 
     Examples:
-      INFLUXDB_URL=http://127.0.0.1:8086 HEATPUMP_SECRETS=/run/operator heatpump influxdb prepare
+      INFLUXDB_URL=http://127.0.0.1:8086 heatpump influxdb prepare
     """
     from flows.settings import load_settings
     from flows.store.influx import buckets, founding

@@ -28,9 +28,18 @@ COMMANDS = (
     "migrate",
     "graph",
     "doctor",
+    "healthy",
     "prove",
     "rebuild",
+    "backup",
+    "restore",
 )
+GROUPS = ("dead-letters", "store", "user", "token", "device", "accounts", "influxdb")
+
+
+def commands_of(text: str) -> tuple[str, ...]:
+    """Which commands a help lists."""
+    return tuple(re.findall(r"^  ([\w-]+)  ", text.partition("Commands:")[2], re.MULTILINE))
 
 
 def refusal(*arguments, **settings) -> str:
@@ -50,8 +59,7 @@ def test_help_lists_every_command_and_takes_no_time():
         done = heatpump("--help")
         times.append(time.monotonic() - began)
     assert done.returncode == 0
-    listed = re.findall(r"^  (\w+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE)
-    assert tuple(listed) == COMMANDS
+    assert commands_of(done.stdout) == (*COMMANDS, *GROUPS)
     assert min(times) <= 0.5
 
 
@@ -60,6 +68,15 @@ def test_each_command_explains_itself_with_examples(command):
     done = heatpump(command, "--help")
     assert done.returncode == 0
     assert re.search(rf"Examples:\n\n    (\w+=\S+ )?heatpump {command}", done.stdout)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_command_of_a_group_explains_itself_with_examples(group):
+    commands = commands_of(heatpump(group, "--help").stdout)
+    assert commands
+    for command in commands:
+        text = heatpump(group, command, "--help").stdout
+        assert re.search(rf"Examples:\n\n    (.+ \| )?(\w+=\S+ )?heatpump {group} {command}", text), command
 
 
 @pytest.mark.parametrize(
@@ -140,8 +157,9 @@ def test_the_graph_is_drawn_as_text_and_as_mermaid():
 
 def test_status_of_nothing_says_so_with_code_1(tmp_path):
     done = heatpump("status", "--data", tmp_path)
-    assert (done.returncode, done.stdout) == (1, f"no `heatpump up` runs on {tmp_path}\n")
-    assert heatpump("status", cwd=tmp_path).stdout == "no `heatpump up` runs on ./data\n"
+    otherwise = "; what runs without it: `heatpump doctor`\n"
+    assert (done.returncode, done.stdout) == (1, f"no `heatpump up` runs on {tmp_path}{otherwise}")
+    assert heatpump("status", cwd=tmp_path).stdout == f"no `heatpump up` runs on ./data{otherwise}"
     assert heatpump("status", "--data", __file__).returncode == 1
     assert heatpump("status", "--json", "--data", tmp_path).stdout == '{"running": false, "processes": []}\n'
 
