@@ -46,6 +46,8 @@ check_secrets() {
             bad "$secrets/$name has mode $(stat -c %a "$secrets/$name"), not $wanted: chmod $wanted $secrets/$name"
         fi
     done
+    [[ ! -e "$secrets/$OPERATOR_OF_BEFORE" ]] ||
+        bad "InfluxDB still takes the operator's token of before: ./setup.sh --rotate influxdb-operator"
     judge mode_is "$tls" 700 -- "$tls is ours alone" -- "$tls can be entered by others: chmod 700 $tls"
 }
 

@@ -48,17 +48,27 @@ rotate_influxdb() {
     tools operator influxdb token --revoke >/dev/null
 }
 
-# The operator's token and the password of InfluxDB's own pages.
+# The operator's token and the password of InfluxDB's own pages. The token of before is kept until it is revoked: it may
+# be a published default, and nobody else could name it.
 rotate_influxdb_operator() {
-    local old new
-    old=$(secret INFLUXDB_ADMIN_TOKEN)
+    local new
     new=$(tools operator influxdb token --operator) && [[ -n "$new" ]] || fail "InfluxDB gave no token"
+    revoke_operator_of_before || warn "InfluxDB knows the operator's token of a rotation that was broken off no more"
+    secret INFLUXDB_ADMIN_TOKEN | put_secret "$OPERATOR_OF_BEFORE"
     replace_secret INFLUXDB_ADMIN_TOKEN <<<"$new"
     renew INFLUXDB_PASSWORD
     forget INFLUXDB_TOKEN INFLUXDB_PASSWORD
     configure_influx
     tools operator influxdb password >/dev/null
-    tools operator influxdb revoke <<<"$old" >/dev/null
+    revoke_operator_of_before || fail "InfluxDB still takes the operator's token of before: --rotate influxdb-operator again"
+}
+
+revoke_operator_of_before() {
+    local old
+    [[ -s "$secrets/$OPERATOR_OF_BEFORE" ]] || return 0
+    old=$(secret "$OPERATOR_OF_BEFORE")
+    [[ "$old" == "$(secret INFLUXDB_ADMIN_TOKEN)" ]] || tools operator influxdb revoke <<<"$old" >/dev/null || return 1
+    rm -f "$secrets/$OPERATOR_OF_BEFORE"
 }
 
 rotate_command() {

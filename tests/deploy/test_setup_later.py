@@ -105,6 +105,20 @@ def test_a_rotation_that_was_broken_off_is_ended_by_the_next_run(asked: Site):
     assert not [argv for argv in asked.asked() if "restart" in argv]
 
 
+def test_an_operator_s_token_that_was_left_valid_is_told_and_revoked_by_the_next_rotation(asked: Site):
+    left = asked.folder / "data/secrets/INFLUXDB_ADMIN_TOKEN.old"
+    left.write_text("heatpump-super-secret-token\n")
+    done = asked.run("--check")
+    assert done.returncode == 1 and "still takes the operator's token of before" in done.stdout
+    before = asked.secret("INFLUXDB_ADMIN_TOKEN")
+    done = asked.run("--rotate", "influxdb-operator")
+    assert done.returncode == 0, done.stdout + done.stderr
+    operator = [json.loads(line) for line in (asked.state / "operator.jsonl").read_text().splitlines()]
+    revoked = [each["given"] for each in operator if each["command"] == ["influxdb", "revoke"]]
+    assert revoked[-2:] == ["heatpump-super-secret-token\n", f"{before}\n"]
+    assert not left.exists()
+
+
 def test_a_secret_that_cannot_be_made_leaves_the_one_before(asked: Site):
     before = asked.secrets()
     broken = asked.bin / "openssl"
