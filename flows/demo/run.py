@@ -107,6 +107,7 @@ def _task(
         broker=settings.mqtt_host,
         port=settings.mqtt_port,
         user=settings.mqtt_user,
+        ca=settings.mqtt_ca,
     )
 
 

@@ -38,6 +38,7 @@ class Task(msgspec.Struct, frozen=True):
     past, recent : spans of history that are wanted, each oldest first.
     live         : when the first live reading is due; what is late comes fast. [ms since 1970, UTC]
     user         : sent where MQTT_PASSWORD is set.
+    ca           : file of the broker's CA; "": without TLS.
     """
 
     device_id: str
@@ -49,6 +50,7 @@ class Task(msgspec.Struct, frozen=True):
     broker: str
     port: int
     user: str
+    ca: str
 
 
 def history_file(folder: Path, device_id: str, part: str) -> Path:
@@ -126,7 +128,7 @@ def _live(script: Any, device: Any, task: Task, stop: threading.Event) -> str:
     Returns why the broker refused, or "".
     """
     password = os.environ.get("MQTT_PASSWORD", "")
-    options = SimpleNamespace(broker=task.broker, port=task.port, user=task.user, password=password)
+    options = SimpleNamespace(broker=task.broker, port=task.port, user=task.user, password=password, ca=task.ca)
     link = script.Connection(options, [device], stop)
     link.open()
     due = task.live

@@ -294,7 +294,7 @@ class Machine:
         command = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", container.name]
         command += ["--as-pid-1", "--die-with-parent", "--new-session", "--clearenv"]
         command += ["--proc", "/proc", "--dev", "/dev"]
-        targets = {bind.target for bind in binds}
+        targets = {bind.target for bind in binds if not bind.writable}
         for bind in binds:
             for parent in reversed(Path(bind.target).parents):
                 within = targets.intersection(map(str, (parent, *parent.parents)))
