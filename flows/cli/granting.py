@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.options import Data
 from flows.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -131,3 +132,20 @@ def show(accounts: list["Account"], kind: str, as_json: bool) -> None:
         over = "expired: " if account.expires is not None and account.expires <= moment else ""
         made = f", made {account.created:%Y-%m-%d}" if account.created else ""
         typer.echo(f"{account.name}: {over}{say_rights(account)}{made}")
+
+
+def accounts_of(data: Data) -> "list[Account]":
+    """Read all tokens and users. Raises ConfigError."""
+    from flows.access import file
+    from flows.settings import load_settings
+
+    return file.read(load_settings(data=data).access_path)
+
+
+def end(name: str, kind: str, data: Data) -> None:
+    """Take a token or user away. Raises ConfigError where there is none."""
+    from flows.access import file
+    from flows.settings import load_settings
+
+    with file.changing(load_settings(data=data).access_path) as accounts:
+        del accounts[index_of(name, kind, accounts)]

@@ -1,14 +1,9 @@
 """heatpump token: what programs show the API: made, listed, revoked."""
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from flows.cli.granting import AsJson, AskedScope, DeviceIds, Expires, Groups, Name
 from flows.cli.options import Data
-
-if TYPE_CHECKING:
-    from flows.access.account import Account
 
 
 def add(
@@ -61,7 +56,7 @@ def list_(as_json: AsJson = False, data: Data = None) -> int:
     """
     from flows.cli import granting
 
-    granting.show(_read(data), "token", as_json)
+    granting.show(granting.accounts_of(data), "token", as_json)
     return 0
 
 
@@ -71,21 +66,11 @@ def revoke(name: Name, data: Data = None) -> int:
     Examples:
       heatpump token revoke customer7
     """
-    from flows.access import file
     from flows.cli import granting
-    from flows.settings import load_settings
 
-    with file.changing(load_settings(data=data).access_path) as accounts:
-        del accounts[granting.index_of(name, "token", accounts)]
+    granting.end(name, "token", data)
     typer.echo(f"Token {name} is revoked.")
     return 0
-
-
-def _read(data: Data) -> "list[Account]":
-    from flows.access import file
-    from flows.settings import load_settings
-
-    return file.read(load_settings(data=data).access_path)
 
 
 list_.__name__ = "list"

@@ -1,15 +1,12 @@
 """heatpump user: who may log in to pages and API: made, listed, given another password, removed."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from flows.cli.granting import AsJson, AskedScope, DeviceIds, Expires, Groups, Name
 from flows.cli.options import Data
-
-if TYPE_CHECKING:
-    from flows.access.account import Account
 
 FromStdin = Annotated[
     bool,
@@ -64,7 +61,7 @@ def list_(as_json: AsJson = False, data: Data = None) -> int:
     """
     from flows.cli import granting
 
-    granting.show(_read(data), "user", as_json)
+    granting.show(granting.accounts_of(data), "user", as_json)
     return 0
 
 
@@ -98,12 +95,9 @@ def remove(name: Name, data: Data = None) -> int:
     Examples:
       heatpump user remove customer7
     """
-    from flows.access import file
     from flows.cli import granting
-    from flows.settings import load_settings
 
-    with file.changing(load_settings(data=data).access_path) as accounts:
-        del accounts[granting.index_of(name, "user", accounts)]
+    granting.end(name, "user", data)
     typer.echo(f"User {name} is removed.")
     return 0
 
@@ -130,13 +124,6 @@ def _show(password: str, was_given: bool) -> None:
     if not was_given:
         typer.echo("The password is shown this once:", err=True)
         typer.echo(password)
-
-
-def _read(data: Data) -> "list[Account]":
-    from flows.access import file
-    from flows.settings import load_settings
-
-    return file.read(load_settings(data=data).access_path)
 
 
 list_.__name__ = "list"
