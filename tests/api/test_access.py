@@ -296,6 +296,7 @@ def test_what_a_proxy_passes_on_to_loopback_is_not_from_this_machine(fleet, peop
         assert local.get("/api/health", headers={header: "10.0.0.1"}).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_token_that_is_revoked_is_refused_within_two_seconds(api, people):
     people.token("leaver")
     wait_for(lambda: asked(api, people, "leaver", "/api/devices").status_code == 200, "the new token")
@@ -306,6 +307,7 @@ def test_a_token_that_is_revoked_is_refused_within_two_seconds(api, people):
     assert "was revoked" in asked(api, people, "leaver", "/api/devices").json()["detail"]
 
 
+@pytest.mark.slow
 def test_a_device_that_changes_its_group_changes_who_sees_it(api, people, fleet):
     """By what its metadata says now, though it held otherwise when the readings came."""
     order = 900_000

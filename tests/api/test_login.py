@@ -87,6 +87,7 @@ def test_whatever_else_is_shown_the_form_again_with_the_same_words(browser, name
     assert browser.get("/api/devices").status_code == 401
 
 
+@pytest.mark.slow
 def test_one_who_is_not_known_waits_as_long_as_one_who_is(filled, people):
     with demanding(people, filled.path) as api:
         post = api.client.post
@@ -191,6 +192,7 @@ def test_a_token_is_no_cookie(api, people):
     assert api.get("/api/devices", headers=people.bearer("program")).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_removed_user_and_one_with_another_password_are_out_within_two_seconds(api, people):
     from flows.access import file, passwords
 
@@ -223,6 +225,7 @@ def test_a_removed_user_and_one_with_another_password_are_out_within_two_seconds
         assert api.get("/api/session", headers=bearer).status_code == 401
 
 
+@pytest.mark.slow
 def test_who_guesses_waits_and_is_told_how_long(people, filled, caplog):
     with demanding(people, filled.path) as api, caplog.at_level(logging.INFO):
         for _ in range(PAIR.free):
