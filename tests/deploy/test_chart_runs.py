@@ -154,11 +154,14 @@ def test_a_new_release_begins_from_the_backup(cluster: Cluster) -> None:
     until(lambda: len(times("site2")) == 200, "the readings of the backup are not answered")
 
 
-def test_no_secret_is_in_a_log(cluster: Cluster) -> None:
-    secrets = [value for key, value in json_secrets().items() if key]
+def test_no_secret_is_in_a_log_but_the_client_id_in_that_of_the_broker_which_names_who_connects(
+    cluster: Cluster,
+) -> None:
+    secrets = {key: value for key, value in json_secrets().items() if value}
     for path in Path(cluster.machine.folder).glob("*.log"):
         text = path.read_text(errors="replace")
-        assert not [each for each in secrets if each in text], path.name
+        named = {"HEATPUMP_MQTT_CLIENT_ID"} if path.name == "heatpump-mosquitto-mosquitto.log" else set()
+        assert {key for key, value in secrets.items() if value in text} <= named, path.name
 
 
 def json_secrets() -> dict[str, str]:

@@ -139,13 +139,16 @@ def get(url: str, token: str = "") -> str:
 
 
 def send(*readings: dict) -> None:
-    """Publish with the shared account, as an older device does."""
+    """Publish with the shared account, as an older device does: it tries until the broker has it."""
     device = mqtt.Client(CallbackAPIVersion.VERSION2)
     device.username_pw_set("heatpump", secrets()["MQTT_PASSWORD"])
-    device.connect("127.0.0.1")
+    device.connect_async("127.0.0.1")
+    device.reconnect_delay_set(max_delay=1)
     device.loop_start()
     for reading in readings:
-        device.publish("heatpump/site1/data", json.dumps(reading), 1).wait_for_publish(10)
+        wait_for(device.is_connected, seconds=30)
+        sent = device.publish("heatpump/site1/data", json.dumps(reading), 1)
+        wait_for(sent.is_published, seconds=30)
     device.disconnect()
     device.loop_stop()
 

@@ -3,10 +3,13 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,15 @@ class Installation:
         """Pid of one of its processes."""
         status = json.loads((self.data / "run" / "status.json").read_text())
         return int(next(each["pid"] for each in status["processes"] if each["name"] == name))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What dies meanwhile is started again afterwards only."""
+        self._up.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._up.send_signal(signal.SIGCONT)
 
     def heatpump(self, *words: str, said: str = "") -> str:
         """Run a command of ours against it."""

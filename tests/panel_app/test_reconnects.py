@@ -20,19 +20,6 @@ LIVE = re.compile(r"^\s*Live")
 READING: dict[str, Any] = {"temperature": {"inlet": 30.5, "outlet": 35.5}, "electrical": {"voltage": 230.0}}
 
 
-NOTES_WHAT_IT_SAYS = """new MutationObserver(() => {
-  if (document.querySelector(".lost")?.textContent.includes("Not live since")) sessionStorage.said = 1;
-}).observe(document, { subtree: true, childList: true, characterData: true });"""
-
-
-def is_lost_and_opens_again(visitor: Visitor) -> None:
-    """Wait until the page says that its server is gone, then until there is a new page, live."""
-    page = visitor.page
-    expect(page.locator(".lost")).to_contain_text("Not live since", timeout=LONG_MS)
-    expect(page.locator("#live")).not_to_be_visible()
-    opens_again(visitor)
-
-
 def opens_again(visitor: Visitor) -> None:
     """Wait until there is a new page, live."""
     page = visitor.page
@@ -52,8 +39,11 @@ def test_a_page_whose_server_is_gone_says_so_and_opens_again_by_itself(
     page = visitor.open(path)
     expect(page.locator("#live")).to_contain_text(LIVE)
     page.evaluate("window.isTheOldPage = true")
-    os.kill(installation.pid_of("panel"), signal.SIGKILL)
-    is_lost_and_opens_again(visitor)
+    with installation.held():
+        os.kill(installation.pid_of("panel"), signal.SIGKILL)
+        expect(page.locator(".lost")).to_contain_text("Not live since", timeout=LONG_MS)
+        expect(page.locator("#live")).not_to_be_visible()
+    opens_again(visitor)
 
 
 @pytest.mark.parametrize("asked", ["/static/js/bokeh.min.js*", "/assets/shell.js", "/ws"])
@@ -88,11 +78,9 @@ def test_a_page_whose_server_dies_while_it_opens_says_so_and_opens_again_by_itse
 
         page.route(f"{visitor.url}{asked}", refuse)
     page.add_init_script("window.isTheOldPage = !sessionStorage.seen; sessionStorage.seen = 1")
-    page.add_init_script(
-        NOTES_WHAT_IT_SAYS
-    )  # where the server is back at once, that stands there for a moment only
-    page.goto(f"{visitor.url}/?device=kept", wait_until="commit")
-    page.wait_for_function("() => sessionStorage.said", timeout=LONG_MS)
+    with installation.held():
+        page.goto(f"{visitor.url}/?device=kept", wait_until="commit")
+        expect(page.locator(".lost")).to_contain_text("Not live since", timeout=LONG_MS)
     opens_again(visitor)
 
 
@@ -104,8 +92,9 @@ def test_a_page_whose_connection_stays_mute_says_so_when_its_server_is_gone(
     visitor.page.route_web_socket("**/ws", lambda socket: None)
     page = visitor.open("/?device=kept")
     page.evaluate("window.isTheOldPage = true")
-    os.kill(installation.pid_of("panel"), signal.SIGKILL)
-    expect(page.locator(".lost")).to_contain_text("Not live since", timeout=LONG_MS)
+    with installation.held():
+        os.kill(installation.pid_of("panel"), signal.SIGKILL)
+        expect(page.locator(".lost")).to_contain_text("Not live since", timeout=LONG_MS)
     page.wait_for_function("() => !window.isTheOldPage", timeout=LONG_MS)
     visitor.complaints.clear()
 

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from websockets import Origin as Origin_
 from websockets import Subprotocol
-from websockets.exceptions import ConnectionClosed, InvalidMessage
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.flows import wait_for
@@ -271,11 +271,7 @@ def open_page(origin: Origin, session: str, path: str) -> Iterator[None]:
     answer = ask_page(origin, session, path)
     token = re.search(r'"token":"([^"]+)"', answer.text)
     assert token, answer.text[:200]
-    try:
-        socket = opened_socket(origin, session, token[1])
-    except InvalidMessage:  # seen now and then with many open, of a connection that no log has; a page asks again
-        socket = opened_socket(origin, session, token[1])
-    with socket:
+    with opened_socket(origin, session, token[1]) as socket:
         socket.recv(60)
         yield
 
