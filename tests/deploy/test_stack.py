@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.deploy.deployed import Deployed, deployed
 from tests.deploy.runner import needed
-from tests.deploy.wire import HOST, HTTPS, ask, trusting_anyone
+from tests.deploy.wire import HOST, HTTPS, ask, for_two_threads, trusting_anyone
 from tests.flows import wait_for
 from tests.influxd import BINARY as INFLUXD
 
@@ -174,7 +174,7 @@ def test_limits_and_pages_of_answers_pass_nginx_as_they_are(read: Deployed):
 
 def live(token: str | None, path: str = "/ws", origin: str | None = ORIGIN) -> ClientConnection:
     """Open the live feed through nginx, as a browser does."""
-    context = trusting_anyone()  # before nginx waits: it takes a while on a busy machine
+    context = for_two_threads(trusting_anyone())  # before nginx waits: it takes a while on a busy machine
     return connect(
         f"wss://{HOST}:{HTTPS}{path}",
         sock=socket.create_connection(("127.0.0.1", HTTPS)),

@@ -42,6 +42,16 @@ def trusting_anyone() -> ssl.SSLContext:
     return context
 
 
+def for_two_threads(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Keep to TLS 1.2, for a client that reads and writes in two threads, as that of websockets does.
+
+    Python before 3.13 guards no TLS connection against that: the tickets of 1.3, read while the request is written,
+    now and then break it ("internal error") or hold it up until nginx, which has seen no request, closes.
+    """
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
 def connected(port: int = HTTPS, context: ssl.SSLContext | None = None) -> http.client.HTTPConnection:
     """Connect to nginx."""
     if port == HTTP:

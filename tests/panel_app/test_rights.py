@@ -16,6 +16,7 @@ from websockets import Subprotocol
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from tests.deploy.wire import for_two_threads
 from tests.flows import wait_for
 from tests.panel_app.origin import PASSWORD, Origin
 from tests.panel_app.site import PHONE, Installation, Visitor
@@ -259,7 +260,7 @@ def opened_socket(origin: Origin, session: str, token: str) -> ClientConnection:
         additional_headers={"Cookie": f"heatpump_session={session}"},
         origin=Origin_(origin.url),
         subprotocols=[Subprotocol("bokeh"), Subprotocol(token)],
-        ssl=origin.trust(),
+        ssl=for_two_threads(origin.trust()),
         proxy=None,
         open_timeout=60,
     )
