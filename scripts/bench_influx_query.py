@@ -149,7 +149,7 @@ class Filler:
             order = next(self.orders)
             metadata = [DeviceMetadata(timezone="Europe/Berlin")] if name in self.asked else []
             batch.append(DeviceRow(name, order, online=True, last_seen=last, metadata=metadata))
-            batch.append(RawRow(name, last, order, last, "device", reading))
+            batch.append(RawRow.of(name, last, order, last, "device", reading))
             batch.append(LatestRow(name, order, {quantity: (last, value) for quantity, value in reading.items()}))
         writer = open_writer(self.server.address)
         writer.apply(batch)

@@ -112,7 +112,7 @@ def build(path: Path, names: list[str], asked: frozenset[str], now: int) -> None
             rollup(name, "1m", start)
     for at in range(now - DAY, now, 10 * SECOND):
         for name in names if at >= now - HOUR and at % MINUTE == 0 else asked:
-            add(RawRow(name, at, next(orders), at, "device", rng.choice(readings)))
+            add(RawRow.of(name, at, next(orders), at, "device", rng.choice(readings)))
     last = now - 10 * SECOND
     for name in names:
         order = next(orders)

@@ -15,7 +15,9 @@ def fed(node: Node, items: list[Any], batch: int, store: Path, **params: Any) ->
     writer.apply([DeviceRow("d", 1, last_seen=0)])
     for first in range(0, len(items), batch):
         part = items[first : first + batch]
-        raw = [RawRow("d", r.at, r.order, r.arrived, "device", r.values) for r in part if isinstance(r, Reading)]
+        raw = [
+            RawRow.of("d", r.at, r.order, r.arrived, "device", r.values) for r in part if isinstance(r, Reading)
+        ]
         out: dict[str, list[Any]] = {port: [] for port in node.out}
         logic = node.recover(node.Params(**params), snapshot)
         logic.on_items(part, out)

@@ -39,7 +39,9 @@ def fill(
     seen        : arrival of the newest; by default its time.
     healed_from : start of the first bucket that changes; by default that of the first reading.
     """
-    rows = [RawRow(device_id, at, first_order + i, at, "device", values(at)) for i, at in enumerate(sorted(times))]
+    rows = [
+        RawRow.of(device_id, at, first_order + i, at, "device", values(at)) for i, at in enumerate(sorted(times))
+    ]
     last = rows[-1]
     latest: dict[str, tuple[int, Value]] = {}
     for row in rows:

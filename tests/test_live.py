@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from flows.build import Piece
+from flows.model.cells import cells_of
 from flows.model.reading import Reading
 from flows.sinks.live import LivePartition
 from tests.flows import wait_for
@@ -41,7 +42,7 @@ def reading(ago_ms=0, number=None, at=None):
     arrived = now - ago_ms
     raw = b'{"temperature":{"inlet":30}}'
     return Reading(
-        "site1", 1, arrived, {"temp_inlet": 30.0}, at=at or arrived, number=number, boot_id="b", raw=raw
+        "site1", 1, arrived, cells_of({"temp_inlet": 30.0}), at=at or arrived, number=number, boot_id="b", raw=raw
     )
 
 

@@ -51,7 +51,7 @@ def sink(request, new_sink):
 
 
 def row(order, at):
-    return RawRow("site1", at, order, NOW, "device", {"power": float(order)})
+    return RawRow.of("site1", at, order, NOW, "device", {"power": float(order)})
 
 
 def test_a_batch_is_written_when_the_piece_of_every_port_is_there(sink, tmp_path):

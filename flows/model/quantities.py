@@ -9,6 +9,7 @@ import msgspec
 
 Kind = Literal["number", "flag", "counter"]
 Origin = Literal["payload", "derived"]
+Value = float | bool
 
 
 class Quantity(msgspec.Struct, frozen=True):

@@ -1,13 +1,14 @@
 """What devices say: readings, status and the alerts they raise themselves."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from flows.model.cells import NOTHING, values_of
 from flows.model.dead_letter import Retry
+from flows.model.quantities import Value as Value
 
-Value = float | bool
 Clock = Literal["device", "boot", "arrival"]
 
 ORDER_STEP = 8192
@@ -44,7 +45,7 @@ class Reading(msgspec.Struct, gc=False):
     device_id : from the topic.
     order     : journal seq * ORDER_STEP + index in the message; later wins.
     arrived   : when the journal took it. [ms since 1970, UTC]
-    values    : by quantity (see quantities.py, which fixes unit and span); a missing value is absent, never NaN.
+    cells     : its values, of the types of quantities.py and within its spans, as a row (see cells.py).
     at        : event time, set by `clock`. [ms since 1970, UTC]
     clock     : where `at` came from: device (Unix time), boot (uptime) or arrival.
     timestamp : as sent: Unix ms, uptime ms or None.
@@ -55,14 +56,14 @@ class Reading(msgspec.Struct, gc=False):
     invalid   : fields the device itself called untrusted.
     retained  : came from the broker's memory, not from the device just now.
     raw       : the reading's JSON as sent.
-    checked   : values have the types of quantities.py and lie within its spans: nothing is left to validate.
+    sent      : instead of cells, while values are as sent, of any type, and nobody has judged them; by quantity.
     retry     : the attempt at a dead letter that it comes from; retained then, since it is no sign of life.
     """
 
     device_id: str
     order: int
     arrived: int
-    values: dict[str, Value]
+    cells: bytes = NOTHING
     at: int = 0
     clock: Clock = "device"
     timestamp: float | None = None
@@ -73,8 +74,13 @@ class Reading(msgspec.Struct, gc=False):
     invalid: tuple[str, ...] = ()
     retained: bool = False
     raw: bytes = b""
-    checked: bool = False
+    sent: dict[str, Any] | None = msgspec.field(default=None, name="values")
     retry: Retry | None = None
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What it says, by quantity (see quantities.py, which fixes unit and span); what is missing is absent."""
+        return values_of(self.cells) if self.sent is None else self.sent
 
 
 class Status(msgspec.Struct, frozen=True):

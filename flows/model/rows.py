@@ -1,20 +1,24 @@
 """What the pipeline hands to the store sink. Every row is an upsert that carries its order."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from flows.model.alert import Transition
+from flows.model.cells import cells_of, values_of
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
 from flows.model.device import DeviceMetadata
 from flows.model.episode import EpisodeRow, Retrace
-from flows.model.reading import Clock, Value
+from flows.model.quantities import Value
+from flows.model.reading import Clock
 from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock
 
 
 class RawRow(msgspec.Struct, frozen=True, gc=False):
     """One reading as stored: merged field by field into the row of its device and time.
 
-    values : payload and derived quantities.
+    cells  : payload and derived quantities, see cells.py.
     summed : those of the payload quantities that are sums over phases; they never replace what was sent.
     """
 
@@ -23,8 +27,27 @@ class RawRow(msgspec.Struct, frozen=True, gc=False):
     order: int
     arrived: int
     clock: Clock
-    values: dict[str, Value]
+    cells: bytes
     summed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        device_id: str,
+        at: int,
+        order: int,
+        arrived: int,
+        clock: Clock,
+        values: Mapping[str, Value],
+        summed: tuple[str, ...] = (),
+    ) -> "RawRow":
+        """Make one of values by quantity."""
+        return cls(device_id, at, order, arrived, clock, cells_of(values), summed)
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What it says, by quantity."""
+        return values_of(self.cells)
 
 
 class LatestRow(msgspec.Struct, frozen=True):

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from flows.model.alert import Level
+from flows.model.cells import COLUMN
 from flows.model.device import Bounds
-from flows.model.reading import Value
+from flows.model.table import Numbers
 
 SHIPPED_RULES = Path(__file__).parent.parent / "graphs" / "alert_rules.toml"
 
@@ -54,11 +57,19 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None
 
 
-Bands = tuple[tuple[str, float, float], ...]
+class Bands(msgspec.Struct, frozen=True):
+    """For each quantity between which values, ends excluded, no rule reaches a level that is not held yet.
+
+    columns : of the quantities, see cells.py. low, high: as many.
+    """
+
+    columns: tuple[int, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
 
 def bands(rules: list[Rule]) -> Bands:
-    """Say for each quantity between which values, ends excluded, no rule reaches a level that is not held yet."""
+    """Find the bands of rules."""
     found: dict[str, tuple[float, float]] = {}
     for rule in rules:
         low, high = found.get(rule.quantity, (-inf, inf))
@@ -68,16 +79,20 @@ def bands(rules: list[Rule]) -> Bands:
         else:
             low = max([low, *thresholds])
         found[rule.quantity] = low, high
-    return tuple((quantity, low, high) for quantity, (low, high) in found.items())
+    return Bands(
+        tuple(COLUMN[quantity] for quantity in found),
+        tuple(low for low, _ in found.values()),
+        tuple(high for _, high in found.values()),
+    )
 
 
-def is_noteworthy(values: dict[str, Value], within: Bands) -> bool:
-    """Tell whether a value leaves its band: then the rules must be asked, else no alert can be raised."""
-    for quantity, low, high in within:
-        value = values.get(quantity)
-        if value is not None and not low < value < high:
-            return True
-    return False
+def noteworthy(matrix: Numbers, within: Bands) -> NDArray[np.bool_]:
+    """Tell of which rows a value leaves its band: then the rules must be asked, else no alert can be raised.
+
+    matrix : see cells.py.
+    """
+    judged = matrix[:, within.columns]
+    return np.asarray(((judged <= within.low) | (judged >= within.high)).any(axis=1))
 
 
 def load_rules(path: Path) -> list[Rule]:

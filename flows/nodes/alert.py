@@ -10,6 +10,7 @@ State  per device: open alerts, newest judged event time, since when it runs out
 docs/reference/alerts.md tells the rules; they are data (graphs/alert_rules.toml).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import msgspec
 
 from flows.errors import ConfigError
 from flows.model.alert import AlertState, Level, Transition
+from flows.model.cells import COLUMN, matrix_of
 from flows.model.command import Command, done, refused
 from flows.model.device import Bounds, DeviceMetadata, Forgotten, MetadataChanged, metadata_at
 from flows.model.frame import Start, Tick
 from flows.model.quantities import BY_NAME
 from flows.model.reading import ORDER_STEP, DeviceAlert, Reading, Status
-from flows.model.rules import SHIPPED_RULES, Rule, bands, is_noteworthy, load_rules
+from flows.model.rules import SHIPPED_RULES, Rule, bands, load_rules, noteworthy
 from flows.nodes.payload import ALL_WELL
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 
@@ -108,10 +110,11 @@ class Alerts(Keyed[AlertMemory, _Shared]):
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Judge in the journal's order."""
         passed, changes = out["items"], out["transitions"]
+        facts = iter(self._looked_at([item for item in items if type(item) is Reading]))
         for item in items:
             kind = type(item)
             if kind is Reading:
-                self._reading(item, changes)
+                self._reading(item, *next(facts), changes)
             elif kind is Tick:
                 self._tick(item, changes)
             elif kind is Status:
@@ -136,7 +139,15 @@ class Alerts(Keyed[AlertMemory, _Shared]):
 
     # ---- readings
 
-    def _reading(self, reading: Reading, changes: list[Transition]) -> None:
+    def _looked_at(self, readings: list[Reading]) -> Iterable[tuple[float, float, bool]]:
+        """Say of each whether it runs and whether it defrosts (1.0, 0.0, NaN), and whether it leaves a band."""
+        cells = matrix_of([reading.cells for reading in readings])
+        running, defrost = cells[:, COLUMN["compressor_running"]], cells[:, COLUMN["defrost_active"]]
+        return zip(running.tolist(), defrost.tolist(), noteworthy(cells, self._bands).tolist(), strict=True)
+
+    def _reading(
+        self, reading: Reading, running: float, defrost: float, leaves: bool, changes: list[Transition]
+    ) -> None:
         state, at = self.state_of(reading.device_id), reading.at
         if not reading.retained:  # else it came from the broker's memory: no sign of life
             first, state.heard = state.heard < 0, self.shared.tick
@@ -145,9 +156,9 @@ class Alerts(Keyed[AlertMemory, _Shared]):
         if at <= state.at:
             return
         state.at = at
-        self._settle(state, reading, changes)
+        self._settle(state, reading, running, defrost, changes)
         limits = metadata_at(state.metadata, at).limits if state.metadata else {}
-        if state.open or limits or is_noteworthy(reading.values, self._bands):
+        if state.open or limits or leaves:
             self._judge(state, reading, limits, changes)
         levels = reading.levels
         if state.open or (levels and levels is not ALL_WELL and any(levels.values())):
@@ -158,8 +169,9 @@ class Alerts(Keyed[AlertMemory, _Shared]):
     ) -> None:
         """Hold a reading against every rule."""
         settled = state.settled_from is not None and reading.at >= state.settled_from
+        values = reading.values
         for rule in self._rules:
-            value = reading.values.get(rule.quantity)
+            value = values.get(rule.quantity)
             if value is None or (rule.running_only and not settled):
                 continue
             rule = rule.overridden(limits.get(rule.alert_type))
@@ -178,16 +190,17 @@ class Alerts(Keyed[AlertMemory, _Shared]):
             message = f"the device reports {name} as {level or 'well'}"
             self._become(state, reading.device_id, f"device_{name}", level, message, cause, changes)
 
-    def _settle(self, state: AlertMemory, reading: Reading, changes: list[Transition]) -> None:
+    def _settle(
+        self, state: AlertMemory, reading: Reading, running: float, defrost: float, changes: list[Transition]
+    ) -> None:
         """Follow compressor and defrost; pressures mean nothing while it stands still or defrosts."""
-        running, defrost = reading.values.get("compressor_running"), reading.values.get("defrost_active")
-        if running is False or defrost is True:
+        if running == 0.0 or defrost == 1.0:
             state.settled_from = None
             for rule in self._rules if state.open else ():
                 if rule.running_only and rule.alert_type in state.open:
                     cause = Cause(reading.order, reading.at, reading.arrived)
                     self._clear(state, reading.device_id, rule.alert_type, cause, changes)
-        elif running is True and state.settled_from is None:
+        elif running == 1.0 and state.settled_from is None:
             state.settled_from = reading.at + SETTLE_MS
 
     # ---- no reading for too long

@@ -16,6 +16,7 @@ from zlib import crc32
 
 import msgspec
 
+from flows.model.cells import NOTHING, cells_of
 from flows.model.command import Command
 from flows.model.dead_letter import DeadLetter
 from flows.model.frame import Start, Tick
@@ -289,6 +290,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
 
     def _wait(self, state: DeviceClock, reading: Reading, out: Ports) -> None:
         """Keep a reading until its boot is dated; in a flood that would fill the memory, date it at once."""
+        reading.cells, reading.sent = NOTHING, reading.values  # what is saved says names
         state.pending.append(reading)
         self.counts["pending"] += 1
         self.shared.waiting[reading.device_id] = None
@@ -329,18 +331,21 @@ class Clock(Keyed[DeviceClock, _Shared]):
             out["dead"].append(msgspec.structs.replace(letter, order=seq * ORDER_STEP + index))
 
     def _date(self, boot: Boot, reading: Reading, up: int, out: Ports) -> None:
+        if reading.sent is not None:  # it has waited
+            reading.cells, reading.sent = cells_of(reading.sent), None
         self._emit(reading, boot.start + up, "boot", out)
 
     def _power_on(self, state: DeviceClock, reading: Reading, first: bool) -> None:
         if not first:
             return
-        for name in _POWER_ON_FIELDS:
-            if reading.values.get(name) == POWER_ON_C:
-                del reading.values[name]
-                self.counts["power-on value"] += 1
+        values = reading.values
+        wrong = [name for name in _POWER_ON_FIELDS if values.get(name) == POWER_ON_C]
+        if wrong:
+            reading.cells = cells_of({name: value for name, value in values.items() if name not in wrong})
+            self.counts["power-on value"] += len(wrong)
 
     def _emit(self, reading: Reading, at: int, clock: Any, out: Ports) -> None:
-        if not reading.values:
+        if reading.cells == NOTHING:
             out["dead"].append(dead_reading(reading, "empty", "no field of the reading could be kept"))
             return
         oldest = reading.arrived - self.shared.raw_retention_ms

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from flows.model.alert import Level
+from flows.model.cells import NOTHING, TREE, Tree
 from flows.model.command import Command, refused
 from flows.model.dead_letter import KEPT_BYTES, DeadLetter
 from flows.model.device import DEVICE_ID
@@ -33,7 +34,14 @@ from flows.model.reading import (
     finite,
 )
 from flows.nodes import letters
-from flows.nodes.payload import LEVEL_NAMES, TREE, Tree, decode_payload, is_plain, levels_of
+from flows.nodes.payload import (
+    LEVEL_NAMES,
+    cells_of,
+    decode_payload,
+    decode_payloads,
+    is_plain,
+    levels_of,
+)
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 
 MAX_STATUS_CHARS = 1_000
@@ -59,22 +67,22 @@ class Refused(Exception):
         self.reason, self.detail = reason, detail
 
 
-def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame, plain: bool) -> Reading:
-    """Read one JSON object; values are as sent, of any type, or all valid and `checked`.
+def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame, payload: Any | None) -> Reading:
+    """Read one JSON object.
 
-    plain : see `is_plain`.
+    payload : what `decode_payload` found; else values are as sent, of any type.
     Raises Refused: not_json, not_an_object, empty, device_mismatch.
     """
-    found = decode_payload(raw) if plain else None
-    if found is not None:
-        payload, values = found
+    cells = cells_of(payload) if payload is not None else b""
+    sent: dict[str, Any] | None = None
+    if payload is not None and cells:
         named, timestamp, boot_id, number = payload.device, payload.timestamp, payload.boot_id, payload.seq
         version = payload.firmware_version if payload.version is None else payload.version
         levels, valid = levels_of(payload), payload.valid
     else:
         raw, fields = _fields(raw)
-        values = {}
-        _collect(fields, TREE, values)
+        cells, sent = NOTHING, {}
+        _collect(fields, TREE, sent)
         named, timestamp, boot_id, number, version, alerts, valid = map(
             fields.get, ("device", "timestamp", "boot_id", "seq", "version", "alerts", "valid")
         )
@@ -88,7 +96,7 @@ def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame, plain: b
         device_id,
         order,
         frame.arrived,
-        values,
+        cells,
         timestamp=finite(timestamp),
         boot_id=boot_id,
         number=number if type(number) is int and 0 <= number < 2**53 else None,
@@ -97,7 +105,7 @@ def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame, plain: b
         invalid=tuple([name for name, ok in valid.items() if ok is False]) if isinstance(valid, dict) else (),
         retained=frame.retain,
         raw=raw,
-        checked=found is not None,
+        sent=sent,
     )
 
 
@@ -284,9 +292,11 @@ class Decode(Keyed[_None, _Shared]):
 
     def _data(self, frame: Frame, device_id: str, passed: list[Any], dead: list[DeadLetter]) -> None:
         parts, plain = parse_readings(frame), is_plain(frame.payload)
-        for order, raw in parts:
+        payloads = decode_payloads(frame.payload) if plain and len(parts) > 1 else None
+        for place, (order, raw) in enumerate(parts):
             try:
-                passed.append(parse_reading(raw, device_id, order, frame, plain))
+                payload = payloads[place] if payloads else decode_payload(raw) if plain else None
+                passed.append(parse_reading(raw, device_id, order, frame, payload))
             except Exception as error:
                 dead.append(_letter(frame, device_id, order, _why(error), raw))
                 self.counts["dead readings"] += 1

@@ -10,15 +10,18 @@ A request too many changes nothing: flows/physics/episodes.py decides, from raw 
 tells the rules.
 """
 
+from itertools import product
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from flows.model.cells import COLUMN, matrix_of
 from flows.model.device import Forgotten, MetadataChanged
 from flows.model.episode import FLAGGED, TRACED, Episode, EpisodeKind, EpisodeRow, Retrace
 from flows.model.frame import Tick
 from flows.model.history import Imported
-from flows.model.reading import ORDER_STEP, Reading, Status, Value
+from flows.model.reading import ORDER_STEP, Reading, Status
 from flows.model.rollup import HOLD_MS
 from flows.model.times import DAY_MS
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
@@ -33,7 +36,12 @@ COMPRESSOR, DEFROST, DHW, POWER = range(4)
 """Signals. Power stands for the compressor in readings that do not name it."""
 
 KIND: tuple[EpisodeKind, ...] = ("cycle", "defrost", "dhw_run", "cycle")
-Said = tuple[Value | None, Value | None, Value | None, bool | None]
+Said = tuple[bool | None, bool | None, bool | None, bool | None]
+
+_COLUMNS = [COLUMN[name] for name in ("compressor_running", "defrost_active", "dhw_active", "power")]
+_PLACES = np.array([27.0, 9.0, 3.0, 1.0])
+_EVERY: list[Said] = [(a, b, c, d) for a, b, c, d in product((False, True, None), repeat=4)]
+"""By 0, 1 or 2 for each signal, at its place of a number to the base of 3."""
 
 
 class Signal(msgspec.Struct):
@@ -90,16 +98,12 @@ class Watcher(Keyed[EpisodeState, _Shared]):
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Compare every reading with the one before; look at what changed."""
         rows, devices, touched = out["rows"], self.devices, self._touched
+        signals = iter(said([item.cells for item in items if type(item) is Reading]))
         for item in items:
             kind = type(item)
             if kind is Reading:
-                device_id, get = item.device_id, item.values.get
+                device_id, now = item.device_id, next(signals)
                 state = devices.get(device_id, _NEW)
-                compressor = get("compressor_running")
-                if compressor is None:
-                    now = said(item.values)
-                else:
-                    now = (compressor, get("defrost_active"), get("dhw_active"), None)
                 if (
                     now == state.said
                     and state.at < item.at < state.due
@@ -108,7 +112,7 @@ class Watcher(Keyed[EpisodeState, _Shared]):
                     state.at = item.at
                     touched.add(device_id)
                 else:
-                    self._reading(item, rows)
+                    self._reading(item, now, rows)
             elif kind is Tick:
                 self._tick(item, rows)
             elif kind is Status:
@@ -129,7 +133,7 @@ class Watcher(Keyed[EpisodeState, _Shared]):
         dirty = [self.devices.get(device_id) for device_id in list(self.shared.dirty)]
         return {**super().sizes(), "dirty": sum(len(state.dirty) for state in dirty if state)}
 
-    def _reading(self, reading: Reading, rows: list[Any]) -> None:
+    def _reading(self, reading: Reading, now: Said, rows: list[Any]) -> None:
         state = self.state_of(reading.device_id)
         at, before = reading.at, state.at
         if state.imported >= 0:
@@ -139,10 +143,10 @@ class Watcher(Keyed[EpisodeState, _Shared]):
             rows.append(EpisodeRow(reading.device_id, reading.order, Episode("gap", before, at)))
         state.since = at if state.since < 0 else min(state.since, at)
         if at <= before:
-            self._late(state, reading)
+            self._late(state, reading, now)
             return
         self._firmware(state, reading, at, reading.version, rows)
-        ended = _ended(state, at, reading.values)
+        ended = _ended(state, at, now)
         if before >= 0 and at // DAY_MS != before // DAY_MS:
             ended |= state.on  # what has run for a day is cut at midnight
         state.at = at
@@ -152,11 +156,11 @@ class Watcher(Keyed[EpisodeState, _Shared]):
             begun = min(signal.since for signal in ended.values())
             rows.append(Retrace(reading.device_id, reading.order, before, at, kinds, begun))
 
-    def _late(self, state: EpisodeState, reading: Reading) -> None:
+    def _late(self, state: EpisodeState, reading: Reading, now: Said) -> None:
         """Look at what a late reading can change, later; what it says may still be held."""
         at = reading.at
         self._dirty(state, reading.device_id, at - HOLD_MS, at + HOLD_MS)
-        for signal, value in enumerate(said(reading.values)):
+        for signal, value in enumerate(now):
             if value and at + HOLD_MS > state.at:
                 known = state.on.setdefault(signal, Signal(at, at + HOLD_MS))
                 known.until = max(known.until, at + HOLD_MS)
@@ -208,23 +212,22 @@ class Watcher(Keyed[EpisodeState, _Shared]):
             rows.append(Retrace(device_id, tick.seq * ORDER_STEP, start, stop, TRACED, start))
 
 
-def said(values: dict[str, Value]) -> Said:
-    """Take the signals from a reading's values."""
-    get = values.get
-    compressor, power = get("compressor_running"), None
-    if compressor is None:
-        watts = get("power")
-        power = None if watts is None else watts >= RUNNING_POWER_W
-    return compressor, get("defrost_active"), get("dhw_active"), power
+def said(cells: list[bytes]) -> list[Said]:
+    """Take the signals from readings. cells: a row of each."""
+    signals = matrix_of(cells)[:, _COLUMNS]
+    power, counts = signals[:, POWER], np.isnan(signals[:, COMPRESSOR])
+    signals[:, POWER] = np.where(counts & ~np.isnan(power), power >= RUNNING_POWER_W, np.nan)
+    codes = np.where(np.isnan(signals), 2.0, signals) @ _PLACES
+    return [_EVERY[code] for code in codes.astype(np.intp).tolist()]
 
 
-def _ended(state: EpisodeState, at: int, values: dict[str, Value]) -> dict[int, Signal]:
+def _ended(state: EpisodeState, at: int, now: Said) -> dict[int, Signal]:
     """Take a reading newer than the last; return the signals that fell, or whose hold has run out."""
     on, ended = state.on, dict[int, Signal]()
     for signal, value in enumerate(state.said):
         if value:  # every reading up to the newest said so
             on[signal].until = max(on[signal].until, state.at + HOLD_MS)
-    state.said = said(values)
+    state.said = now
     for signal, value in enumerate(state.said):
         known = on.get(signal)
         if known is not None and (value is False or at > known.until or (value is None and at == known.until)):

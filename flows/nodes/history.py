@@ -14,12 +14,12 @@ import msgspec
 import numpy as np
 
 from flows.errors import BadQuery
+from flows.model.cells import matrix_of_table, rows_of
 from flows.model.command import CommandOutcome
 from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged, metadata_at
 from flows.model.episode import TRACED, EpisodeRow, Retrace
 from flows.model.frame import Start
 from flows.model.history import Chunk, History, Imported, Standing, chunk_of
-from flows.model.quantities import FLAG_NAMES
 from flows.model.reading import FUTURE_MS, ORDER_STEP, Reading
 from flows.model.rollup import BUCKET_MS, HOLD_MS, Compose, Refold, Resolution, RollupBlock
 from flows.model.rows import LatestRow, RawRow
@@ -229,15 +229,11 @@ class Importer(Keyed[HistoryState, _Shared]):
         first = int(np.searchsorted(full.at, limits.raw))
         self.counts["received"] += len(full.at) - first
         places = np.searchsorted(np.frombuffer(chunk.at, np.int64), full.at[first:]).tolist()
-        times, table = full.at[first:].tolist(), full.values[first:].tolist()
-        for row, (place, at, numbers) in enumerate(zip(places, times, table, strict=True), first):
-            values = {
-                name: bool(value) if name in FLAG_NAMES else value
-                for name, value in zip(full.names, numbers, strict=True)
-                if value == value
-            }
+        kept = Table(full.at[first:], full.names, full.values[first:])
+        parts = zip(places, kept.at.tolist(), rows_of(matrix_of_table(kept)), strict=True)
+        for row, (place, at, cells) in enumerate(parts, first):
             summed = tuple(name for name, mask in sums.items() if mask[row])
-            rows.append(RawRow(item.device_id, at, item.order + place, item.arrived, "device", values, summed))
+            rows.append(RawRow(item.device_id, at, item.order + place, item.arrived, "device", cells, summed))
 
     def _rollups(
         self,

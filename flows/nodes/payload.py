@@ -6,42 +6,36 @@ them to it.
 """
 
 from collections.abc import Callable
+from struct import Struct
+from struct import error as StructError
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from flows.model.quantities import QUANTITIES, Quantity
-from flows.model.reading import Value
+from flows.model.cells import NAN, NOTHING, NOTHING_DERIVED, SENT, TREE, Tree
+from flows.model.quantities import Quantity
 from flows.nodes.validate import SENTINELS
 
 LEVEL_NAMES = ("voltage", "compressor_temp", "pressure_high", "pressure_low", "current")
 ALL_WELL = dict.fromkeys(LEVEL_NAMES, 0)
 
-Tree = dict[str, "Quantity | Tree"]
-
-
-def quantity_tree() -> Tree:
-    """Arrange the quantities of the payload as the payload does: groups, in them keys."""
-    tree: Tree = {}
-    for quantity in QUANTITIES:
-        if quantity.path:
-            *groups, key = quantity.path
-            branch: Any = tree
-            for group in groups:
-                branch = branch.setdefault(group, {})
-            branch[key] = quantity
-    return tree
+_GROUPS: dict[str, Any] = {}
+"""Types of groups, by their keys joined by _."""
 
 
 def _type(name: str, part: Quantity | Tree) -> Any:
     """Make the type of a quantity, or of a group of them: a Struct whose fields have the names of the payload."""
     if isinstance(part, dict):
-        return msgspec.defstruct(
-            name, [(key, _type(key, inner) | None, None) for key, inner in part.items()], gc=False
-        )
+        fields = [(key, _type(f"{name}_{key}", inner) | None, _default(inner)) for key, inner in part.items()]
+        _GROUPS[name] = msgspec.defstruct(name, fields, gc=False)
+        return _GROUPS[name]
     if part.kind == "flag":
         return bool | Literal[0, 1]
     return Annotated[float, msgspec.Meta(ge=part.low, le=part.high)]
+
+
+def _default(part: Quantity | Tree) -> float | None:
+    return NAN if isinstance(part, Quantity) else None
 
 
 def _may_be_sentinel(quantity: Quantity) -> bool:
@@ -49,40 +43,46 @@ def _may_be_sentinel(quantity: Quantity) -> bool:
     return quantity.kind == "number" and any(quantity.low <= value <= quantity.high for value in SENTINELS)
 
 
-def _flatten(tree: Tree) -> Callable[[Any], dict[str, Value]]:
-    """Write the function that picks what is there from a payload, by stored name; nothing of one with a sentinel.
+def _flatten(tree: Tree) -> Callable[[Any], tuple[float | None, ...]]:
+    """Write the function that lists a payload's quantities in the order of cells.SENT; nothing of a sentinel.
 
-    Written out, like the `__init__` of a dataclass, it takes half the time of a loop over the same fields.
+    NaN where one is missing, None where null was sent. Written out, like the `__init__` of a dataclass, it takes a
+    third of the time of a loop over the same fields.
     """
-    lines = ["def flatten(payload):", " values = {}"]
+    known: dict[str, Any] = {"astuple": msgspec.structs.astuple}
+    lines, cells = ["def flatten(payload):"], []
 
-    def pick(part: Quantity | Tree, path: str, depth: int) -> None:
-        inner = f"part{depth}"
-        lines.append(f"{' ' * depth}{inner} = {path}")
-        lines.append(f"{' ' * depth}if {inner} is not None:")
-        if isinstance(part, Quantity):
-            if _may_be_sentinel(part):
-                lines.append(f"{' ' * depth} if {inner} in SENTINELS: return {{}}")
-            value = f"{inner} == 1" if part.kind == "flag" else inner
-            lines.append(f"{' ' * depth} values[{part.name!r}] = {value}")
-        else:
-            for key, deeper in part.items():
-                pick(deeper, f"{inner}.{key}", depth + 1)
+    def pick(part: Tree, path: str, name: str) -> None:
+        known[f"no_{name}"] = _GROUPS[name]()
+        lines.append(f" {name} = {path}")
+        lines.append(f" if {name} is None: {name} = no_{name}")
+        quantities = [(key, inner) for key, inner in part.items() if isinstance(inner, Quantity)]
+        doubtful = [f"{name}.{key} in SENTINELS" for key, quantity in quantities if _may_be_sentinel(quantity)]
+        if doubtful:
+            known["SENTINELS"] = SENTINELS
+            lines.append(f" if {' or '.join(doubtful)}: return ()")
+        if len(quantities) == len(part):
+            cells.append(f"*astuple({name})")
+            return
+        for key, inner in part.items():
+            if isinstance(inner, Quantity):
+                cells.append(f"{name}.{key}")
+            else:
+                pick(inner, f"{name}.{key}", f"{name}_{key}")
 
     for group, part in tree.items():
-        pick(part, f"payload.{group}", 1)
-    written: dict[str, Any] = {"SENTINELS": SENTINELS}
-    exec("\n".join([*lines, " return values"]), written)
-    flatten: Callable[[Any], dict[str, Value]] = written["flatten"]
+        assert isinstance(part, dict)
+        pick(part, f"payload.{group}", group)
+    exec("\n".join([*lines, f" return ({', '.join(cells)})"]), known)
+    flatten: Callable[[Any], tuple[float | None, ...]] = known["flatten"]
     return flatten
 
 
-TREE = quantity_tree()
 _Level = Annotated[int, msgspec.Meta(ge=0, le=2)]
 _Levels = msgspec.defstruct("Levels", [(name, _Level | None, None) for name in LEVEL_NAMES], gc=False)
 _WELL = _Levels(**ALL_WELL)
 _OTHERS = ("device", "timestamp", "boot_id", "seq", "version", "firmware_version")
-_Payload = msgspec.defstruct(
+_Payload: Any = msgspec.defstruct(
     "Payload",
     [
         *((group, _type(group, part) | None, None) for group, part in TREE.items()),
@@ -93,7 +93,9 @@ _Payload = msgspec.defstruct(
     gc=False,
 )
 _decode = msgspec.json.Decoder(_Payload).decode
-_values = _flatten(TREE)
+_decode_all = msgspec.json.Decoder(list[_Payload]).decode
+_listed = _flatten(TREE)
+_pack = Struct(f"{len(SENT)}d").pack
 
 
 def is_plain(text: bytes) -> bool:
@@ -106,17 +108,34 @@ def is_plain(text: bytes) -> bool:
         return False
 
 
-def decode_payload(text: bytes) -> tuple[Any, dict[str, Value]] | None:
-    """Decode plain JSON: the payload with all but the quantities, and these by stored name, valid every one.
-
-    None where it does not fit, holds a sentinel, or has no quantity at all.
-    """
+def decode_payload(text: bytes) -> Any | None:
+    """Decode plain JSON of one reading; None where it does not fit."""
     try:
-        payload = _decode(text)
+        return _decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    values = _values(payload)
-    return (payload, values) if values else None
+
+
+def decode_payloads(text: bytes) -> list[Any] | None:
+    """Decode plain JSON of an array of readings, in two thirds of the time; None where one does not fit."""
+    try:
+        found: list[Any] = _decode_all(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return found
+
+
+def cells_of(payload: Any) -> bytes:
+    """Lay out the quantities of a decoded payload; nothing (b"") of one with a sentinel, or without any."""
+    row = _listed(payload)
+    try:
+        cells = _pack(*row)
+    except StructError:  # a null, or nothing
+        if not row:
+            return b""
+        cells = _pack(*[NAN if value is None else value for value in row])
+    cells += NOTHING_DERIVED
+    return b"" if cells == NOTHING else cells
 
 
 def levels_of(payload: Any) -> dict[str, int]:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from flows.model.cells import compact, matrix_of
 from flows.model.device import DeviceMetadata, Forgotten, MetadataChanged
 from flows.model.frame import Tick
 from flows.model.history import Imported
@@ -24,7 +25,7 @@ from flows.model.rows import LatestRow
 from flows.nodes import rollup_v1
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 from flows.nodes.spans import Span, merged
-from flows.physics.fold import Fold, close, latest, put_late, take
+from flows.physics.fold import Fold, close, latest, put_late, take_row
 from flows.physics.minutes import Minutes
 from flows.physics.segments import MINUTE_MS
 
@@ -97,10 +98,12 @@ class Rollup(Keyed[RollupState, _Shared]):
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Fold every reading, refold at ticks."""
         rows = out["rows"]
+        sent = compact(matrix_of([item.cells for item in items if type(item) is Reading]))
+        samples = zip(*sent, strict=True)
         for item in items:
             kind = type(item)
             if kind is Reading:
-                self._reading(item, rows)
+                self._reading(item, *next(samples), rows)
             elif kind is Tick:
                 self._close([device_id for device_id in self._closing if self._is_spoilt(device_id)], rows)
                 self._tick(item, rows)
@@ -125,7 +128,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         spans = [span for state in dirty if state for span in list(state.dirty)]
         return {**super().sizes(), "dirty": sum(end - start for start, end in spans) // MINUTE_MS}
 
-    def _reading(self, reading: Reading, rows: list[Any]) -> None:
+    def _reading(self, reading: Reading, names: tuple[str, ...], numbers: bytes, rows: list[Any]) -> None:
         device_id, at = reading.device_id, reading.at
         known = device_id in self.devices
         state = self.state_of(device_id)
@@ -134,7 +137,7 @@ class Rollup(Keyed[RollupState, _Shared]):
         if before <= state.imported:
             self._beside_history(state, device_id, at)
         if at > before:
-            take(fold, at, reading.values)
+            take_row(fold, at, names, numbers, reading.cells)
             if before < 0:
                 state.since = at
             elif at // MINUTE_MS != before // MINUTE_MS:

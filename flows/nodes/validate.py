@@ -5,8 +5,8 @@ Out    ok    Reading, implausible fields removed; the other kinds as they came
        dead  DeadLetter "empty" where nothing is left, LetterChange where that was a letter before
 State  none
 
-A payload that is well-formed in every field was held against the table while `decode` parsed it (payload.py, and
-says so by `checked`): where no span is overridden and the device calls no field invalid, it passes.
+A payload that is well-formed in every field was held against the table while `decode` parsed it (payload.py): it
+has cells already, and where no span is overridden and the device calls no field invalid, it passes.
 """
 
 from collections import Counter
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from flows.errors import ConfigError
+from flows.model.cells import cells_of
 from flows.model.dead_letter import KEPT_BYTES, DeadLetter, LetterChange, refused_again
 from flows.model.quantities import BY_NAME, COUNTERS, FLAG_NAMES, QUANTITIES
 from flows.model.reading import Reading, Value, finite
@@ -69,7 +70,7 @@ def check(
             kept[name] = float(value)
     if not kept:
         return dead_reading(reading, "empty", "no field of the reading could be kept")
-    reading.values = kept
+    reading.cells, reading.sent = cells_of(kept), None
     return reading
 
 
@@ -97,7 +98,7 @@ class Validate(Stateless):
         ok, dead = out["ok"], out["dead"]
         for item in items:
             if type(item) is Reading:
-                if item.checked and self._of_the_table and not item.invalid:
+                if item.sent is None and self._of_the_table and not item.invalid:
                     ok.append(item)
                     continue
                 item = check(item, self._spans, self.counts)

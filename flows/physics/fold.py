@@ -7,13 +7,15 @@ A sample newer than the last extends the fold; what it closes is computed for ma
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain, repeat
+from operator import itemgetter
 from struct import Struct
 
 import msgspec
 import numpy as np
 
+from flows.model.cells import COLUMN, interned, numbers_of
 from flows.model.device import DeviceMetadata
 from flows.model.quantities import FLAG_NAMES
 from flows.model.reading import Value
@@ -23,8 +25,6 @@ from flows.physics.segments import MINUTE_MS, NEVER, Strips, held_after
 
 SAMPLES_AT_ONCE = 2_000
 _NAN = float("nan")
-_LAYOUTS: dict[tuple[str, ...], tuple[str, ...]] = {}
-"""One object for each list of names, so that 10 000 devices share it."""
 
 
 class Fold(msgspec.Struct):
@@ -62,6 +62,24 @@ def take(fold: Fold, at: int, values: dict[str, Value]) -> None:
         raise ValueError(f"sample at {at} is not newer than {fold.at}")
     row = packed(fold, values)
     fold.rows += row
+    fold.times.append(at)
+
+
+def take_row(fold: Fold, at: int, names: tuple[str, ...], numbers: bytes, cells: bytes) -> None:
+    """Do what `take` does with a sample that was compacted with others.
+
+    names, numbers : see cells.compact. cells: all of the sample.
+    """
+    if at <= fold.at:
+        raise ValueError(f"sample at {at} is not newer than {fold.at}")
+    if names is not fold.names:
+        if set(names) - set(fold.names):
+            _widen(fold, [name for name in names if name not in fold.names])
+        if names != fold.names:
+            numbers = _packer(len(fold.names))(*_picker(fold.names)(numbers_of(cells)))
+        else:
+            fold.names = names  # of one that was recovered
+    fold.rows += numbers
     fold.times.append(at)
 
 
@@ -228,6 +246,13 @@ def _packer(width: int) -> Callable[..., bytes]:
     return Struct(f"{width}d").pack
 
 
+@lru_cache(1_000)
+def _picker(names: tuple[str, ...]) -> Callable[[tuple[float, ...]], tuple[float, ...]]:
+    """Take a fold's columns out of a row of cells."""
+    columns = [COLUMN[name] for name in names]
+    return itemgetter(*columns) if len(columns) > 1 else lambda row: (row[columns[0]],)
+
+
 def _widen(fold: Fold, new: list[str]) -> None:
     if not new:
         return
@@ -235,7 +260,7 @@ def _widen(fold: Fold, new: list[str]) -> None:
     names = (*fold.names, *new)
     rows = np.full((len(fold.times), len(names)), np.nan)
     rows[:, :old] = np.frombuffer(fold.rows).reshape(len(fold.times), old)
-    fold.names, fold.rows = _LAYOUTS.setdefault(names, names), bytearray(rows.tobytes())
+    fold.names, fold.rows = interned(names), bytearray(rows.tobytes())
     fold.held += array("d", [_NAN] * len(new)).tobytes()
     fold.sent += array("q", [NEVER] * len(new)).tobytes()
 

@@ -7,12 +7,13 @@ however they were cut into chunks.
 import zlib
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import compress
 from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from flows.model.cells import COLUMN, NAMES, matrix_of_table
 from flows.model.device import DeviceMetadata
 from flows.model.history import OLDEST_MS
 from flows.model.quantities import COUNTERS, FLAG_NAMES, MODES
@@ -20,11 +21,10 @@ from flows.model.rollup import BUCKET_MS
 from flows.model.table import Numbers, RollupTable, Table, rows_at, stacked
 from flows.model.times import HOUR_MS
 from flows.physics.compose import compose
-from flows.physics.derive import PHASES, derived_table
+from flows.physics.derive import Flags, add_derived, add_phase_sums, in_force
 from flows.physics.episodes import Watch
 from flows.physics.fold import Fold, close_alike, extend
 
-Flags = NDArray[np.bool_]
 Spans = dict[str, tuple[float, float]]
 
 
@@ -75,32 +75,13 @@ def checked(table: Table, spans: Spans, latest: int, sentinels: frozenset[float]
 
 def completed(table: Table, metadata: list[DeviceMetadata]) -> tuple[Table, dict[str, Flags]]:
     """Add sums over phases and derived quantities; also says which rows of a quantity are such sums."""
-    values = table.values.copy()
-    names, columns = list(table.names), [values]
-    sums: dict[str, Flags] = {}
-    for name, part, fewest in (("power", "power", 1), ("electric_energy", "energy", len(PHASES))):
-        phases = [f"{phase}_{part}" for phase in PHASES if f"{phase}_{part}" in names]
-        if len(phases) < fewest:
-            continue
-        of = values[:, [names.index(phase) for phase in phases]]
-        known = ~np.isnan(of)
-        total = np.zeros(len(of))
-        for column in range(len(phases)):
-            total = np.where(known[:, column], total + of[:, column], total)
-        summed: Flags = np.asarray(known.sum(axis=1) >= fewest)
-        if name in names:
-            own = values[:, names.index(name)]
-            summed &= np.isnan(own)
-            own[summed] = total[summed]
-        else:
-            names.append(name)
-            columns.append(np.where(summed, total, np.nan)[:, None])
-        sums[name] = summed
-    payload = Table(table.at, tuple(names), np.hstack(columns))
-    derived = derived_table(payload, metadata)
-    there: Flags = np.asarray(~np.isnan(derived.values).all(axis=0))
-    names += [name for name, some in zip(derived.names, there, strict=True) if some]
-    return Table(table.at, tuple(names), np.hstack([payload.values, derived.values[:, there]])), sums
+    matrix = matrix_of_table(table)
+    sums = add_phase_sums(matrix)
+    for entry, rows in in_force(table.at, metadata):
+        add_derived(matrix, rows, entry)
+    there: Flags = np.asarray(~np.isnan(matrix).all(axis=0))
+    there[[COLUMN[name] for name in table.names]] = True
+    return Table(table.at, tuple(compress(NAMES, there)), matrix[:, there]), sums
 
 
 def minutes_closed(past: Past, samples: Table, metadata: list[DeviceMetadata], order: int) -> RollupTable:

@@ -206,7 +206,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             if isinstance(item, DeadLetter | LetterChange) or order >= (seq + 1) * ORDER_STEP:
                 self._keep_in_file(item, why)
                 continue
-            data = msgspec.json.encode(item)
+            data = msgspec.json.encode(_readable(item))
             device_id = getattr(item, "device_id", "")
             came = getattr(item, "arrived", arrived)
             letters.append(
@@ -216,7 +216,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
 
     def _keep_in_file(self, item: StoreItem, why: str) -> None:
         with self._refused.open("ab") as file:
-            file.write(msgspec.json.encode({"why": why, "item": item}) + b"\n")
+            file.write(msgspec.json.encode({"why": why, "item": _readable(item)}) + b"\n")
 
     def _patiently(self, write: Callable[[], Any]) -> None:
         """Try until the store takes it. Raises StoreError when asked to stop: the journal has it all."""
@@ -247,6 +247,15 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             if self._progress.stop or self._closing:
                 raise StoreError("stopped while the store was away; the journal keeps what was not stored")
             time.sleep(0.02)
+
+
+def _readable(item: StoreItem) -> Any:
+    """Give what JSON of an item is made of; of a reading its values by name."""
+    if not isinstance(item, RawRow):
+        return item
+    told = msgspec.structs.asdict(item)
+    del told["cells"]
+    return {**told, "values": item.values}
 
 
 def _order(item: StoreItem) -> int:

@@ -286,7 +286,7 @@ def _why(step: Step, before: Glance, field: str, value: object, reasons: tuple[s
     if step.node.version:
         return ""
     logic = step.node.recover(step.params, None)
-    alone = Reading(before.device_id, before.first, before.arrived, {field: value}, invalid=before.invalid)  # type: ignore[dict-item]
+    alone = Reading(before.device_id, before.first, before.arrived, sent={field: value}, invalid=before.invalid)
     logic.on_items([alone], {port: [] for port in step.node.out})
     return next((word for word in logic.counts if word not in FATES), "")
 

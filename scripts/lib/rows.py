@@ -17,7 +17,9 @@ def raw_rows(number: int, first: int, payload: Payload = Payload.measured) -> It
     while True:
         at = first + turn * STEP_MS + number % 977
         values = sent(json.loads(pump.text(at, payload)))
-        yield RawRow(pump.device_id, at, (turn * 10_000 + number) * 8192 + (1 << 40), at + 150, "device", values)
+        yield RawRow.of(
+            pump.device_id, at, (turn * 10_000 + number) * 8192 + (1 << 40), at + 150, "device", values
+        )
         turn += 1
 
 

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flows.history.client import chunk_from
+from flows.model.cells import cells_of
 from flows.model.frame import Start, Tick
 from flows.model.history import History, payload_of
 from flows.model.reading import ORDER_STEP, Reading
@@ -95,7 +96,7 @@ class Flow:
             return Tick(self.seq, self.seq, self.at)
         if isinstance(one, bytes):
             return History(self.seq, self.at, "d", one)
-        return Reading("d", self.seq * ORDER_STEP, self.at, dict(one[1]), at=one[0])
+        return Reading("d", self.seq * ORDER_STEP, self.at, cells_of(one[1]), at=one[0])
 
     def run(self, items: list[Any]) -> None:
         stored: list[Any] = []

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from flows.build import Piece
+from flows.model.cells import cells_of
 from flows.model.reading import ORDER_STEP
 from flows.model.rows import RawRow
 from flows.model.times import DAY_MS
@@ -50,7 +51,7 @@ def stored(address, tmp_path, rows: list[RawRow]):
 def rows(now: int) -> list[RawRow]:
     """What five hundred devices send in 10 ms."""
     return [
-        RawRow(f"site{n % 500}", now + n // 500, n * ORDER_STEP, now + 5, "device", {"power": 1000.0 + n})
+        RawRow.of(f"site{n % 500}", now + n // 500, n * ORDER_STEP, now + 5, "device", {"power": 1000.0 + n})
         for n in range(COUNT)
     ]
 
@@ -62,7 +63,7 @@ def test_one_line_whose_type_another_program_fixed_is_the_only_one_that_is_refus
         with closing(InfluxServer(address)) as server:
             server.write(address.bucket, f'sensor_reading,device_id=other setpoint_dhw="warm" {now}'.encode())
         batch = rows(now)
-        batch[CULPRIT] = msgspec.structs.replace(batch[CULPRIT], values={"setpoint_dhw": 52.0})
+        batch[CULPRIT] = msgspec.structs.replace(batch[CULPRIT], cells=cells_of({"setpoint_dhw": 52.0}))
         count, letters = stored(address, tmp_path, batch)
     assert count >= COUNT - 1
     (letter,) = letters
@@ -90,7 +91,7 @@ def test_several_lines_that_are_refused_for_other_reasons_are_told_each_in_its_o
         with closing(InfluxServer(address)) as server:
             server.write(address.bucket, f'sensor_reading,device_id=other setpoint_dhw="warm" {now}'.encode())
         batch = rows(now)
-        batch[CULPRIT] = msgspec.structs.replace(batch[CULPRIT], values={"setpoint_dhw": 52.0})
+        batch[CULPRIT] = msgspec.structs.replace(batch[CULPRIT], cells=cells_of({"setpoint_dhw": 52.0}))
         batch[ANOTHER] = msgspec.structs.replace(batch[ANOTHER], at=now - 40 * DAY_MS)
         count, letters = stored(address, tmp_path, batch)
     assert count >= COUNT - 2
@@ -109,8 +110,8 @@ def test_of_two_rows_that_make_one_line_the_one_that_is_taken_alone_is_stored(tm
         with closing(InfluxServer(address)) as server:
             server.write(address.bucket, f'sensor_reading,device_id=other setpoint_dhw="warm" {now}'.encode())
         batch = [
-            RawRow("site1", now, ORDER_STEP, now + 5, "device", {"power": 900.0}),
-            RawRow("site1", now, 2 * ORDER_STEP, now + 5, "device", {"setpoint_dhw": 52.0}),
+            RawRow.of("site1", now, ORDER_STEP, now + 5, "device", {"power": 900.0}),
+            RawRow.of("site1", now, 2 * ORDER_STEP, now + 5, "device", {"setpoint_dhw": 52.0}),
         ]
         _, letters = stored(address, tmp_path, batch)
         with closing(open_reader(address)) as reader:

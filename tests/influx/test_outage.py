@@ -18,7 +18,7 @@ NOW = 1_770_000_000_000
 
 
 def row(at: int, order: int) -> RawRow:
-    return RawRow("site1", NOW + at, order, NOW + at, "device", {"power": float(at)})
+    return RawRow.of("site1", NOW + at, order, NOW + at, "device", {"power": float(at)})
 
 
 @pytest.fixture

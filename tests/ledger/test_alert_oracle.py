@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.model.cells import cells_of
 from flows.model.reading import ORDER_STEP, Reading
 from flows.nodes.alert import NODE
 from tests.effort import examples
@@ -44,7 +45,9 @@ def published(draw):
 
 def judged_by_the_node(sent: list[Published]) -> dict[str, list[Change]]:
     readings = [
-        Reading(p.device_id, n * ORDER_STEP, p.at, values_of(p.payload), at=p.at, levels=p.payload["alerts"])
+        Reading(
+            p.device_id, n * ORDER_STEP, p.at, cells_of(values_of(p.payload)), at=p.at, levels=p.payload["alerts"]
+        )
         for n, p in enumerate(sent)
     ]
     out = {port: [] for port in NODE.out}

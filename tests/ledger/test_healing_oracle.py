@@ -12,6 +12,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flows.model.cells import cells_of
 from flows.model.frame import Tick
 from flows.model.reading import ORDER_STEP, Reading
 from flows.model.rollup import RollupRow
@@ -50,7 +51,7 @@ def items_of(sent: list[Sent | None]) -> Iterator[Any]:
         if one is None:
             yield Tick(seq, seq, 0)
         else:
-            yield Reading("d", seq * ORDER_STEP, 0, dict(one[1]), at=one[0])
+            yield Reading("d", seq * ORDER_STEP, 0, cells_of(one[1]), at=one[0])
 
 
 def run(items: list[Any], batch: int, store: Path) -> int:

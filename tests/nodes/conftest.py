@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from flows.model.cells import cells_of
 from flows.model.frame import Frame, FrameKind
+from flows.model.quantities import BY_NAME
 from flows.model.reading import ORDER_STEP, Reading
 from flows.nodes.ports import Node
 
@@ -17,9 +19,18 @@ NOW = 1_770_000_000_000  # 2026-02-02T02:40Z
 def a_reading() -> Callable[..., Reading]:
     def make(seq: int = 1, device_id: str = "site1", arrived: int = NOW, **fields: Any) -> Reading:
         named = {name: fields.pop(name) for name in list(fields) if name in Reading.__struct_fields__}
-        return Reading(device_id, seq * ORDER_STEP, arrived, fields, **named)
+        judged = {"cells": cells_of(fields)} if all(map(_could_be, fields.items())) else {"sent": fields}
+        return Reading(device_id, seq * ORDER_STEP, arrived, **judged, **named)
 
     return make
+
+
+def _could_be(field: tuple[str, Any]) -> bool:
+    """Tell whether `validate` would leave a value as it is."""
+    quantity, value = BY_NAME[field[0]], field[1]
+    if quantity.kind == "flag":
+        return type(value) is bool
+    return type(value) is float and quantity.low <= value <= quantity.high
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.errors import ConfigError
+from flows.model.cells import cells_of, matrix_of
 from flows.model.command import Command
 from flows.model.device import Bounds, DeviceMetadata, MetadataChanged
 from flows.model.frame import Start, Tick
 from flows.model.reading import ORDER_STEP, DeviceAlert, Status
-from flows.model.rules import Rule, bands, is_noteworthy
+from flows.model.rules import Rule, bands, noteworthy
 from flows.nodes.alert import NODE, read_rules
 
 from .conftest import NOW
@@ -242,8 +243,8 @@ def test_a_wrong_rule_file_is_named(tmp_path, text, sentence):
 def test_within_its_band_a_value_reaches_no_level_and_beyond_it_some_rule_does(value, rule):
     rules = read_rules()
     reached = any(each.level(value, None) for each in rules if each.quantity == rule.quantity)
-    assert is_noteworthy({rule.quantity: value}, bands(rules)) == reached
+    assert noteworthy(matrix_of([cells_of({rule.quantity: value})]), bands(rules)).tolist() == [reached]
 
 
 def test_a_rule_without_thresholds_has_no_band():
-    assert not is_noteworthy({"voltage": 1e9}, bands([Rule("x", "voltage", "high")]))
+    assert not noteworthy(matrix_of([cells_of({"voltage": 1e9})]), bands([Rule("x", "voltage", "high")])).any()

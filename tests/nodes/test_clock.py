@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.model.cells import cells_of
 from flows.model.command import Command
 from flows.model.frame import Start, Tick
 from flows.model.reading import FIRST_ROW, MAX_READINGS, ORDER_STEP, Reading
@@ -215,7 +216,12 @@ def buffered(seq, boot_id=None, device_id="site1"):
     """A full message of readings half an hour apart: all but the newest 1 441 are older than raw retention."""
     return [
         Reading(
-            device_id, seq * ORDER_STEP + n, NOW, {"temp_inlet": 1.0}, timestamp=n * 1.8e6 + 1, boot_id=boot_id
+            device_id,
+            seq * ORDER_STEP + n,
+            NOW,
+            cells_of({"temp_inlet": 1.0}),
+            timestamp=n * 1.8e6 + 1,
+            boot_id=boot_id,
         )
         for n in range(MAX_READINGS)
     ]
@@ -343,7 +349,7 @@ def test_every_reading_of_every_boot_gets_its_true_time_wherever_the_flow_restar
     items, seq = [], 0
     for number, (at, up) in enumerate(device.readings):
         seq += 2
-        items.append(Reading("site1", seq * ORDER_STEP, at, {"temp_inlet": float(number)}, timestamp=up))
+        items.append(Reading("site1", seq * ORDER_STEP, at, cells_of({"temp_inlet": float(number)}), timestamp=up))
         items.append(Tick(seq + 1, seq, at + 500))
     got, snapshot = [], None
     for start in range(0, len(items), restart_every):

@@ -15,7 +15,7 @@ def test_heat_and_spread_follow_from_flow_and_temperatures(run_node, a_reading):
     assert values["delta_t"] == 5.0
     assert values["heat_power"] == pytest.approx(12 / 60 * 4186 * 5)
     assert values["carnot_cop"] == pytest.approx((35 + 2 + 273) / (35 + 2 - (7 - 6)))
-    assert out.live[0].values is values
+    assert out.live[0].cells is out.rows[0].cells
 
 
 def test_power_is_the_sum_of_the_phases_only_where_it_is_absent(run_node, a_reading):

@@ -19,7 +19,7 @@ from flows.model.table import Table, table_of
 from flows.model.times import DAY_MS
 from flows.nodes.history import NODE
 from flows.nodes.validate import SENTINELS, Params, all_spans, check
-from flows.physics.derive import derived_values, phase_sums
+from flows.physics.derive import PHASES, derived_values
 from flows.physics.history import checked, completed
 from tests.effort import examples
 
@@ -154,7 +154,7 @@ names = st.sampled_from(["temp_inlet", "power", "voltage", "heat_energy", "defro
 @given(st.dictionaries(names, values, min_size=1))
 def test_the_check_is_that_of_live_readings(sent):
     spans, removed = all_spans(Params()), Counter[str]()
-    live = check(Reading("site1", 1, NOW, dict(sent)), spans, removed)
+    live = check(Reading("site1", 1, NOW, sent=dict(sent)), spans, removed)
     table, left_out = checked(table_of([NOW], [sent], tuple(sent)), spans, NOW, SENTINELS)
     kept = {
         name: value for name, value in zip(table.names, table.values[0].tolist(), strict=True) if value == value
@@ -173,6 +173,18 @@ phases = st.dictionaries(
     ),
     st.integers(1, 5000).map(lambda n: n / 10),
 )
+
+
+def phase_sums(values: dict[str, float]) -> dict[str, float]:
+    """Power of the phases that there are, and the counter of all three, each where it was not sent."""
+    sums: dict[str, float] = {}
+    powers = [values[name] for name in (f"{phase}_power" for phase in PHASES) if name in values]
+    if powers and "power" not in values:
+        sums["power"] = sum(powers)
+    counters = [values[name] for name in (f"{phase}_energy" for phase in PHASES) if name in values]
+    if len(counters) == len(PHASES) and "electric_energy" not in values:
+        sums["electric_energy"] = sum(counters)
+    return sums
 
 
 @settings(max_examples=examples(100), deadline=None)

@@ -19,21 +19,20 @@ SPANS = {"temp_inlet": (-10.0, 200.0), "power": (0.0, 100.0)}
 
 
 def through(data, spans, monkeypatch, fast):
-    """Decode and validate one message: readings without `checked`, letters, counts."""
+    """Decode and validate one message: how readings came of it, they, letters, counts."""
     with monkeypatch.context() as patch:
         if not fast:
             patch.setattr(decode, "decode_payload", lambda text: None)
+            patch.setattr(decode, "decode_payloads", lambda text: None)
         logics = [
             decode.NODE.recover(decode.Params(), None),
             validate.NODE.recover(validate.Params(spans=spans), None),
         ]
         first = {port: [] for port in decode.NODE.out}
         logics[0].on_items([Frame(1, FrameKind.MESSAGE, NOW, "heatpump/site1/data", data)], first)
-        checked = [reading.checked for reading in first["items"]]
+        checked = [reading.sent is None for reading in first["items"]]
         second = {port: [] for port in validate.NODE.out}
         logics[1].on_items(first["items"], second)
-    for reading in second["ok"]:
-        reading.checked = False
     types = [[type(value) for value in reading.values.values()] for reading in second["ok"]]
     counts = [dict(logic.counts) for logic in logics]
     return checked, (second["ok"], types, first["dead"], second["dead"], counts)

@@ -113,7 +113,7 @@ def test_what_is_kept_is_always_possible_and_of_its_type(fields):
     from flows.model.reading import Reading
 
     out = {port: [] for port in NODE.out}
-    NODE.recover(NODE.Params(), None).on_items([Reading("site1", 1, NOW, dict(fields))], out)
+    NODE.recover(NODE.Params(), None).on_items([Reading("site1", 1, NOW, sent=dict(fields))], out)
     for reading in out["ok"]:
         for name, value in reading.values.items():
             quantity = BY_NAME[name]

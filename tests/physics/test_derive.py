@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.model.cells import DERIVED_NAMES
 from flows.model.device import REFRIGERANTS, DeviceMetadata
 from flows.model.device import metadata_at as in_force
 from flows.model.quantities import BY_NAME
 from flows.model.table import table_of
-from flows.physics.derive import DERIVED_NAMES, derived_table, derived_values
+from flows.physics.derive import derived_table, derived_values
 from tests.effort import examples
 
 INPUTS = (

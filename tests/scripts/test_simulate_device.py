@@ -24,6 +24,7 @@ import pytest
 from flows.demo.simulated import SCRIPT
 from flows.model.frame import Frame, FrameKind
 from flows.nodes.decode import parse_reading
+from flows.nodes.payload import decode_payload
 from flows.nodes.validate import Params, all_spans, check
 from tests.brokers import Rumqttd, free_port
 from tests.cli.heatpump import heatpump
@@ -331,7 +332,8 @@ def test_ten_thousand_devices_of_one_process_all_send_valid_readings(simulator) 
     spans, removed, fields = all_spans(Params()), Counter(), Counter()
     for each in devices:
         message = json.dumps(each.reading(args.start_ms + 90_000)).encode()
-        parsed = parse_reading(message, each.device_id, 1, Frame(1, FrameKind.MESSAGE, args.start_ms), plain=True)
+        frame = Frame(1, FrameKind.MESSAGE, args.start_ms)
+        parsed = parse_reading(message, each.device_id, 1, frame, decode_payload(message))
         fields[len(check(parsed, spans, removed).values)] += 1
     assert not removed
     assert set(fields) == {16, 22, 24}  # cottage, terrace with tank and heater, villa with counters too

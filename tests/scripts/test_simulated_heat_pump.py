@@ -8,6 +8,7 @@ from CoolProp.CoolProp import PropsSI
 
 from flows.model.frame import Frame, FrameKind
 from flows.nodes.decode import parse_reading
+from flows.nodes.payload import decode_payload
 from flows.nodes.validate import Params, all_spans, check
 from tests.scripts.simulated import (
     DAY_MS,
@@ -120,7 +121,8 @@ def test_every_field_is_one_of_the_contract_and_within_its_span(month) -> None:
             }
             assert all(message["valid"].values()) and len(message["valid"]) == 8
             frame = Frame(1, FrameKind.MESSAGE, row["time"])
-            parsed = parse_reading(json.dumps(message).encode(), "site1", 1, frame, plain=True)
+            raw = json.dumps(message).encode()
+            parsed = parse_reading(raw, "site1", 1, frame, decode_payload(raw))
             kept = check(parsed, spans, removed).values
             assert kept == {name: value for name, value in row.items() if name != "time"}
     assert not removed

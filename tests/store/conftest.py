@@ -144,7 +144,7 @@ def store(new_store: Callable[[], StoreUnderTest]) -> StoreUnderTest:
 
 
 def raw(at: int, order: int, device_id: str = "site1", clock: Any = "device", **values: Any) -> RawRow:
-    return RawRow(device_id, at, order, at + 5, clock, values)
+    return RawRow.of(device_id, at, order, at + 5, clock, values)
 
 
 def minute(start: int, order: int, device_id: str = "site1", heat: str = "", **values: float) -> RollupRow:

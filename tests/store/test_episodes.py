@@ -11,7 +11,9 @@ EVER = (0, 1 << 42)
 def rows(*spans, until=3 * HOUR, every=MINUTE, order=1):
     """Raw rows of a compressor that runs in these spans. [ms from NOON]"""
     return [
-        RawRow("d", NOON + at, order, NOON, "device", {"compressor_running": any(a <= at < b for a, b in spans)})
+        RawRow.of(
+            "d", NOON + at, order, NOON, "device", {"compressor_running": any(a <= at < b for a, b in spans)}
+        )
         for at in range(0, until, every)
     ]
 
@@ -35,16 +37,16 @@ def test_a_late_reading_splits_an_episode_and_another_joins_it_again(store):
     apply(store, *rows((10 * MINUTE, 90 * MINUTE)), around(90))
     assert spans(store) == [(10, 90)]
     at = NOON + 50 * MINUTE
-    apply(store, RawRow("d", at, 200, NOON, "device", {"compressor_running": False}), around(50, 201))
+    apply(store, RawRow.of("d", at, 200, NOON, "device", {"compressor_running": False}), around(50, 201))
     assert spans(store) == [(10, 50), (51, 90)]
-    apply(store, RawRow("d", at, 300, NOON, "device", {"compressor_running": True}), around(50, 301))
+    apply(store, RawRow.of("d", at, 300, NOON, "device", {"compressor_running": True}), around(50, 301))
     assert spans(store) == [(10, 90)]
 
 
 def test_an_episode_that_goes_on_after_all_is_no_longer_one_that_ended(store):
     apply(store, *rows((10 * MINUTE, 179 * MINUTE)), around(179))
     assert spans(store) == [(10, 179)]
-    last = RawRow("d", NOON + 179 * MINUTE, 200, NOON, "device", {"compressor_running": True})
+    last = RawRow.of("d", NOON + 179 * MINUTE, 200, NOON, "device", {"compressor_running": True})
     apply(store, last, around(179, 201))
     assert spans(store) == []
 
@@ -53,7 +55,7 @@ def test_what_began_before_the_oldest_raw_row_stays_as_it_is(store):
     apply(store, *rows((10 * MINUTE, 90 * MINUTE), (100 * MINUTE, 120 * MINUTE)), around(90), around(120))
     apply(store, Retain("d", 110, NOON + 40 * MINUTE, 0, 0))
     at = NOON + 105 * MINUTE
-    changed = RawRow("d", at, 200, NOON, "device", {"compressor_running": False})
+    changed = RawRow.of("d", at, 200, NOON, "device", {"compressor_running": False})
     apply(store, changed, around(45, 201), around(90, 202), around(105, 203))
     assert spans(store) == [(10, 90), (100, 105), (106, 120)]
 
@@ -71,16 +73,16 @@ def test_days_of_a_run_that_began_before_the_oldest_raw_row_stay(store):
 
 
 def test_a_gap_whose_first_reading_is_gone_is_split_by_a_late_reading(store):
-    apply(store, *rows(until=MINUTE), RawRow("d", NOON + 5 * HOUR, 2, NOON, "device", {"power": 1.0}))
+    apply(store, *rows(until=MINUTE), RawRow.of("d", NOON + 5 * HOUR, 2, NOON, "device", {"power": 1.0}))
     apply(store, EpisodeRow("d", 2, Episode("gap", NOON, NOON + 5 * HOUR)), Retain("d", 3, NOON + HOUR, 0, 0))
-    apply(store, RawRow("d", NOON + 2 * HOUR, 200, NOON, "device", {"power": 1.0}), around(120, 201))
+    apply(store, RawRow.of("d", NOON + 2 * HOUR, 200, NOON, "device", {"power": 1.0}), around(120, 201))
     assert spans(store, "gap") == [(0, 120), (120, 300)]
 
 
 def test_a_gap_that_was_split_stays_so_when_its_frames_are_taken_again_after_its_rows_are_gone(store):
     gap = EpisodeRow("d", 2, Episode("gap", NOON, NOON + 5 * HOUR))
-    late = RawRow("d", NOON + 2 * HOUR, 200, NOON, "device", {"power": 1.0})
-    apply(store, *rows(until=MINUTE), RawRow("d", NOON + 5 * HOUR, 2, NOON, "device", {"power": 1.0}), gap)
+    late = RawRow.of("d", NOON + 2 * HOUR, 200, NOON, "device", {"power": 1.0})
+    apply(store, *rows(until=MINUTE), RawRow.of("d", NOON + 5 * HOUR, 2, NOON, "device", {"power": 1.0}), gap)
     apply(store, late, around(120, 201))
     split = spans(store, "gap")
     assert split == [(0, 120), (120, 300)]

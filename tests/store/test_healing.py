@@ -86,7 +86,7 @@ def test_any_order_split_and_doubling_gives_the_same_on_a_server(new_store, even
 
 
 def heal_piece_by_piece(store, events: list[tuple[int, dict]], rng: random.Random) -> None:
-    rows = [RawRow("site1", at, n + 1, at, "device", fields) for n, (at, fields) in enumerate(events)]
+    rows = [RawRow.of("site1", at, n + 1, at, "device", fields) for n, (at, fields) in enumerate(events)]
     deliveries = rows + rng.sample(rows, len(rows) // 2)
     deliveries.sort(key=lambda row: row.order + rng.choice([0, 0, 8]))  # doubled, and not always in order
     known: dict[int, RawRow] = {}
@@ -96,7 +96,7 @@ def heal_piece_by_piece(store, events: list[tuple[int, dict]], rng: random.Rando
             continue  # it says nothing new: not even its order counts
         if before is None or row.order > before.order:
             merged = {**(before.values if before else {}), **row.values}
-            known[row.at] = RawRow("site1", row.at, row.order, row.at, "device", merged)
+            known[row.at] = RawRow.of("site1", row.at, row.order, row.at, "device", merged)
     first = min(known) // MINUTE * MINUTE
     last = max(known)
     store.apply(DeviceRow("site1", 1, metadata=METADATA))

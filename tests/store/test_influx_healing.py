@@ -90,7 +90,7 @@ def test_both_stores_find_the_same_episodes_whatever_comes_when(store, tmp_path,
             on = rng.random() < 0.6
             every = rng.choice([MINUTE, 5 * MINUTE, 14 * MINUTE])
             rows = [
-                RawRow(
+                RawRow.of(
                     "d", time, order, NOW, "device", {"compressor_running": on, "dhw_active": not on, "power": 1.0}
                 )
                 for time in range(at, at + rng.choice([0, HOUR, 5 * HOUR, 30 * HOUR]) + 1, every)

@@ -53,7 +53,7 @@ def test_every_number_can_be_read_back_bit_for_bit(numbers):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_no_finite_number_is_refused_by_name(value):
     with pytest.raises(RowRefused, match="voltage = "):
-        raw_lines([raw(NOW, 1, power=1.0), raw(NOW, 2, voltage=value)])
+        fields_of([{"power": 1.0}, {"voltage": value}])
 
 
 def test_a_rollup_row_has_the_columns_it_has_and_its_source_of_heat_if_any():

@@ -113,7 +113,7 @@ class Stream:
     def _late(self, device: str) -> list[StoreItem]:
         at = self._past(device)
         rows = [
-            RawRow(
+            RawRow.of(
                 device,
                 at - at % (10 * SECOND) + n * self.rng.choice([0, 10 * SECOND]),
                 self.order + n,

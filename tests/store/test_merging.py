@@ -6,6 +6,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flows.model.cells import cells_of
 from flows.model.rows import RawRow
 from tests.effort import examples
 
@@ -37,7 +38,7 @@ def merged(rows: list[RawRow]) -> tuple[dict[int, RawRow], int]:
         if row.order <= old.order or repr(sorted(values.items())) == repr(sorted(old.values.items())):
             unchanged += 1
         else:
-            known[row.at] = msgspec.structs.replace(row, values=values)
+            known[row.at] = msgspec.structs.replace(row, cells=cells_of(values))
     return known, unchanged
 
 
@@ -46,7 +47,7 @@ def merged(rows: list[RawRow]) -> tuple[dict[int, RawRow], int]:
 def test_readings_of_one_time_merge_as_dicts_do_in_any_batches(new_store, events, rng: random.Random):
     store = new_store()
     rows = [
-        RawRow("site1", NOW + at, n + 1, NOW + 7 * n, "device", values, ("power",) if summed else ())
+        RawRow.of("site1", NOW + at, n + 1, NOW + 7 * n, "device", values, ("power",) if summed else ())
         for n, (at, summed, values) in enumerate(events)
     ]
     deliveries = sorted([*rows, *rng.sample(rows, len(rows) // 2)], key=lambda row: row.order + rng.choice([0, 3]))

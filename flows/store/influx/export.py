@@ -7,10 +7,10 @@ from typing import TypeVar
 import msgspec
 
 from flows.model.alert import Transition
+from flows.model.cells import matrix_of_table, rows_of
 from flows.model.command import CommandOutcome
 from flows.model.episode import EpisodeRow
 from flows.model.influx_address import InfluxAddress
-from flows.model.quantities import FLAG_NAMES
 from flows.model.rollup import Resolution
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain
 from flows.model.times import DAY_MS, HOUR_MS
@@ -136,22 +136,11 @@ class InfluxExport:
         def read(start: int, end: int) -> list[RawRow]:
             rows = read_raw(self._server, device_id, start, end)
             table = with_derived(rows.table, history) if len(rows.table.at) else rows.table
-            flags = [name in FLAG_NAMES for name in table.names]
-            parts = (table.at.tolist(), rows.order.tolist(), rows.late.tolist(), rows.clock, table.values.tolist())
+            cells = rows_of(matrix_of_table(table))
+            parts = (table.at.tolist(), rows.order.tolist(), rows.late.tolist(), rows.clock, cells)
             return [
-                RawRow(
-                    device_id,
-                    at,
-                    order,
-                    at + late,
-                    clock,
-                    {
-                        name: value != 0.0 if flag else value
-                        for name, flag, value in zip(table.names, flags, values, strict=True)
-                        if value == value
-                    },
-                )
-                for at, order, late, clock, values in zip(*parts, strict=True)
+                RawRow(device_id, at, order, at + late, clock, row)
+                for at, order, late, clock, row in zip(*parts, strict=True)
             ]
 
         def next_at(after: int) -> int | None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from flows.model.cells import DERIVED_NAMES
 from flows.model.device import DeviceMetadata
 from flows.model.rollup import BUCKET_MS, Compose, Refold, Resolution
 from flows.model.table import Numbers, RollupTable, Table, Times, stacked
-from flows.physics.derive import DERIVED_NAMES
 from flows.store import healing
 from flows.store.influx.answers import series
 from flows.store.influx.catalog import Catalog

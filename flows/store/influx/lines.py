@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from flows.errors import RowRefused
-from flows.model.quantities import HEAT_SOURCES
-from flows.model.reading import Value
+from flows.model.cells import values_of_all
+from flows.model.quantities import HEAT_SOURCES, Value
 from flows.model.rows import RawRow
 from flows.model.table import RollupTable
 from flows.store.influx.names import READING, ROLLUP, tag_of
@@ -48,7 +48,7 @@ def raw_lines(rows: Sequence[RawRow], every_clock: bool = False) -> list[bytes]:
 
     Raises RowRefused.
     """
-    fields = fields_of([row.values for row in rows])
+    fields = fields_of(values_of_all([row.cells for row in rows]))
     lines = [
         b"%b %blate_ms=%d,order=%d %d"
         % (series_of(READING, row.device_id), theirs, row.arrived - row.at, row.order, row.at)

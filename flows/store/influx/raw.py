@@ -8,9 +8,9 @@ from operator import attrgetter
 
 import msgspec
 
+from flows.model.cells import cells_of
 from flows.model.device import metadata_at
-from flows.model.quantities import BY_NAME
-from flows.model.reading import Value
+from flows.model.quantities import BY_NAME, Value
 from flows.model.rows import RawRow
 from flows.physics.derive import DERIVED, derived_values
 from flows.store.influx.answers import times_ms
@@ -101,7 +101,7 @@ def _merge(catalog: Catalog, rows: list[RawRow]) -> list[RawRow]:
             history = catalog.devices.history(row.device_id)
             values = {**values, **derived_values(values, metadata_at(history, row.at))}
         orders[key], stored[key] = row.order, _payload(values)
-        merged[key] = msgspec.structs.replace(row, values=values)
+        merged[key] = msgspec.structs.replace(row, cells=cells_of(values))
         told.append(row)
     for device_id in {device_id for device_id, _ in merged}:
         catalog.samples.drop(device_id)

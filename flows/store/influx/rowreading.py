@@ -6,12 +6,13 @@ from typing import cast
 import msgspec
 import numpy as np
 
+from flows.model.cells import DERIVED_NAMES
 from flows.model.device import DeviceMetadata
 from flows.model.quantities import FLAG_NAMES, HEAT_SOURCES, QUANTITIES
 from flows.model.reading import Clock, Value
 from flows.model.rollup import BUCKET_MS, Resolution
 from flows.model.table import RollupTable, Table, Times
-from flows.physics.derive import DERIVED_NAMES, derived_table
+from flows.physics.derive import derived_table
 from flows.store.influx.columns import NOTHING, Rows
 from flows.store.influx.names import CLOCK, COUNT, HEAT_SOURCE, LATE, ORDER, READING, ROLLUP
 from flows.store.influx.questions import Cut, Of, ask, ask_and_first, last_of_each, narrowed

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from flows.model.alert import Transition
+from flows.model.cells import matrix_of_table, rows_of
 from flows.model.command import CommandOutcome
 from flows.model.device import DeviceMetadata
 from flows.model.episode import EpisodeRow
-from flows.model.quantities import FLAG_NAMES
 from flows.model.rollup import Resolution
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain
 from flows.store.export import EpisodeGone, Exported, LetterCount, RollupRows, Section
@@ -131,22 +131,11 @@ class SqliteExport:
                 return
             keys, orders, lates, clocks, bodies = zip(*rows, strict=True)
             table = raw_table(layout, keys, bodies, history)
-            flags = [name in FLAG_NAMES for name in table.names]
+            cells = rows_of(matrix_of_table(table))
             yield [
-                RawRow(
-                    device_id,
-                    at,
-                    order,
-                    at + late,
-                    CLOCKS[clock],
-                    {
-                        name: value != 0.0 if flag else value
-                        for name, flag, value in zip(table.names, flags, values, strict=True)
-                        if value == value
-                    },
-                )
-                for at, order, late, clock, values in zip(
-                    table.at.tolist(), orders, lates, clocks, table.values.tolist(), strict=True
+                RawRow(device_id, at, order, at + late, CLOCKS[clock], row)
+                for row, at, order, late, clock in zip(
+                    cells, table.at.tolist(), orders, lates, clocks, strict=True
                 )
             ]
             start = at_of(keys[-1]) + 1

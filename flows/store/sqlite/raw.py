@@ -1,11 +1,16 @@
 """Raw rows: one reading a row, merged field by field with a newer one of the same device and time."""
 
-from flows.model.reading import Value
+from collections.abc import Sequence
+from itertools import compress
+
+import numpy as np
+
+from flows.model.cells import COLUMN, SENT, cells_of, matrix_of
+from flows.model.quantities import Value
 from flows.model.rows import RawRow
-from flows.physics.derive import DERIVED
 from flows.store.sqlite.catalog import Catalog
-from flows.store.sqlite.packing import unpack
-from flows.store.sqlite.rows import insert, keyable, packed
+from flows.store.sqlite.packing import pack, unpack
+from flows.store.sqlite.rows import PACKED_AT_ONCE, insert, keyable
 from flows.store.sqlite.schema import CLOCKS, key_of
 
 _CLOCK_CODES = {clock: code for code, clock in enumerate(CLOCKS)}
@@ -28,7 +33,7 @@ def write_raw(catalog: Catalog, rows: list[RawRow]) -> int:
             _CLOCK_CODES[row.clock],
             body,
         )
-        for row, body in zip(rows, packed(catalog, "raw", [row.values for row in rows], DERIVED), strict=True)
+        for row, body in zip(rows, _packed(catalog, [row.cells for row in rows]), strict=True)
     ]
     inserted = insert(catalog, "raw", [*keyed], "NOTHING")
     catalog.db.execute("UPDATE tally SET readings = readings + ?", (inserted,))
@@ -36,6 +41,19 @@ def write_raw(catalog: Catalog, rows: list[RawRow]) -> int:
         return 0
     merged = sum(_merge(catalog, key, row) for (key, *_), row in zip(keyed, rows, strict=True))
     return len(rows) - inserted - merged
+
+
+def _packed(catalog: Catalog, rows: Sequence[bytes]) -> list[bytes]:
+    """Pack rows of cells, after adding the columns that they are the first to need."""
+    bodies: list[bytes] = []
+    for first in range(0, len(rows), PACKED_AT_ONCE):
+        sent = matrix_of(rows[first : first + PACKED_AT_ONCE])[:, : len(SENT)]
+        layout = catalog.layout("raw", compress(SENT, np.asarray(~np.isnan(sent).all(axis=0))))
+        known = [(place, COLUMN[name]) for place, name in enumerate(layout.names) if name in COLUMN]
+        values = np.full((len(sent), len(layout.names)), np.nan)
+        values[:, [place for place, _ in known]] = sent[:, [column for _, column in known]]
+        bodies += pack(layout, values)
+    return bodies
 
 
 def _merge(catalog: Catalog, key: int, row: RawRow) -> bool:
@@ -54,7 +72,7 @@ def _merge(catalog: Catalog, key: int, row: RawRow) -> bool:
     }
     merged: dict[str, Value] = {**known, **row.values}
     merged.update((name, known[name]) for name in row.summed if name in known)
-    (body_now,) = packed(catalog, "raw", [merged], DERIVED)
+    (body_now,) = _packed(catalog, [cells_of(merged)])
     if body_now == body:
         return False
     catalog.db.execute(

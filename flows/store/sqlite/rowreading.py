@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from flows.model.cells import DERIVED_NAMES
 from flows.model.device import DeviceMetadata
 from flows.model.quantities import QUANTITIES
 from flows.model.table import RollupTable, Table, Times
-from flows.physics.derive import DERIVED_NAMES, derived_table
+from flows.physics.derive import derived_table
 from flows.store.sqlite.packing import Layout, unpack
 from flows.store.sqlite.schema import TIME_BITS, span_keys
 

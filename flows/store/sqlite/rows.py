@@ -1,6 +1,6 @@
 """Upserts of readings, rollups and devices: newer orders replace, older ones are ignored."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from itertools import chain, compress
 from operator import itemgetter
 from typing import Any
@@ -23,19 +23,6 @@ PACKED_AT_ONCE = 2000
 ROWS_A_STATEMENT = 20
 
 _NEWER, _NOT_OLDER = "excluded.ord > ord", "excluded.ord >= ord"
-
-
-def packed(
-    catalog: Catalog, table: str, rows: Sequence[dict[str, Any]], left_out: Set[str] = frozenset()
-) -> list[bytes]:
-    """Pack rows for a table, after adding the columns that they are the first to need; names of some left out."""
-    bodies: list[bytes] = []
-    for first in range(0, len(rows), PACKED_AT_ONCE):
-        part = rows[first : first + PACKED_AT_ONCE]
-        alike = by_names(part)
-        layout = catalog.layout(table, set(chain.from_iterable(alike)) - left_out)
-        bodies += pack(layout, matrix(layout.names, part, alike))
-    return bodies
 
 
 def by_names(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], list[int]]:
