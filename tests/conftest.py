@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.brokers import Mosquitto, Rumqttd
-from tests.effort import FAST
+from tests.effort import FAST, examples
 
 NO_SERVER = "HEATPUMP_TEST_INFLUXD"
 """Begins the names of the variables that name a real InfluxDB: in the reason of every test skipped without one."""
@@ -18,7 +19,12 @@ NO_SERVER = "HEATPUMP_TEST_INFLUXD"
 UNTRIED = "NOT TRIED: "
 """Begins the reason of every test that is skipped because this machine cannot run what is deployed."""
 
-SLOW_FILE = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b", re.MULTILINE)
+# A property test that says nothing of its number of examples tries as many fewer in --fast as one that does.
+settings.register_profile("fast", max_examples=examples(settings.default.max_examples))
+if FAST in os.environ:
+    settings.load_profile("fast")
+
+SLOW_FILE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
 
 
 # Begun in the background, what tests start would ignore these, too.

@@ -129,6 +129,7 @@ def test_an_address_or_a_port_that_cannot_be_is_named(tmp_path, flow):
         port_of(tmp_path / "other", command_host="0.0.0.0", command_port=flow.port)
 
 
+@pytest.mark.slow
 def test_tls_in_front_is_checked_against_the_known_authorities(flow, tmp_path, monkeypatch):
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     wanted = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "1", "-nodes"]

@@ -54,6 +54,7 @@ def test_of_a_batch_the_newest_reading_goes_out_with_its_original(live):
     assert body["time"].endswith("Z")
 
 
+@pytest.mark.slow
 def test_of_a_second_one_reading_goes_out_and_the_newest_of_the_others_after_it(live):
     assert live(reading(at=1)) == ["reading"]
     assert live(reading(at=2), reading(at=4), reading(at=3)) == ["reading"]

@@ -38,6 +38,7 @@ def names(settings: Settings) -> list[str]:
     return [line.partition(":")[0] for line in lines if not line.startswith("#")]
 
 
+@pytest.mark.slow
 def test_a_password_is_kept_as_mosquitto_passwd_keeps_it(tmp_path):
     file = tmp_path / "theirs"
     file.touch()

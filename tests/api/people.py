@@ -5,15 +5,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from flows.access import file, passwords, tokens
+from flows.access import file, tokens
 from flows.access.account import Account, Devices, DeviceSet, Scope
 from flows.settings import load_settings
 from flows.store import StoreAddress
+from tests.access import cheap
 from tests.api.conftest import Api, running
 
 FIRST = "the-first-token-of-this-test"
 PASSWORD = "a good password"
-KEPT = passwords.digest_of(PASSWORD)
+KEPT = cheap.digest_of(PASSWORD)
 
 
 def some(*ids: str, groups: tuple[str, ...] = ()) -> DeviceSet:
@@ -34,10 +35,10 @@ class People:
             accounts.append(Account(name, scope, devices, token=tokens.digest_of(self.tokens[name]), **more))
         return self.tokens[name]
 
-    def user(self, name: str, scope: Scope = "read", devices: Devices = "all", **more) -> None:
-        """Make a user, whose password is PASSWORD."""
+    def user(self, name: str, scope: Scope = "read", devices: Devices = "all", kept: str = KEPT, **more) -> None:
+        """Make a user, whose password is PASSWORD. kept: as it stands in the file."""
         with file.changing(self.path) as accounts:
-            accounts.append(Account(name, scope, devices, password=KEPT, **more))
+            accounts.append(Account(name, scope, devices, password=kept, **more))
 
     def remove(self, name: str) -> None:
         """Take an account away."""

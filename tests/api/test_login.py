@@ -10,10 +10,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from api.routes.session import own_path
+from flows.access import file, passwords
 from flows.access.account import Account
 from flows.access.brake import PAIR
 from flows.access.sessions import COOKIE
 from flows.settings import load_settings
+from tests.access import cheap
 from tests.api.conftest import Api, Filled, running, wait_for
 from tests.api.people import PASSWORD, People, demanding, some
 
@@ -88,8 +90,11 @@ def test_whatever_else_is_shown_the_form_again_with_the_same_words(browser, name
 
 
 @pytest.mark.slow
-def test_one_who_is_not_known_waits_as_long_as_one_who_is(filled, people):
-    with demanding(people, filled.path) as api:
+def test_one_who_is_not_known_waits_as_long_as_one_who_is(filled, tmp_path):
+    made = People(tmp_path / "access.json")
+    for name in ("anna", "bert", "chef"):
+        made.user(name, kept=passwords.digest_of(PASSWORD))
+    with demanding(made, filled.path) as api:
         post = api.client.post
         took = {}
         for name in ("anna", "nobody", "bert", "no-one", "chef", "anybody"):
@@ -194,8 +199,6 @@ def test_a_token_is_no_cookie(api, people):
 
 @pytest.mark.slow
 def test_a_removed_user_and_one_with_another_password_are_out_within_two_seconds(api, people):
-    from flows.access import file, passwords
-
     for name, leave in {"dora": lambda: people.remove("dora"), "emil": None}.items():
         people.user(name)
         time.sleep(0)  # a turn for the server
@@ -213,7 +216,7 @@ def test_a_removed_user_and_one_with_another_password_are_out_within_two_seconds
             else:
                 with file.changing(people.path) as accounts:
                     accounts[:] = [
-                        Account("emil", "read", "all", password=passwords.digest_of("another one"))
+                        Account("emil", "read", "all", password=cheap.digest_of("another one"))
                         if each.name == "emil"
                         else each
                         for each in accounts

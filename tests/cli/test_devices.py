@@ -96,6 +96,7 @@ def test_without_any_device_it_says_what_to_do(tmp_path):
     assert json.loads(listed(tmp_path, "--json")) == []
 
 
+@pytest.mark.slow
 def test_a_server_that_has_no_buckets_yet_has_no_device_and_it_is_told_why(tmp_path):
     body = json.dumps({"message": 'failed to initialize execute state: could not find bucket "heatpump_meta"'})
     with proxy(404, body, Content_Type="application/json") as address:

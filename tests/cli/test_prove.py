@@ -71,6 +71,7 @@ def test_its_own_kill_leaves_no_process_behind(prove, tmp_path):
     wait_for(lambda: any(map(alive, children)), lambda some: not some)
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_something_is_refused(tmp_path):
     (tmp_path / "precious").touch()
     done = heatpump("prove", "--keep", tmp_path)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = ("bash", "env", "dirname", "cat", "sha256sum", "cut", "rm")
 

@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.deploy.site import ROOT
 
 TEXT = (ROOT / "Dockerfile").read_text()
 LAST = TEXT.rpartition("\nFROM ")[2]
 
 
+@pytest.mark.slow
 def test_hadolint_finds_nothing():
     done = subprocess.run(
         [Path(sys.executable).parent / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True

@@ -160,6 +160,7 @@ def test_nobody_there_and_nobody_who_answers_are_waited_for(monkeypatch):
             server.write("b", LINE)
 
 
+@pytest.mark.slow
 def test_a_server_that_holds_its_answer_back_is_not_waited_for_to_tell_whether_it_is_well():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = InfluxAddress(f"http://127.0.0.1:{silent.getsockname()[1]}", "TOKEN")

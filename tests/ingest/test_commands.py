@@ -100,6 +100,7 @@ def test_pipeline_and_health_are_what_the_flow_says(client, ingest):
     assert (health["lag"], health["connected"]) == (3, False)
 
 
+@pytest.mark.slow
 def test_a_full_journal_refuses_commands_and_says_why(client, ingest):
     ingest.journal._min_free_bytes = 1 << 60
     wait_for(lambda: ingest.health()["full"], "the disk to be full")

@@ -74,6 +74,7 @@ def test_a_reader_never_sees_what_is_written_but_not_yet_synced(folder):
     reader.close()
 
 
+@pytest.mark.slow
 def test_a_reader_beside_a_writer_sees_every_frame_once_and_never_passes_the_synced_end(folder):
     journal = open_small(folder, segment_bytes=4_000)
     got, passed, done = [], [], threading.Event()

@@ -100,6 +100,7 @@ def test_a_device_is_followed_on_after_an_answer_without_sense():
     assert any("not understood" in each.problems["status"].detail for each in seen if each.problems)
 
 
+@pytest.mark.slow
 def test_the_pipeline_is_followed_on_after_an_answer_without_sense():
     async def follow() -> list[PipelineSeen]:
         async with an_api({"/api/pipeline": ["what"]}) as (_, api):

@@ -8,6 +8,7 @@ import pytest
 
 from flows.model.device import REFRIGERANTS
 from flows.physics.refrigerant import ATMOSPHERE_PSI, PA_PER_PSI, absolute_psi, dew_temperature
+from tests.physics.coolprop import loads_coolprop
 
 NISTIR_7350 = Path(__file__).parents[1] / "data" / "nistir-7350" / "nistir7350_appendixD_nofault_selected.csv"
 
@@ -31,6 +32,7 @@ def laboratory() -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("place", ["evaporator_exit", "condenser_inlet"])
+@loads_coolprop
 def test_the_saturation_temperatures_of_sixteen_laboratory_states_agree(place: str, laboratory) -> None:
     assert len(laboratory) == 16
     for state in laboratory:
@@ -38,6 +40,7 @@ def test_the_saturation_temperatures_of_sixteen_laboratory_states_agree(place: s
         assert found == pytest.approx(celsius(state[f"{place}_sat_temperature_degf"]), abs=0.27)
 
 
+@loads_coolprop
 def test_the_discharge_superheat_of_the_laboratory_agrees(laboratory) -> None:
     for state in laboratory:
         dew = dew_temperature(float(state["compressor_discharge_pressure_psia"]), "R410A")
@@ -46,6 +49,7 @@ def test_the_discharge_superheat_of_the_laboratory_agrees(laboratory) -> None:
 
 
 @pytest.mark.parametrize("refrigerant", ANTOINE)
+@loads_coolprop
 def test_the_fit_of_the_domain_notes_agrees_from_minus_35_to_65_degrees(refrigerant: str) -> None:
     a, b, c, greatest = ANTOINE[refrigerant]
     for dew in range(-35, 66, 5):
@@ -56,16 +60,19 @@ def test_the_fit_of_the_domain_notes_agrees_from_minus_35_to_65_degrees(refriger
 @pytest.mark.parametrize(
     ("refrigerant", "boils"), [("R22", -40.81), ("R32", -51.65), ("R134a", -26.07), ("R290", -42.11)]
 )
+@loads_coolprop
 def test_at_one_atmosphere_a_pure_refrigerant_boils_where_the_tables_say(refrigerant: str, boils: float) -> None:
     assert dew_temperature(101_325 / PA_PER_PSI, refrigerant) == pytest.approx(boils, abs=0.02)
 
 
 @pytest.mark.parametrize("refrigerant", REFRIGERANTS)
+@loads_coolprop
 def test_every_refrigerant_we_offer_is_known_and_rises_with_pressure(refrigerant: str) -> None:
     assert dew_temperature(150.0, refrigerant) < dew_temperature(300.0, refrigerant)
 
 
 @pytest.mark.parametrize("psia", [-1.0, 0.0, 0.01, 5000.0])
+@loads_coolprop
 def test_a_pressure_at_which_nothing_condenses_has_no_dew_temperature(psia: float) -> None:
     assert dew_temperature(psia, "R410A") is None
 
@@ -77,6 +84,7 @@ def test_gauge_pressure_is_an_atmosphere_below_absolute() -> None:
 
 
 @pytest.mark.parametrize("refrigerant", ["R22", "R32", "R134a", "R290", "R407C", "R410A"])
+@loads_coolprop
 def test_taking_gauge_for_absolute_shifts_saturation_by_seven_or_eight_kelvin_at_fifty_psi(
     refrigerant: str,
 ) -> None:
