@@ -173,9 +173,10 @@ class Importer(Keyed[HistoryState, _Shared]):
         if len(samples.at):
             full, sums = completed(samples, state.metadata)
             mixed = self._is_mixed(state, known, int(samples.at[0]), int(samples.at[-1]))
+            newest = max(state.live_until, *(each.past.fold.at for each in state.imports.values()))
             self._raw(item, chunk, full, sums, limits, rows)
             self._rollups(item, state, known, full, limits, mixed, rows)
-            rows += _episodes(item, known.past, full, limits, state.metadata)
+            rows += _episodes(item, known.past, full, limits, state.metadata, newest)
             if samples.at[-1] >= limits.raw and samples.at[-1] + HOLD_MS >= state.live_until:
                 passed.append(Imported(item.device_id, int(samples.at[-1])))
         if chunk.last:
@@ -347,9 +348,12 @@ def _refold(item: History, state: HistoryState, limits: Limits, start: int, end:
 
 
 def _episodes(
-    item: History, past: Past, full: Table, limits: Limits, metadata: list[DeviceMetadata]
+    item: History, past: Past, full: Table, limits: Limits, metadata: list[DeviceMetadata], newest: int
 ) -> list[EpisodeRow | Retrace]:
-    """Episodes that began before there are raw rows are found here, the others by the store."""
+    """Episodes that began before there are raw rows are found here, the others by the store.
+
+    newest : about when all that came before ends: what its last reading said has now run out, however long ago.
+    """
     rows: list[EpisodeRow | Retrace] = [
         EpisodeRow(item.device_id, item.order, each.episode)
         for each in advance(past.watch, full, metadata)
@@ -357,7 +361,8 @@ def _episodes(
     ]
     first, last = int(full.at[0]), int(full.at[-1])
     if last >= limits.raw:
-        order, start = item.order + ORDER_STEP - 1, max(first - HOLD_MS, limits.refold)
+        since = min(first - HOLD_MS, newest) if newest >= 0 else first - HOLD_MS
+        order, start = item.order + ORDER_STEP - 1, max(since, limits.refold)
         rows.append(Retrace(item.device_id, order, start, last + HOLD_MS, TRACED, start))
     return rows
 

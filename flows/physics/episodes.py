@@ -5,6 +5,8 @@ the oldest piece to the newest, so the same samples give the same episode, bit f
 docs/reference/episodes.md tells the rules for people.
 """
 
+from collections.abc import Iterator, Sequence
+
 import msgspec
 import numpy as np
 
@@ -32,6 +34,8 @@ NEEDED: tuple[str, ...] = (
     "electric_energy",
 )
 """What episodes are made of: always these columns in this order, so that time is always cut in the same places."""
+
+Kinds = tuple[EpisodeKind, ...]
 
 _COLUMN = {name: column for column, name in enumerate(NEEDED)}
 _MEANS = {"outlet_mean": "temp_outlet", "inlet_mean": "temp_inlet", "ambient_mean": "temp_ambient"}
@@ -88,17 +92,41 @@ def advance(
     watch: Watch,
     samples: Table,
     metadata: list[DeviceMetadata],
-    kinds: tuple[EpisodeKind, ...] = FLAGGED,
+    kinds: Kinds = FLAGGED,
 ) -> list[Found]:
     """Take samples newer than the last; return the episodes of these kinds that they end, and gaps, by start."""
     if not len(samples.at):
         return []
     strips = _strip(watch, samples, metadata)
     held = held_after(strips)
-    segments = cut(strips, held)
-    newest, sent = int(strips.at[-1]), np.broadcast_to(held.sent, held.values.shape)[-1]
+    last = held.values[-1], np.broadcast_to(held.sent, held.values.shape)[-1]
+    return _taken(watch, strips.at, *last, cut(strips, held), kinds)
+
+
+def traced(parts: Sequence[tuple[Table, list[DeviceMetadata], Kinds]]) -> Iterator[tuple[Watch, list[Found]]]:
+    """Do for each of some tables, none empty, what `advance` does with a new Watch, at once: in half the time."""
+    first = np.concatenate([[0], np.cumsum([len(table.at) for table, _, _ in parts])])
+    at = np.concatenate([table.at for table, _, _ in parts])
+    values = np.concatenate([_needed(table) for table, _, _ in parts])
+    sent = np.where(np.isnan(values), NEVER, at[:, None])
+    begun = np.zeros(len(parts), dtype=np.bool_)
+    strips = Strips(NEEDED, first, at, values, sent, begun, [metadata for _, metadata, _ in parts])
+    held = held_after(strips)
+    segments, newest = cut(strips, held), first[1:] - 1
+    held_values, held_sent = held.values[newest], np.broadcast_to(held.sent, held.values.shape)[newest]
+    bounds = np.searchsorted(segments.strip, np.arange(len(parts) + 1)).tolist()
+    for number, (_, _, kinds) in enumerate(parts):
+        watch, own = Watch(), slice(bounds[number], bounds[number + 1])
+        pieces = Segments(*[part[own] for part in msgspec.structs.astuple(segments)])
+        times = at[first[number] : first[number + 1]]
+        yield watch, _taken(watch, times, held_values[number], held_sent[number], pieces, kinds)
+
+
+def _taken(watch: Watch, at: Times, held: Numbers, sent: Times, segments: Segments, kinds: Kinds) -> list[Found]:
+    """Find what ends. at: of all samples; held, sent: of each of NEEDED after the newest of them."""
+    newest = int(at[-1])
     states = segments.values.copy()
-    states[-1] = np.where(sent > newest - HOLD_MS, held.values[-1], np.nan)  # the newest sample ends what it ends
+    states[-1] = np.where(sent > newest - HOLD_MS, held, np.nan)  # the newest sample ends what it ends
     compressor, power, defrost, dhw = (
         states[:, _COLUMN[name]] for name in ("compressor_running", "power", "defrost_active", "dhw_active")
     )
@@ -112,19 +140,16 @@ def advance(
     elif watch.at >= 0 and defrost[0] == 1.0:
         begins[0] = False
     amounts = _amounts(segments, begins)
-    found = _gaps(strips.at)
+    found = _gaps(at)
     states_of: dict[EpisodeKind, Numbers] = {"cycle": cycle, "defrost": defrost, "dhw_run": dhw}
     for kind in kinds:
         found += _ended(watch, kind, states_of[kind], follows, segments, amounts)
-    watch.at, watch.held, watch.sent = newest, held.values[-1].tolist(), sent.tolist()
+    watch.at, watch.held, watch.sent = newest, held.tolist(), sent.tolist()
     return sorted(found, key=lambda each: (each.episode.start, each.episode.kind))
 
 
 def _strip(watch: Watch, samples: Table, metadata: list[DeviceMetadata]) -> Strips:
-    values = np.full((len(samples.at), len(NEEDED)), np.nan)
-    for column, name in enumerate(NEEDED):
-        if name in samples.names:
-            values[:, column] = samples.values[:, samples.names.index(name)]
+    values = _needed(samples)
     sent = np.where(np.isnan(values), NEVER, samples.at[:, None])
     at, begun = samples.at, watch.at >= 0
     if begun:
@@ -132,6 +157,16 @@ def _strip(watch: Watch, samples: Table, metadata: list[DeviceMetadata]) -> Stri
         values = np.concatenate([[watch.held], values])
         sent = np.concatenate([[watch.sent], sent])
     return Strips(NEEDED, np.array([0, len(at)]), at, values, sent, np.array([begun]), [metadata])
+
+
+def _needed(samples: Table) -> Numbers:
+    if samples.names == NEEDED:
+        return samples.values
+    values = np.full((len(samples.at), len(NEEDED)), np.nan)
+    for column, name in enumerate(NEEDED):
+        if name in samples.names:
+            values[:, column] = samples.values[:, samples.names.index(name)]
+    return values
 
 
 def _gaps(at: Times) -> list[Found]:

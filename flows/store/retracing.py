@@ -1,6 +1,6 @@
 """Episodes found anew from raw rows where something changed: the same in every store."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -11,7 +11,8 @@ from flows.model.episode import FLAGGED, Edge, Episode, EpisodeKind, EpisodeRow,
 from flows.model.rollup import HOLD_MS
 from flows.model.table import Table, Times
 from flows.model.times import DAY_MS
-from flows.physics.episodes import Found, Watch, advance, first_cut
+from flows.physics.episodes import Found, Kinds, Watch, first_cut, traced
+from flows.physics.fold import SAMPLES_AT_ONCE
 from flows.physics.segments import MINUTE_MS
 
 SETTLING_MS = HOLD_MS + MINUTE_MS
@@ -64,13 +65,21 @@ class Past(Protocol):
         """Write episodes; a newer one replaces an older one of its kind and start."""
 
 
-class _Window(msgspec.Struct):
-    """What the rows of [low, high) and the next one say.
-
-    first, last : whether there are no rows before, and no next one.
-    """
+class _Rows(msgspec.Struct, frozen=True):
+    """The rows of [low, high) and the next one. first, last: whether there are none before, and no next one."""
 
     low: int
+    high: int
+    first: bool
+    last: bool
+    table: Table
+
+
+class _Window(msgspec.Struct, frozen=True):
+    """What such rows say. oldest: time of the first of them. [ms since 1970, UTC]"""
+
+    low: int
+    high: int
     first: bool
     last: bool
     oldest: int
@@ -107,26 +116,45 @@ def episode_of(kind: str, start: int, end: int, body: str) -> Episode:
     return msgspec.convert({"kind": kind, "start": start, "end": end, **rest}, Episode)
 
 
-def retrace(past: Past, request: Retrace) -> None:
-    """Find episodes anew and put them in the place of those that were stored."""
-    flagged = tuple(kind for kind in FLAGGED if kind in request.kinds)
-    window = _widened(past, request, flagged) if flagged else None
-    if window is not None:
-        for kind in flagged:
-            _replace_runs(past, request, kind, window)
-    if "gap" in request.kinds:
-        _replace_gaps(past, request)
+def retrace(asked: Iterable[tuple[Past, Retrace]]) -> None:
+    """Find episodes anew, request by request, and put them in the place of those that were stored.
+
+    The rows that a request takes at least are read and looked through together with those of others.
+    """
+    some: list[tuple[Past, Retrace, _Rows | None]] = []
+    samples = 0
+    for past, request in asked:
+        low, high = min(request.begun, request.start) - SETTLING_MS, request.end + 1
+        rows = _read(past, low, high) if _flagged(request) else None
+        some.append((past, request, rows))
+        samples += len(rows.table.at) if rows else 0
+        if samples >= SAMPLES_AT_ONCE:
+            _retrace(some)
+            some, samples = [], 0
+    _retrace(some)
 
 
-def _widened(past: Past, request: Retrace, kinds: tuple[EpisodeKind, ...]) -> _Window | None:
+def _retrace(some: list[tuple[Past, Retrace, "_Rows | None"]]) -> None:
+    windows = _windows([(past, _flagged(request), rows) for past, request, rows in some if rows])
+    for past, request, rows in some:
+        window = _widened(past, request, next(windows)) if rows else None
+        if window is not None:
+            for kind in _flagged(request):
+                _replace_runs(past, request, kind, window)
+        if "gap" in request.kinds:
+            _replace_gaps(past, request)
+
+
+def _flagged(request: Retrace) -> Kinds:
+    return tuple([kind for kind in FLAGGED if kind in request.kinds])
+
+
+def _widened(past: Past, request: Retrace, window: _Window) -> _Window:
     """Read as many rows as what touches the request needs, at most FARTHEST_MS around it."""
     least, most = request.start - FARTHEST_MS, request.end + FARTHEST_MS
-    low, high = min(request.begun, request.start) - SETTLING_MS, request.end + 1
+    kinds, low, high = _flagged(request), window.low, window.high
     step = HOLD_MS
     while True:
-        window = _read(past, low, high, kinds)
-        if window is None:
-            return None
         back = ahead = False
         for kind in kinds:
             touching = _touching(window, request, kind)
@@ -138,16 +166,27 @@ def _widened(past: Past, request: Retrace, kinds: tuple[EpisodeKind, ...]) -> _W
         step *= WIDER
         low = max(low - step, least) if back else low
         high = min(high + step, most) if ahead else high
+        rows = _read(past, low, high)
+        if rows is None:
+            return window  # it had some
+        window = next(_windows([(past, kinds, rows)]))
 
 
-def _read(past: Past, low: int, high: int, kinds: tuple[EpisodeKind, ...]) -> _Window | None:
+def _read(past: Past, low: int, high: int) -> _Rows | None:
     # Something may begin and end between the last of these and the next, as holds run out.
-    samples, beyond = past.sent(low, high)
-    if not len(samples.at):
+    table, beyond = past.sent(low, high)
+    if not len(table.at):
         return None
-    watch, oldest = Watch(), int(samples.at[0])
-    found = advance(watch, samples, past.history, kinds)
-    return _Window(low, past.time_before(oldest) is None, not beyond, oldest, found, watch)
+    return _Rows(low, high, past.time_before(int(table.at[0])) is None, not beyond, table)
+
+
+def _windows(read: list[tuple[Past, Kinds, _Rows]]) -> Iterator[_Window]:
+    if not read:
+        return
+    parts = [(rows.table, past.history, kinds) for past, kinds, rows in read]
+    for (_, _, rows), (watch, found) in zip(read, traced(parts), strict=True):
+        oldest = int(rows.table.at[0])
+        yield _Window(rows.low, rows.high, rows.first, rows.last, oldest, found, watch)
 
 
 def _touching(window: _Window, request: Retrace, kind: EpisodeKind) -> dict[int, int]:

@@ -56,10 +56,14 @@ def write_episodes(catalog: Catalog, rows: Sequence[EpisodeRow]) -> None:
 
 def retrace(catalog: Catalog, requests: list[Retrace]) -> None:
     """Find episodes anew and put them in the place of those that were stored."""
-    for request in sorted(requests, key=lambda each: each.order):
-        if catalog.devices.known(request.device_id):
-            catalog.shelf.reach(request.device_id, min(request.begun, request.start) - SETTLING_MS)
-            retracing.retrace(Past(catalog, request.device_id), request)
+    asked = [
+        (Past(catalog, request.device_id), request)
+        for request in sorted(requests, key=lambda each: each.order)
+        if catalog.devices.known(request.device_id)
+    ]
+    for _, request in asked:
+        catalog.shelf.reach(request.device_id, min(request.begun, request.start) - SETTLING_MS)
+    retracing.retrace(asked)
 
 
 def select(

@@ -2,11 +2,13 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable
+from itertools import compress
 
 import numpy as np
 
 from flows.model.episode import Episode, EpisodeKind, EpisodeRow, Retrace
 from flows.model.table import Table, Times
+from flows.physics.episodes import NEEDED
 from flows.store import retracing
 from flows.store.retracing import GONE, body_of, episode_of
 from flows.store.sqlite import devices
@@ -27,10 +29,12 @@ def write_episodes(catalog: Catalog, rows: Iterable[EpisodeRow]) -> None:
 
 def retrace(catalog: Catalog, requests: list[Retrace]) -> None:
     """Find episodes anew and put them in the place of those that were stored."""
-    for request in sorted(requests, key=lambda each: each.order):
-        device = catalog.known_device(request.device_id)
-        if device is not None:
-            retracing.retrace(Past(catalog, request.device_id, device), request)
+    asked = [(request, catalog.known_device(request.device_id)) for request in requests]
+    retracing.retrace(
+        (Past(catalog, request.device_id, device), request)
+        for request, device in sorted(asked, key=lambda each: each[0].order)
+        if device is not None
+    )
 
 
 def select(
@@ -65,7 +69,10 @@ class Past:
             rows.append(beyond)
         keys, bodies = zip(*rows, strict=True) if rows else ((), ())
         layout = self._catalog.layout("raw")
-        return Table(times_of(keys), layout.names, unpack(layout, bodies)), beyond is not None
+        there = [name in layout.names for name in NEEDED]
+        values = np.full((len(rows), len(NEEDED)), np.nan)
+        values[:, there] = unpack(layout, bodies, [layout.names.index(name) for name in compress(NEEDED, there)])
+        return Table(times_of(keys), NEEDED, values), beyond is not None
 
     def times(self, start: int, end: int) -> Times:
         """Read event times of raw rows."""
