@@ -28,6 +28,10 @@ FUTURE_MS = 300_000
 """How far ahead of its arrival a reading may be dated. [ms]"""
 
 
+elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+"""Takes a JSON array apart. Raises msgspec.DecodeError."""
+
+
 def finite(value: object) -> float | None:
     """Read a number as a float; None for anything else, NaN, infinity and what no float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -37,6 +41,22 @@ def finite(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+class Array:
+    """A message of several readings. What one of them says as JSON is asked for seldom, so it is found then."""
+
+    __slots__ = ("_payload", "_texts")
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+        self._texts: list[msgspec.Raw] | None = None
+
+    def text(self, place: int) -> bytes:
+        """Give the JSON of the reading at a place."""
+        if self._texts is None:
+            self._texts = elements(self._payload)
+        return bytes(self._texts[place])
 
 
 class Reading(msgspec.Struct, gc=False):
@@ -55,7 +75,7 @@ class Reading(msgspec.Struct, gc=False):
     levels    : alert levels the device reports, 0 … 2 by name (voltage, compressor_temp, …).
     invalid   : fields the device itself called untrusted.
     retained  : came from the broker's memory, not from the device just now.
-    raw       : the reading's JSON as sent.
+    raw       : the reading's JSON as sent, or the array that it is one of: see `text`.
     sent      : instead of cells, while values are as sent, of any type, and nobody has judged them; by quantity.
     retry     : the attempt at a dead letter that it comes from; retained then, since it is no sign of life.
     """
@@ -73,9 +93,15 @@ class Reading(msgspec.Struct, gc=False):
     levels: dict[str, int] = {}
     invalid: tuple[str, ...] = ()
     retained: bool = False
-    raw: bytes = b""
+    raw: Any = b""
     sent: dict[str, Any] | None = msgspec.field(default=None, name="values")
     retry: Retry | None = None
+
+    @property
+    def text(self) -> bytes:
+        """The reading's JSON as sent."""
+        text: bytes = self.raw.text(self.order % ORDER_STEP) if type(self.raw) is Array else self.raw
+        return text
 
     @property
     def values(self) -> dict[str, Value]:

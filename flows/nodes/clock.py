@@ -250,7 +250,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
         It must say the same, too: a short counter begins anew long before the boot ends. What the broker remembers
         is not noted: it may be of no use further on, and its original still to come.
         """
-        content, of_boot = crc32(reading.raw), state.numbers_of == reading.boot_id
+        content, of_boot = crc32(reading.text), state.numbers_of == reading.boot_id
         if of_boot and reading.boot_id is not None and state.numbers.get(number) == content:
             return True
         if reading.retained:
@@ -290,7 +290,8 @@ class Clock(Keyed[DeviceClock, _Shared]):
 
     def _wait(self, state: DeviceClock, reading: Reading, out: Ports) -> None:
         """Keep a reading until its boot is dated; in a flood that would fill the memory, date it at once."""
-        reading.cells, reading.sent = NOTHING, reading.values  # what is saved says names
+        # What is saved says names, and holds no message whole.
+        reading.cells, reading.sent, reading.raw = NOTHING, reading.values, reading.text
         state.pending.append(reading)
         self.counts["pending"] += 1
         self.shared.waiting[reading.device_id] = None

@@ -28,9 +28,11 @@ from flows.model.reading import (
     FUTURE_MS,
     MAX_READINGS,
     ORDER_STEP,
+    Array,
     DeviceAlert,
     Reading,
     Status,
+    elements,
     finite,
 )
 from flows.nodes import letters
@@ -55,7 +57,6 @@ _TOPICS = 32_768
 
 log = logging.getLogger("heatpump.decode")
 
-_elements = msgspec.json.Decoder(list[msgspec.Raw])
 _decode = msgspec.json.Decoder().decode
 
 
@@ -67,9 +68,10 @@ class Refused(Exception):
         self.reason, self.detail = reason, detail
 
 
-def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame, payload: Any | None) -> Reading:
+def parse_reading(raw: bytes | Array, device_id: str, order: int, frame: Frame, payload: Any | None) -> Reading:
     """Read one JSON object.
 
+    raw     : it, or the array that it is part of.
     payload : what `decode_payload` found; else values are as sent, of any type.
     Raises Refused: not_json, not_an_object, empty, device_mismatch.
     """
@@ -80,7 +82,7 @@ def parse_reading(raw: bytes, device_id: str, order: int, frame: Frame, payload:
         version = payload.firmware_version if payload.version is None else payload.version
         levels, valid = levels_of(payload), payload.valid
     else:
-        raw, fields = _fields(raw)
+        raw, fields = _fields(raw if isinstance(raw, bytes) else raw.text(order % ORDER_STEP))
         cells, sent = NOTHING, {}
         _collect(fields, TREE, sent)
         named, timestamp, boot_id, number, version, alerts, valid = map(
@@ -176,7 +178,7 @@ def parse_readings(frame: Frame) -> list[tuple[int, bytes]]:
     if not payload.lstrip()[:1] == b"[":
         return [(first, payload)]
     try:
-        parts = [bytes(part) for part in _elements.decode(payload)]
+        parts = [bytes(part) for part in elements(payload)]
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         array = _parse_leniently(payload)
         if not isinstance(array, list):
@@ -291,16 +293,25 @@ class Decode(Keyed[_None, _Shared]):
             dead.append(_letter(frame, device_id, frame.seq * ORDER_STEP, _why(error), frame.payload))
 
     def _data(self, frame: Frame, device_id: str, passed: list[Any], dead: list[DeadLetter]) -> None:
-        parts, plain = parse_readings(frame), is_plain(frame.payload)
-        payloads = decode_payloads(frame.payload) if plain and len(parts) > 1 else None
-        for place, (order, raw) in enumerate(parts):
+        parts = self._parts(frame)
+        for order, raw, payload in parts:
             try:
-                payload = payloads[place] if payloads else decode_payload(raw) if plain else None
                 passed.append(parse_reading(raw, device_id, order, frame, payload))
             except Exception as error:
-                dead.append(_letter(frame, device_id, order, _why(error), raw))
+                text = raw if isinstance(raw, bytes) else raw.text(order % ORDER_STEP)
+                dead.append(_letter(frame, device_id, order, _why(error), text))
                 self.counts["dead readings"] += 1
         self.counts["received"] += len(parts)
+
+    def _parts(self, frame: Frame) -> list[tuple[int, bytes | Array, Any | None]]:
+        """Split a data message: the order of each reading, its JSON, and what was decoded at once, if anything."""
+        text = frame.payload
+        plain = is_plain(text)
+        payloads = decode_payloads(text) if plain and text.lstrip()[:1] == b"[" else None
+        if payloads and len(payloads) <= MAX_READINGS:
+            array = Array(text)
+            return [(order, array, payload) for order, payload in enumerate(payloads, frame.seq * ORDER_STEP)]
+        return [(order, raw, decode_payload(raw) if plain else None) for order, raw in parse_readings(frame)]
 
     def _command(self, command: Command, passed: list[Any], out: Ports) -> None:
         seen = self.shared.commands

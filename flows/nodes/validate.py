@@ -79,7 +79,7 @@ def dead_reading(reading: Reading, reason: str, detail: str) -> DeadLetter | Let
     retry = reading.retry
     if retry is not None and retry.letter_id is not None:
         return refused_again(retry, retry.letter_id, reason, detail)
-    topic, raw = f"heatpump/{reading.device_id}/data", reading.raw
+    topic, raw = f"heatpump/{reading.device_id}/data", reading.text
     return DeadLetter(
         reading.order, reading.device_id, topic, reading.arrived, reason, detail, raw[:KEPT_BYTES], len(raw)
     )

@@ -34,7 +34,7 @@ def reading_message(reading: Reading) -> bytes:
         "time": iso(reading.at),
         "device_id": reading.device_id,
         **reading.values,
-        "data": msgspec.Raw(reading.raw),
+        "data": msgspec.Raw(reading.text),
     }
     return msgspec.json.encode(body)
 

@@ -53,7 +53,9 @@ def messages(data: bytes) -> None:
         assert not any(letter.reason == "internal" for letter in letters), letters
         for item in out["items"]:
             if type(item) is decode.Reading:
-                alike = decode.parse_reading(item.raw, "site1", item.order, Frame(1, FrameKind.MESSAGE, NOW), None)
+                alike = decode.parse_reading(
+                    item.text, "site1", item.order, Frame(1, FrameKind.MESSAGE, NOW), None
+                )
                 alike = validate.check(alike, validate.all_spans(validate.Params()), Counter())
                 assert item.sent is not None or alike.values == item.values, (item, alike)  # type: ignore[union-attr]
 

@@ -33,6 +33,8 @@ def through(data, spans, monkeypatch, fast):
         checked = [reading.sent is None for reading in first["items"]]
         second = {port: [] for port in validate.NODE.out}
         logics[1].on_items(first["items"], second)
+    for reading in second["ok"]:
+        reading.raw = reading.text
     types = [[type(value) for value in reading.values.values()] for reading in second["ok"]]
     counts = [dict(logic.counts) for logic in logics]
     return checked, (second["ok"], types, first["dead"], second["dead"], counts)
