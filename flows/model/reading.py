@@ -1,11 +1,13 @@
 """What devices say: readings, status and the alerts they raise themselves."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
 
-from flows.model.cells import NOTHING, values_of
+from flows.model.cells import NOTHING, cells_of, values_of
 from flows.model.dead_letter import Retry
 from flows.model.quantities import Value as Value
 
@@ -104,9 +106,16 @@ class Reading(msgspec.Struct, gc=False):
         return text
 
     @property
-    def values(self) -> dict[str, Value]:
-        """What it says, by quantity (see quantities.py, which fixes unit and span); what is missing is absent."""
-        return values_of(self.cells) if self.sent is None else self.sent
+    def values(self) -> Mapping[str, Value]:
+        """What it says, by quantity (see quantities.py, which fixes unit and span); what is missing is absent.
+
+        Made anew each time, so it is set as a whole; a node that looks at many readings takes their cells.
+        """
+        return MappingProxyType(values_of(self.cells) if self.sent is None else self.sent)
+
+    @values.setter
+    def values(self, values: Mapping[str, Value]) -> None:
+        self.cells, self.sent = cells_of(values), None
 
 
 class Status(msgspec.Struct, frozen=True):

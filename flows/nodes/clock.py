@@ -16,7 +16,7 @@ from zlib import crc32
 
 import msgspec
 
-from flows.model.cells import NOTHING, cells_of
+from flows.model.cells import NOTHING
 from flows.model.command import Command
 from flows.model.dead_letter import DeadLetter
 from flows.model.frame import Start, Tick
@@ -291,7 +291,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
     def _wait(self, state: DeviceClock, reading: Reading, out: Ports) -> None:
         """Keep a reading until its boot is dated; in a flood that would fill the memory, date it at once."""
         # What is saved says names, and holds no message whole.
-        reading.cells, reading.sent, reading.raw = NOTHING, reading.values, reading.text
+        reading.cells, reading.sent, reading.raw = NOTHING, dict(reading.values), reading.text
         state.pending.append(reading)
         self.counts["pending"] += 1
         self.shared.waiting[reading.device_id] = None
@@ -333,7 +333,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
 
     def _date(self, boot: Boot, reading: Reading, up: int, out: Ports) -> None:
         if reading.sent is not None:  # it has waited
-            reading.cells, reading.sent = cells_of(reading.sent), None
+            reading.values = reading.sent
         self._emit(reading, boot.start + up, "boot", out)
 
     def _power_on(self, state: DeviceClock, reading: Reading, first: bool) -> None:
@@ -342,7 +342,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
         values = reading.values
         wrong = [name for name in _POWER_ON_FIELDS if values.get(name) == POWER_ON_C]
         if wrong:
-            reading.cells = cells_of({name: value for name, value in values.items() if name not in wrong})
+            reading.values = {name: value for name, value in values.items() if name not in wrong}
             self.counts["power-on value"] += len(wrong)
 
     def _emit(self, reading: Reading, at: int, clock: Any, out: Ports) -> None:

@@ -10,6 +10,7 @@ docs/reference/rollups.md tells the rules, flows/physics/fold.py applies them.
 """
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -285,7 +286,7 @@ class Rollup(Keyed[RollupState, _Shared]):
                 del self.shared.dirty[device_id]
 
 
-def is_repeated(fold: Fold, at: int, values: dict[str, Value]) -> bool:
+def is_repeated(fold: Fold, at: int, values: Mapping[str, Value]) -> bool:
     """Tell whether a sample says only what the newest one of the same time has said."""
     if at != fold.at:
         return False

@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from flows.errors import ConfigError
-from flows.model.cells import cells_of
 from flows.model.dead_letter import KEPT_BYTES, DeadLetter, LetterChange, refused_again
 from flows.model.quantities import BY_NAME, COUNTERS, FLAG_NAMES, QUANTITIES
 from flows.model.reading import Reading, Value, finite
@@ -70,7 +69,7 @@ def check(
             kept[name] = float(value)
     if not kept:
         return dead_reading(reading, "empty", "no field of the reading could be kept")
-    reading.cells, reading.sent = cells_of(kept), None
+    reading.values = kept
     return reading
 
 

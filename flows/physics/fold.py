@@ -6,7 +6,7 @@ A sample newer than the last extends the fold; what it closes is computed for ma
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import chain, repeat
 from operator import itemgetter
@@ -56,7 +56,7 @@ class Fold(msgspec.Struct):
         return self.at - self.at % MINUTE_MS
 
 
-def take(fold: Fold, at: int, values: dict[str, Value]) -> None:
+def take(fold: Fold, at: int, values: Mapping[str, Value]) -> None:
     """Extend the fold by a sample newer than its last. Raises ValueError for any other: that needs a refold."""
     if at <= fold.at:
         raise ValueError(f"sample at {at} is not newer than {fold.at}")
@@ -83,7 +83,7 @@ def take_row(fold: Fold, at: int, names: tuple[str, ...], numbers: bytes, cells:
     fold.times.append(at)
 
 
-def put_late(fold: Fold, at: int, values: dict[str, Value]) -> bool:
+def put_late(fold: Fold, at: int, values: Mapping[str, Value]) -> bool:
     """Let a late sample's values be held where nothing newer is; the minutes it changes need a refold.
 
     Tells whether what is held may now differ from what the raw rows say: merged into the row of its time, it may
@@ -231,7 +231,7 @@ def _range(samples: Table, start: int, end: int, metadata: list[DeviceMetadata])
     return minutes_of(strips, held_after(strips), np.array([start]), np.array([end]))
 
 
-def packed(fold: Fold, values: dict[str, Value]) -> bytes:
+def packed(fold: Fold, values: Mapping[str, Value]) -> bytes:
     """Lay values out by the fold's names, which grow by those that are new."""
     if tuple(values) == fold.names:
         return _packer(len(values))(*values.values())
