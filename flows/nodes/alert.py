@@ -73,6 +73,9 @@ class AlertMemory(msgspec.Struct):
     metadata: list[DeviceMetadata] = []
 
 
+_NEW = AlertMemory()
+
+
 class _Shared(msgspec.Struct):
     """offline_ticks: the limit; tick: number of the newest."""
 
@@ -110,13 +113,30 @@ class Alerts(Keyed[AlertMemory, _Shared]):
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Judge in the journal's order."""
         passed, changes = out["items"], out["transitions"]
+        devices, touched, tick = self.devices, self._touched, self.shared.tick
         facts = iter(self._looked_at([item for item in items if type(item) is Reading]))
         for item in items:
             kind = type(item)
             if kind is Reading:
-                self._reading(item, *next(facts), changes)
+                running, defrost, leaves = next(facts)
+                state, at = devices.get(item.device_id, _NEW), item.at
+                # Most are newer than what was judged, and nothing is wrong with them.
+                if (
+                    not (leaves or state.open or state.metadata or item.retained or state.heard < 0)
+                    and (item.levels is ALL_WELL or not item.levels)
+                    and at > state.at
+                ):
+                    state.heard, state.at = tick, at
+                    touched.add(item.device_id)
+                    if running == 0.0 or defrost == 1.0:
+                        state.settled_from = None
+                    elif running == 1.0 and state.settled_from is None:
+                        state.settled_from = at + SETTLE_MS
+                else:
+                    self._reading(item, running, defrost, leaves, changes)
             elif kind is Tick:
                 self._tick(item, changes)
+                tick = self.shared.tick
             elif kind is Status:
                 if item.name == "online":
                     self._online(item, changes)

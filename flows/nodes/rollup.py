@@ -101,13 +101,31 @@ class Rollup(Keyed[RollupState, _Shared]):
         rows = out["rows"]
         sent = compact(matrix_of([item.cells for item in items if type(item) is Reading]))
         samples = zip(*sent, strict=True)
+        devices, touched, spoke = self.devices, self._touched, self.shared.spoke
         for item in items:
             kind = type(item)
             if kind is Reading:
-                self._reading(item, *next(samples), rows)
+                names, numbers = next(samples)
+                device_id, at, state = item.device_id, item.at, devices.get(item.device_id)
+                # Most say what their device always says, in the minute that is open.
+                if (
+                    state is not None
+                    and names is state.fold.names
+                    and state.fold.times
+                    and state.imported < state.fold.times[-1] < at
+                    and at // MINUTE_MS == state.fold.times[-1] // MINUTE_MS
+                ):
+                    state.fold.rows += numbers
+                    state.fold.times.append(at)
+                    state.order = item.order
+                    touched.add(device_id)
+                    spoke[device_id] = None
+                else:
+                    self._reading(item, names, numbers, rows)
             elif kind is Tick:
                 self._close([device_id for device_id in self._closing if self._is_spoilt(device_id)], rows)
                 self._tick(item, rows)
+                spoke = self.shared.spoke
             elif kind is MetadataChanged:
                 self._close([item.device_id], rows)
                 self._metadata(item)
