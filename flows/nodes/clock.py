@@ -163,10 +163,23 @@ class Clock(Keyed[DeviceClock, _Shared]):
 
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Date every reading; pass the rest on."""
-        dated, refused = out["dated"], len(out["dead"])
+        dated, refused, devices = out["dated"], len(out["dead"]), self.devices
         for item in items:
             kind = type(item)
             if kind is Reading:
+                if item.timestamp is not None and item.number is None and item.retry is None:
+                    state, at = devices.get(item.device_id), unix_time(item)
+                    # Most are of a known boot and say when, within what is kept: nothing is remembered of them.
+                    if (
+                        at is not None
+                        and state is not None
+                        and state.seen
+                        and (item.boot_id is None or item.boot_id == state.boot_id)
+                        and at >= item.arrived - self.shared.raw_retention_ms
+                    ):
+                        item.at, item.clock = at, "device"
+                        dated.append(item)
+                        continue
                 self._reading(item, out)
                 continue
             if kind is Tick:
