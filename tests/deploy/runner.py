@@ -161,7 +161,7 @@ class Running:
         """End it with -9."""
         if self.ended is None:
             os.kill(self.pid, signal.SIGKILL)
-        self.wait(10)
+        self.wait(60)
 
     def stop(self) -> tuple[int, float]:
         """Ask it to end, as an engine does: exit code (-9 where it did not within its grace) and time taken. [s]"""

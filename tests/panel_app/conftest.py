@@ -15,7 +15,7 @@ from tests.panel_app.origin import Origin
 from tests.panel_app.site import Installation, Visitor
 
 # As long as a busy machine may take; what holds sooner is seen sooner.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")
