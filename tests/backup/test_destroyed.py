@@ -155,7 +155,9 @@ def settle(flow: Flow) -> None:
 
     def is_idle() -> bool:
         told = flow.ask("/pipeline")
-        return bool(told["committed_seq"] >= head and told["stored_seq"] == told["read_seq"] and told["dirty"] == 0)
+        return bool(
+            told["committed_seq"] >= head and told["stored_seq"] == told["read_seq"] and told["dirty"] == 0
+        )
 
     wait_for(is_idle, seconds=180)
 
