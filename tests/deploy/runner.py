@@ -270,7 +270,7 @@ class Machine:
             while not running.healthy():
                 over = running.ended is not None or time.monotonic() > deadline
                 assert not over, f"{name} is not well (exit code {running.ended}):\n{running.said[-3000:]}"
-                time.sleep(0.05)
+                time.sleep(0.3)  # a health check is a program of its own: asked without end it holds up what starts
 
     def listening(self) -> dict[int, bool]:
         """List what listens on TCP: port, and whether beyond loopback."""
