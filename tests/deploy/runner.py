@@ -328,6 +328,7 @@ def _as_user(container: Container) -> list[str]:
     more = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
     kept = ",".join(["-all", *(f"+{name}" for name in container.capabilities)])
     rights = ["--inh-caps=-all", f"--bounding-set={kept}", "--no-new-privs"]
+    rights.append("--pdeathsig=KILL")  # bubblewrap asked for it, but the kernel forgets that where the user changes
     return ["/usr/bin/setpriv", f"--reuid={uid}", f"--regid={gid}", *more, *rights, "--"]
 
 
