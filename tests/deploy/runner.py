@@ -270,7 +270,7 @@ class Machine:
             while not running.healthy():
                 over = running.ended is not None or time.monotonic() > deadline
                 assert not over, f"{name} is not well (exit code {running.ended}):\n{running.said[-3000:]}"
-                time.sleep(0.3)  # a health check is a program of its own: asked without end it holds up what starts
+                time.sleep(0.3)  # a health check is a program: without a pause it takes from what starts
 
     def listening(self) -> dict[int, bool]:
         """List what listens on TCP: port, and whether beyond loopback."""
@@ -328,7 +328,7 @@ def _as_user(container: Container) -> list[str]:
     more = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
     kept = ",".join(["-all", *(f"+{name}" for name in container.capabilities)])
     rights = ["--inh-caps=-all", f"--bounding-set={kept}", "--no-new-privs"]
-    rights.append("--pdeathsig=KILL")  # bubblewrap asked for it, but the kernel forgets that where the user changes
+    rights.append("--pdeathsig=KILL")  # of bubblewrap, which asked for it as another user
     return ["/usr/bin/setpriv", f"--reuid={uid}", f"--regid={gid}", *more, *rights, "--"]
 
 
