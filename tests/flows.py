@@ -29,7 +29,7 @@ def wait_for(ask: Callable[[], T], until: Callable[[T], bool] = bool, seconds: f
         if until(answer):
             return answer
         assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 class Flow:
