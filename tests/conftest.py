@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.brokers import Mosquitto, Rumqttd
-from tests.effort import FAST, examples
+from tests.effort import FAST, LONGEST, examples
 
 NO_SERVER = "HEATPUMP_TEST_INFLUXD"
 """Begins the names of the variables that name a real InfluxDB: in the reason of every test skipped without one."""
@@ -38,6 +38,12 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     if FAST not in os.environ or collection_path.suffix != ".py":
         return None
     return SLOW_FILE.search(collection_path.read_text(encoding="utf-8")) is not None or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin the longest files first, so that all workers end at about the same time."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(f"{item.path.parent.name}/{item.path.stem}", len(order)))
 
 
 def pytest_collection_finish() -> None:

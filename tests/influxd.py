@@ -80,6 +80,7 @@ class Influxd:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/health", timeout=1.0, trust_env=False).status_code == httpx.codes.OK
+            answer = httpx.get(f"{self.url}/health", timeout=1.0, trust_env=False, verify=False)
+            return answer.status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False

@@ -21,7 +21,7 @@ from flows.settings import Settings, load_settings
 from flows.store import open_reader, open_writer
 from tests.filled import fill, ordinary
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 

@@ -52,7 +52,7 @@ class RunningFlow:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(60)
 
     def close(self) -> None:
         self.stop()
@@ -242,7 +242,7 @@ def test_without_the_flow_commands_and_counters_are_503_and_reads_go_on(api, flo
     flow.start()
     wait_for(lambda: api.get("/api/pipeline").status_code == 200, "the flow to come back")
     flow.process.kill()
-    flow.process.wait(10)
+    flow.process.wait(60)
     answer = api.get("/api/pipeline")
     assert answer.status_code == 503
     assert "does not answer on its port" in answer.json()["detail"]

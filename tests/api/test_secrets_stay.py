@@ -67,7 +67,7 @@ def served(data: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Pat
         yield process, log
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
 
 
 def client_of(port: int) -> httpx.Client:

@@ -150,17 +150,16 @@ def until_journaled(data: Path, sent: list[Message]) -> None:
 
 
 def settle(flow: Flow) -> None:
-    """Wait until all that was journaled is stored and healed."""
+    """Wait until all that was journaled is stored, committed by an epoch, and healed."""
+    head = flow.health()["synced_seq"]
 
     def is_idle() -> bool:
-        pipeline = flow.ask("/pipeline")
-        return bool(pipeline["backlog"] <= 1 and pipeline["dirty"] == 0 and not flow.health()["store_waiting"])
+        told = flow.ask("/pipeline")
+        return bool(
+            told["committed_seq"] >= head and told["stored_seq"] == told["read_seq"] and told["dirty"] == 0
+        )
 
-    seen = 0
-    while seen < 3:
-        wait_for(is_idle, seconds=120)
-        seen += 1
-        time.sleep(0.6)  # an epoch
+    wait_for(is_idle, seconds=180)
 
 
 def everything_else(reader, letters: int) -> dict[str, object]:

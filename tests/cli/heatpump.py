@@ -28,7 +28,7 @@ def heatpump(*arguments: Any, cwd: Path | None = None, **settings: Any) -> subpr
         environment["PYTHONPATH"] = str(Path(__file__).parent.parent.parent)
     command = [*HEATPUMP, *map(str, arguments)]
     return subprocess.run(
-        command, env=environment, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+        command, env=environment, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120
     )
 
 
@@ -47,7 +47,7 @@ class Running:
         """Everything so far."""
         return self._log.read_text()
 
-    def until_it_says(self, pattern: str, seconds: float = 30.0) -> None:
+    def until_it_says(self, pattern: str, seconds: float = 60.0) -> None:
         """Wait for a line; fail with what was said instead."""
         deadline = time.monotonic() + seconds
         while not re.search(pattern, self.said, re.MULTILINE):
@@ -55,7 +55,7 @@ class Running:
             assert not over, f"not said ({pattern}), exit code {self.process.returncode}:\n{self.said}"
             time.sleep(0.02)
 
-    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 10.0) -> tuple[int, float]:
+    def end(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60.0) -> tuple[int, float]:
         """Send a signal; return the exit code and how long it took. [s]"""
         began = time.monotonic()
         self.process.send_signal(how)

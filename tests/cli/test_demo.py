@@ -28,7 +28,7 @@ from tests.filled import fill
 from tests.flows import Flow, wait_for
 from tests.recorded import agrees, energies, whole_minute_spans
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DAYS, FINE_DAYS = 4, 1
 DAY_MS, HOUR_MS, LIVE_MS, FINE_MS, COARSE_MS = 86_400_000, 3_600_000, 5_000, 10_000, 300_000

@@ -93,7 +93,7 @@ def flow_on(mosquitto: Mosquitto, tmp_path: Path) -> Iterator:
     for flow in flows:
         flow.process.send_signal(signal.SIGTERM)
         try:
-            assert flow.process.wait(10) == 0
+            assert flow.process.wait(60) == 0
         finally:
             flow.process.kill()
 

@@ -83,7 +83,7 @@ def test_one_that_refuses_its_configuration_ends_all_with_code_2_and_its_sentenc
     running = supervise(worker=WELL, picky="import sys; sys.exit(print('the journal is foreign') or 2)")
     running.until_it_says("^worker is ready$")
     worker = running.status()["worker"]["pid"]
-    assert running.process.wait(10) == 2
+    assert running.process.wait(60) == 2
     assert "picky: the journal is foreign\npicky cannot start like this: everything stops\n" in running.said
     assert "starting it again" not in running.said
     assert not alive(worker)

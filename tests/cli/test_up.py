@@ -69,7 +69,7 @@ def log_in(port: int, transport: str = "tcp", password: str = "") -> mqtt.Client
     client.on_connect, client.on_disconnect = on_connect, lambda *_: answered.set()
     client.connect("127.0.0.1", port)
     client.loop_start()
-    assert answered.wait(10)
+    assert answered.wait(60)
     if accepted == [True]:
         return client
     client.disconnect()
@@ -101,7 +101,7 @@ def test_up_ends_with_a_page_an_address_a_curl_that_answers_and_a_simulator_line
         stored = wait_for(lambda: readings(running, "site1"))
     finally:
         os.killpg(device.pid, signal.SIGTERM)
-        device.wait(10)
+        device.wait(60)
     assert stored[0]["device_id"] == "site1"
 
 
@@ -173,7 +173,7 @@ def test_a_second_up_and_a_second_flow_on_one_folder_are_refused_with_the_pid_of
 
 def test_a_flow_that_refuses_ends_up_with_its_sentence_and_code_2(up, tmp_path):
     running = up(HEATPUMP_GRAPH=tmp_path / "nowhere.toml")
-    assert running.process.wait(20) == 2
+    assert running.process.wait(60) == 2
     assert re.search(
         "^flow: heatpump: HEATPUMP_GRAPH: '.*nowhere.toml' cannot be read", running.said, re.MULTILINE
     )

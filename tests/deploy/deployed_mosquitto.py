@@ -139,7 +139,7 @@ class DeployedMosquitto:
         if process is None:
             return 0
         process.send_signal(signal.SIGTERM)
-        return process.wait(20)
+        return process.wait(60)
 
     def close(self) -> None:
         self.stop()

@@ -223,9 +223,9 @@ def shell(stack: Stack) -> Iterator[Shell]:
     try:
         yield Shell(engine, programs)
     finally:
+        stack.machine.end()
         with socket.socket(socket.AF_UNIX) as last:
             last.connect(path)
-        stack.machine.end()
         thread.join(30)
         listening.close()
         os.unlink(path)

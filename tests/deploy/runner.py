@@ -161,7 +161,7 @@ class Running:
         """End it with -9."""
         if self.ended is None:
             os.kill(self.pid, signal.SIGKILL)
-        self.wait(10)
+        self.wait(60)
 
     def stop(self) -> tuple[int, float]:
         """Ask it to end, as an engine does: exit code (-9 where it did not within its grace) and time taken. [s]"""
@@ -270,7 +270,7 @@ class Machine:
             while not running.healthy():
                 over = running.ended is not None or time.monotonic() > deadline
                 assert not over, f"{name} is not well (exit code {running.ended}):\n{running.said[-3000:]}"
-                time.sleep(0.05)
+                time.sleep(0.3)  # a health check is a program: without a pause it takes from what starts
 
     def listening(self) -> dict[int, bool]:
         """List what listens on TCP: port, and whether beyond loopback."""
@@ -328,6 +328,7 @@ def _as_user(container: Container) -> list[str]:
     more = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
     kept = ",".join(["-all", *(f"+{name}" for name in container.capabilities)])
     rights = ["--inh-caps=-all", f"--bounding-set={kept}", "--no-new-privs"]
+    rights.append("--pdeathsig=KILL")  # of bubblewrap, which asked for it as another user
     return ["/usr/bin/setpriv", f"--reuid={uid}", f"--regid={gid}", *more, *rights, "--"]
 
 

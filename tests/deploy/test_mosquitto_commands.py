@@ -93,7 +93,7 @@ def test_sync_watches_until_it_is_told_to_end(broker, tmp_path):
             wait_for(lambda: broker.admits("heatpump-api", password="another"))
         finally:
             watching.send_signal(signal.SIGTERM)
-        assert watching.wait(10) == 0
+        assert watching.wait(60) == 0
 
 
 def test_doctor_tries_the_flows_account_and_names_who_shares(broker):

@@ -88,7 +88,7 @@ class System:
     def stop(self) -> int:
         """Stop all; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
+        return self.process.wait(60)
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, an endless one for three seconds."""

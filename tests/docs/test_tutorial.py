@@ -15,7 +15,7 @@ from tests.panel_app.conftest import chromium
 from tests.panel_app.site import Visitor
 
 __all__ = ["chromium"]  # a fixture of the pages' tests
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TUTORIAL = ROOT / "docs/tutorial/first-device.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -89,12 +89,16 @@ def watch_the_tail(system: System, command: str) -> str:
         text=True,
     ) as tail:
         assert tail.stdout
-        line = tail.stdout.readline()
-        while "connected" not in line:
+        try:
             line = tail.stdout.readline()
-        system.run("mosquitto_pub -q 1 -t heatpump/boiler-room/data -m '{'")
-        line = tail.stdout.readline()
-        tail.send_signal(signal.SIGINT)
+            while "connected" not in line:
+                line = tail.stdout.readline()
+            system.run("mosquitto_pub -q 1 -t heatpump/boiler-room/data -m '{'")
+            line = tail.stdout.readline()
+            tail.send_signal(signal.SIGINT)
+            tail.wait(60)
+        finally:
+            tail.kill()  # where something failed: left running it would fail another test
     return line
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http.client import parse_headers
 
 import pytest
 
@@ -185,8 +186,10 @@ def breaking_off(answer: bytes) -> Iterator[InfluxAddress]:
 
         def serve() -> None:
             connection, _ = listener.accept()
-            with connection:
-                connection.recv(65_536)
+            with connection, connection.makefile("rb") as request:
+                # All of it: a connection closed before something unread is reset, and the answer with it.
+                length = int(parse_headers(request)["Content-Length"]) if request.readline() else 0
+                request.read(length)
                 connection.sendall(answer)
 
         thread = threading.Thread(target=serve)

@@ -20,7 +20,7 @@ from tests.flows import Device, Flow, wait_for
 from tests.influx.gate import opened
 from tests.influx.real import installation, token
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from flows.journal.writer import Journal
 from flows.model.frame import Frame, FrameKind, Start
 from flows.settings import Settings, load_settings
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:

@@ -103,7 +103,7 @@ def test_killed_again_and_again_ingest_loses_nothing_and_journals_each_message_o
                 number += 1
             time.sleep(0.01)
         child.kill()
-        child.wait(5)
+        child.wait(60)
     for one in sent:
         one.wait_for_publish(PATIENCE_S)
     with run_ingest():
@@ -202,7 +202,7 @@ def test_no_second_counts_while_ingest_is_stopped(mosquitto, settings, ticks):
     stop, go_on = (lambda what=what: os.kill(child.pid, what) for what in (signal.SIGSTOP, signal.SIGCONT))
     check_no_second_counts(stop, go_on, ticks)
     child.kill()
-    child.wait(5)
+    child.wait(60)
 
 
 def test_an_oversized_payload_is_kept_as_its_head(any_broker, any_reader, run_ingest, device, frames):

@@ -1,4 +1,4 @@
-"""Fixtures of the pages: an installation for all tests, a browser for a module, a visitor for each test.
+"""Fixtures of the pages: an installation for all their tests, a browser for a module, a visitor for each test.
 
 A browser lives no longer than its module: beside it nothing else may use asyncio.
 """
@@ -15,10 +15,11 @@ from tests.panel_app.origin import Origin
 from tests.panel_app.site import Installation, Visitor
 
 # As long as a busy machine may take; what holds sooner is seen sooner.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
-@pytest.fixture(scope="session")
+# No longer than its package: it would take its part of the machine from all tests that come after.
+@pytest.fixture(scope="package")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Broker, flow, API and pages, all running; every test uses devices of its own."""
     with _running(tmp_path_factory.mktemp("site")) as made:

@@ -272,7 +272,8 @@ def test_pages_that_are_closed_leave_nothing_behind(installation: Installation, 
     pages = [visitor.context.new_page() for _ in range(20)]
     for page in pages:
         page.goto(f"{installation.url}/?device=site1")
-    expect(pages[-1].locator(".sentence")).to_contain_text("All well", timeout=30_000)
+    installation.publish("site1", **FULL)  # on a busy machine the first one is no longer recent
+    expect(pages[-1].locator(".sentence")).to_contain_text("All well")
     assert installation.health()["sessions"] >= 20
     for page in pages:
         page.close()

@@ -29,7 +29,8 @@ def at_rest(page: Page) -> Page:
 
 
 def complaints(page: Page) -> list[Any]:
-    """What axe finds."""
+    """What axe finds, which looks once: so not before what the page is about is there, which comes after the bar."""
+    expect(page.get_by_role("heading", level=1).first).to_be_attached()
     found = Axe().run(page).response["violations"]
     return [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]
 

@@ -178,7 +178,7 @@ def test_it_publishes_readings_and_status_and_says_goodbye(any_broker, listen, s
     process = simulate("--port", str(any_broker.port), "--interval", "0.1")
     until(lambda: len(listener.payloads("data")) >= 3)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=5)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 0 and errors == ""
     until(lambda: listener.payloads("status/online") == [b"true", b"false"])
     reading = json.loads(listener.payloads("data")[0])
@@ -220,7 +220,7 @@ def test_what_it_measures_while_the_broker_is_away_arrives_later_with_its_own_ti
 
     until(lambda: times()[-1] > back_ms)
     process.send_signal(signal.SIGINT)
-    assert process.wait(5) == 0
+    assert process.wait(60) == 0
     assert len({at for at in times() if lost_ms < at < back_ms}) >= 3
 
 
@@ -245,7 +245,7 @@ def test_a_broker_that_refuses_it_ends_it_with_one_sentence(tmp_path: Path, simu
     )
     try:
         process = simulate("--port", str(port), MQTT_PASSWORD="wrong")
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
     finally:
         broker.kill()
         broker.wait()
@@ -269,7 +269,7 @@ def test_a_broker_that_closes_without_a_word_has_it_ask_for_the_password_and_go_
         assert accepted.stdout is not None
         assert f"connected to 127.0.0.1:{broker.port}\n" in [accepted.stdout.readline() for _ in range(3)]
         accepted.send_signal(signal.SIGTERM)
-        _, errors = accepted.communicate(timeout=5)
+        _, errors = accepted.communicate(timeout=60)
         assert (accepted.returncode, errors) == (0, "")
     finally:
         broker.stop()
@@ -299,7 +299,7 @@ def test_many_devices_share_a_connection_and_all_say_goodbye(any_broker, listen,
     names = [f"house{number}" for number in range(8, 68)]
     until(lambda: all(len(listener.payloads("data", name)) >= 2 for name in names))
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=5)
+    output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert output.count("connected to") == 1
     for name in names:
@@ -354,7 +354,7 @@ def test_with_speed_it_hurries_from_its_start_to_now_and_goes_on_in_real_time(mo
 def test_with_speed_and_no_start_it_starts_a_day_ago(mosquitto, listen, simulate) -> None:
     listener = listen(mosquitto.port)
     process = simulate("--port", str(mosquitto.port), "--speed", "1e5", "--interval", "900", "--end=-1h")
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
     until(lambda: len(listener.payloads("data")) == 92)
     assert abs(json.loads(listener.payloads("data")[0])["timestamp"] - (time.time() - 86400) * 1000) < 20_000
@@ -363,8 +363,8 @@ def test_with_speed_and_no_start_it_starts_a_day_ago(mosquitto, listen, simulate
 @pytest.mark.slow
 def test_with_since_it_goes_on_where_an_earlier_history_of_the_seed_ended(simulate) -> None:
     words = ("--csv", "--seed", "1", "--interval", "300", "--end", "2026-01-11")
-    whole, _ = simulate(*words, "--start", "2026-01-01").communicate(timeout=10)
-    rest, _ = simulate(*words, "--since", "2026-01-01", "--start", "2026-01-10").communicate(timeout=10)
+    whole, _ = simulate(*words, "--start", "2026-01-01").communicate(timeout=60)
+    rest, _ = simulate(*words, "--since", "2026-01-01", "--start", "2026-01-10").communicate(timeout=60)
     assert rest.splitlines()[1:] == whole.splitlines()[-288:]
 
 
@@ -372,7 +372,7 @@ def test_with_since_it_goes_on_where_an_earlier_history_of_the_seed_ended(simula
 def test_the_import_takes_every_row_of_its_csv_with_its_mapping(tmp_path: Path, simulate) -> None:
     words = ("--csv", "--profile", "villa", "--start", "2026-01-01", "--end", "2026-01-03", "--interval", "300")
     for name, more in (("readings.csv", ()), ("mapping.toml", ("--mapping",))):
-        output, errors = simulate(*words, "--seed", "1", *more).communicate(timeout=10)
+        output, errors = simulate(*words, "--seed", "1", *more).communicate(timeout=60)
         assert errors == ""
         (tmp_path / name).write_text(output)
     report = heatpump(
@@ -403,7 +403,7 @@ def test_backfill_imports_its_history_and_goes_on_live_with_the_same_house(
         times = sorted(row.at for row in raw)
         assert {b - a for a, b in pairwise(times)} == {60_000}
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=5)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 0 and "Traceback" not in errors
     finally:
         flow.kill()
@@ -412,7 +412,7 @@ def test_backfill_imports_its_history_and_goes_on_live_with_the_same_house(
 @pytest.mark.slow
 def test_backfill_without_a_flow_ends_with_a_sentence(tmp_path: Path, simulate) -> None:
     process = simulate("--backfill", "1h", HEATPUMP_DATA=str(tmp_path))
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "the history of site1 could not be imported; does the flow run (scripts/up)?" in errors
 
@@ -454,6 +454,6 @@ def test_backfill_without_the_heatpump_command_says_what_to_do(tmp_path: Path) -
 )
 def test_wrong_arguments_end_it_with_code_2_and_one_sentence(args: list[str], sentence: str, simulate) -> None:
     process = simulate(*args)
-    _, errors = process.communicate(timeout=5)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert sentence in errors and "Traceback" not in errors

@@ -60,7 +60,7 @@ def test_a_reader_sees_whole_batches_while_they_are_written(store):
 
     def read() -> None:
         seen.add(len(store.reader.readings("site1", 0, FOREVER, 1000)))
-        first.wait(20)
+        first.wait(60)
         while not stop.is_set():
             seen.add(len(store.reader.readings("site1", 0, FOREVER, 1000)))
         seen.add(len(store.reader.readings("site1", 0, FOREVER, 1000)))
@@ -68,7 +68,7 @@ def test_a_reader_sees_whole_batches_while_they_are_written(store):
     threads = [threading.Thread(target=read) for _ in range(3)]
     for thread in threads:
         thread.start()
-    first.wait(20)
+    first.wait(60)
     for batch in range(60):
         store.apply(*[raw(NOW + n, n + 1, voltage=1.0) for n in range(10 * batch, 10 * batch + 10)])
     stop.set()
