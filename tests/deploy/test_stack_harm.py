@@ -162,3 +162,22 @@ def test_a_revoked_device_is_out_at_once(site: Deployed):
     with closing(site.device("site9")) as device:
         site.tell("heatpump", "device", "revoke", "site9")
         wait_for(lambda: not device.client.is_connected())
+
+
+def test_the_end_of_the_shared_account_ends_who_uses_it_names_them_and_loses_no_reading(
+    site: Deployed, device: Device
+):
+    before = site.readings() - device.sent
+    with closing(site.shared("site4")) as shared:
+        shared.send()
+        shared.until_acknowledged()
+        site.until_stored(before + device.sent + 1)
+        with sending(device):
+            said = site.sh.run("./setup.sh", "--per-device", seconds=240.0)
+            wait_for(lambda: not shared.client.is_connected())
+            sent = device.sent
+            wait_for(lambda: device.sent > sent + 5)
+    assert "heatpump" in said and "site1" in said
+    device.until_acknowledged()
+    site.until_stored(before + device.sent + 1)
+    assert "all is as it should be" in site.sh.run("./setup.sh", "--check")
