@@ -100,6 +100,7 @@ def test_the_test_of_the_page_passes_as_written(installation, visit):
 def python(copy: Path, *arguments: Any) -> str:
     """Run Python on the copy; what it said."""
     environment = {**os.environ, "PYTHONPATH": str(copy)}
+    environment.pop("PYTEST_ADDOPTS", None)  # of the run that this is a part of: its report would be lost
     command = [sys.executable, *map(str, arguments)]
     done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

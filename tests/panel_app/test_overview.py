@@ -15,7 +15,7 @@ from panel_app.watch import EVER
 from tests.flows import wait_for
 from tests.panel_app.site import PHONE, Installation, Visitor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 Visit = Callable[..., Visitor]
 MINUTE = 60_000
@@ -273,7 +273,7 @@ def test_pages_that_are_closed_leave_nothing_behind(installation: Installation, 
     for page in pages:
         page.goto(f"{installation.url}/?device=site1")
     installation.publish("site1", **FULL)  # on a busy machine the first one is no longer recent
-    expect(pages[-1].locator(".sentence")).to_contain_text("All well")
+    expect(pages[-1].locator(".sentence")).to_contain_text("All well", timeout=180_000)
     assert installation.health()["sessions"] >= 20
     for page in pages:
         page.close()
