@@ -9,11 +9,13 @@ export function render({ model }) {
   const root = document.createElement("div");
   root.className = "fragment";
   const draw = () => Idiomorph.morph(root, `<div class="fragment">${model.html}</div>`, {
-    ignoreActiveValue: true,
-    callbacks: { beforeAttributeUpdated: keepOpen },
+    callbacks: { beforeAttributeUpdated: isOurs },
   });
-  // What the reader opened stays open, though the server knows nothing of it.
-  const keepOpen = (name, node) => !(name === "open" && node.tagName === "DETAILS");
+  // What the reader opened stays open, and what was typed stays, though the server knows nothing of it.
+  const isOurs = (name, node) => !(
+    (name === "open" && node.tagName === "DETAILS") ||
+    (name === "value" && node.matches("input, textarea") && node.value !== node.defaultValue)
+  );
   const tell = (element) => {
     const { action, ...given } = element.dataset;
     model.send_msg({ action, ...given, value: element.value ?? "" });
@@ -28,6 +30,7 @@ export function render({ model }) {
     event.preventDefault();
     const { action, ...given } = event.target.dataset;
     if (action) model.send_msg({ action, ...given, ...Object.fromEntries(new FormData(event.target)) });
+    event.target.reset();
     event.target.closest("details")?.removeAttribute("open");
   });
   root.addEventListener("change", (event) => {

@@ -67,9 +67,11 @@ class Device:
     def publish(self, *readings: dict[str, object]) -> bool:
         """Send readings; tell whether the broker let it in and acknowledged them."""
         lines = "\n".join(json.dumps(each) for each in readings)
-        return (
-            subprocess.run(self._command, input=lines, text=True, capture_output=True, timeout=20).returncode == 0
-        )
+        try:
+            done = subprocess.run(self._command, input=lines, text=True, capture_output=True, timeout=20)
+        except subprocess.TimeoutExpired:  # it was let in once, and then tries for ever
+            return False
+        return done.returncode == 0
 
 
 def get(address: str, **more: Any) -> httpx.Response:

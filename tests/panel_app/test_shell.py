@@ -45,6 +45,9 @@ def test_a_slash_finds_and_in_a_field_it_is_a_slash(installation: Installation, 
     page.keyboard.type("a/b")
     expect(field).to_have_value("a/b")
     expect(page.locator("#found option[value=find2]")).to_have_count(1)
+    installation.publish("find3", **WELL)
+    expect(page.locator("#found option[value=find3]")).to_have_count(1)
+    expect(field).to_have_value("a/b")  # what is drawn anew does not take it away
     field.fill("find2")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("device=find2"))
