@@ -95,13 +95,14 @@ def test_killed_again_and_again_ingest_loses_nothing_and_journals_each_message_o
         connected(ingest)
     chance, sent, number = random.Random(4), [], 0
     for _ in range(6):
-        child = run_child(settings, any_broker, "slow")
-        kill_at = time.monotonic() + chance.uniform(0.7, 1.5)
+        child, before, kill_at = run_child(settings, any_broker, "slow"), len(payloads()), float("inf")
         while time.monotonic() < kill_at:
             for _ in range(4):
                 sent.append(device.publish(b"%d" % number))
                 number += 1
             time.sleep(0.01)
+            if kill_at == float("inf") and len(payloads()) > before:  # it is at work
+                kill_at = time.monotonic() + chance.uniform(0.2, 1.0)
         child.kill()
         child.wait(60)
     for one in sent:
