@@ -3,7 +3,7 @@
     .venv/bin/python scripts/bench_columns.py
 
 The same fleet, messages and functions as the pipeline (typed decode, derived quantities, fold, packing), but one
-matrix a batch instead of a Reading and a dict each. It leaves out what needs a reading at a time: duplicates, the
+matrix a batch instead of a Reading each. It leaves out what needs a reading at a time: duplicates, the
 clock's rules but Unix time, transitions, refusals. So it says what the next factor is worth, not what would ship.
 Process time, the least of several runs. [CPU µs a reading]
 """

@@ -84,7 +84,7 @@ class Flow:
 
     def stop(self) -> int:
         self.signal(signal.SIGTERM)
-        return self.ended()
+        return self.ended(5.0)
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask its private port."""

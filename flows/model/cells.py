@@ -87,7 +87,7 @@ def values_of(cells: bytes) -> dict[str, Value]:
 
 
 def values_of_all(rows: Sequence[bytes]) -> list[dict[str, Value]]:
-    """Give the values of many rows, in a third of the time."""
+    """Give the values of many rows at once."""
     found: list[dict[str, Value]] = [{}] * len(rows)
     matrix = matrix_of(rows)
     for places, columns in alike(matrix):

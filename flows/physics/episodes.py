@@ -104,7 +104,7 @@ def advance(
 
 
 def traced(parts: Sequence[tuple[Table, list[DeviceMetadata], Kinds]]) -> Iterator[tuple[Watch, list[Found]]]:
-    """Do for each of some tables, none empty, what `advance` does with a new Watch, at once: in half the time."""
+    """Do for each of some tables, none empty, what `advance` does with a new Watch, all at once."""
     first = np.concatenate([[0], np.cumsum([len(table.at) for table, _, _ in parts])])
     at = np.concatenate([table.at for table, _, _ in parts])
     values = np.concatenate([_needed(table) for table, _, _ in parts])

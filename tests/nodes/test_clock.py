@@ -1,5 +1,6 @@
 """clock: the time rules of docs/reference/mqtt.md, and that no order or restart changes what they give."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -359,3 +360,27 @@ def test_every_reading_of_every_boot_gets_its_true_time_wherever_the_flow_restar
         snapshot = logic.snapshot()
         got += [item.at for item in out["dated"] if isinstance(item, Reading)]
     assert got == device.expected
+
+
+def test_what_waited_in_a_build_that_kept_values_as_a_dict_is_dated_by_this_one():
+    waiting = {
+        "device_id": "site1", "order": ORDER_STEP, "arrived": NOW, "at": 0, "clock": "device", "timestamp": 60_000.0,
+        "values": {"temp_inlet": 1.5, "compressor_running": True}, "boot_id": "a", "number": None, "version": None,
+        "levels": {}, "invalid": [], "retained": False, "raw": b"{}", "checked": True, "retry": None,
+    }  # fmt: skip
+    boot = {"start": NOW - 60_000, "uptime": 60_000, "dated": False, "low": NOW - 60_000, "low_from": NOW}
+    state = {
+        "boot": {**boot, "boot_id": "a", "doubtful": None},
+        "pending": [waiting],
+        "boot_id": "a",
+        "seen": True,
+    }
+    shared = {"raw_retention_ms": 30 * DAY, "waiting": {"site1": None}, "late": []}
+    encode = msgspec.msgpack.encode
+    logic = NODE.recover(NODE.Params(), (1, encode(shared), {"site1": encode(state)}))
+    out = {port: [] for port in NODE.out}
+    logic.on_items([Tick(2, 1, NOW)], out)
+    (reading, _) = out["dated"]
+    assert (reading.at, reading.clock, reading.sent) == (NOW, "boot", None)
+    assert reading.values == {"temp_inlet": 1.5, "compressor_running": True}
+    assert reading.text == b"{}"

@@ -347,7 +347,7 @@ def test_with_speed_it_hurries_from_its_start_to_now_and_goes_on_in_real_time(mo
     heard_ms = time.time() * 1000
     times = [json.loads(payload)["timestamp"] for payload in listener.payloads("data")]
     assert {b - a for a, b in pairwise(times)} == {1000}
-    assert -100 < heard_ms - times[602] < 10_000, "of ten minutes"
+    assert -100 < heard_ms - times[-1] < 2000
 
 
 @pytest.mark.slow
