@@ -56,10 +56,14 @@ NOTHING = _row.pack(*[NAN] * len(NAMES))
 NOTHING_DERIVED = NOTHING[: 8 * len(DERIVED_NAMES)]
 
 _LAYOUTS: dict[tuple[str, ...], tuple[str, ...]] = {}
+_MOST_LAYOUTS = 10_000
+"""Of a fleet there are a few; a device that sends ever others must not fill the memory."""
 
 
 def interned(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Give one and the same object for each list of names: 10 000 devices share it."""
+    """Give one and the same object for each list of names, as a rule: 10 000 devices share it."""
+    if len(_LAYOUTS) >= _MOST_LAYOUTS:
+        _LAYOUTS.clear()
     return _LAYOUTS.setdefault(names, names)
 
 
@@ -84,21 +88,6 @@ def values_of(cells: bytes) -> dict[str, Value]:
         for name, is_flag, value in zip(NAMES, IS_FLAG, _row.unpack(cells), strict=True)
         if value == value
     }
-
-
-def values_of_all(rows: Sequence[bytes]) -> list[dict[str, Value]]:
-    """Give the values of many rows at once."""
-    found: list[dict[str, Value]] = [{}] * len(rows)
-    matrix = matrix_of(rows)
-    for places, columns in alike(matrix):
-        flags = [column for column in columns.tolist() if IS_FLAG[column]]
-        numbers = [column for column in columns.tolist() if not IS_FLAG[column]]
-        names = [NAMES[column] for column in (*numbers, *flags)]
-        said = matrix[np.ix_(places, numbers)].tolist()
-        true = (matrix[np.ix_(places, flags)] == 1.0).tolist()
-        for place, some, others in zip(places.tolist(), said, true, strict=True):
-            found[place] = dict(zip(names, some + others, strict=True))
-    return found
 
 
 def matrix_of(rows: Sequence[bytes]) -> Numbers:

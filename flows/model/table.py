@@ -64,9 +64,9 @@ def stacked(tables: Sequence[RollupTable]) -> RollupTable:
         np.concatenate([getattr(table, part) for table in tables]) for part in ("start", "order", "count", "heat")
     )
     values = np.full((len(start), len(names)), np.nan)
-    first = 0
+    first, place = 0, {name: column for column, name in enumerate(names)}
     for table in tables:
         end = first + len(table.start)
-        values[first:end, [names.index(name) for name in table.names]] = table.values
+        values[first:end, [place[name] for name in table.names]] = table.values
         first = end
     return RollupTable(start, order, count, heat, names, values)

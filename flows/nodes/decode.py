@@ -54,6 +54,8 @@ _REMEMBERED_COMMANDS = 1_000
 _ONLINE = {"true": True, "1": True, "online": True, "false": False, "0": False, "offline": False}
 _LEVELS: tuple[Level, ...] = ("warning", "critical")
 _TOPICS = 32_768
+_EXACT = 2**53
+"""Whole numbers below it are floats, too."""
 
 log = logging.getLogger("heatpump.decode")
 
@@ -75,40 +77,75 @@ def parse_reading(raw: bytes | Array, device_id: str, order: int, frame: Frame, 
     payload : what `decode_payload` found; else values are as sent, of any type.
     Raises Refused: not_json, not_an_object, empty, device_mismatch.
     """
-    cells = cells_of(payload) if payload is not None else b""
-    sent: dict[str, Any] | None = None
-    if payload is not None and cells:
-        named, timestamp, boot_id, number = payload.device, payload.timestamp, payload.boot_id, payload.seq
-        version = payload.firmware_version if payload.version is None else payload.version
-        levels, valid = levels_of(payload), payload.valid
-    else:
-        raw, fields = _fields(raw if isinstance(raw, bytes) else raw.text(order % ORDER_STEP))
-        cells, sent = NOTHING, {}
-        _collect(fields, TREE, sent)
-        named, timestamp, boot_id, number, version, alerts, valid = map(
-            fields.get, ("device", "timestamp", "boot_id", "seq", "version", "alerts", "valid")
-        )
-        version = fields.get("firmware_version") if version is None else version
-        levels = _levels(alerts) if isinstance(alerts, dict) else {}
+    if payload is None or not (cells := cells_of(payload)):
+        return _field_by_field(raw, device_id, order, frame)
+    named, timestamp, boot_id, number = payload.device, payload.timestamp, payload.boot_id, payload.seq
+    version, valid = payload.version, payload.valid
+    version = payload.firmware_version if version is None else version
     if named is not None and named != device_id:
-        raise Refused("device_mismatch", f"the payload names device {named!r:.80}, the topic {device_id!r}")
-    if boot_id is not None:
-        boot_id = f"{boot_id}"[:64] if isinstance(boot_id, str) or finite(boot_id) is not None else None
+        raise _misnamed(named, device_id)
     return Reading(
         device_id,
         order,
         frame.arrived,
         cells,
-        timestamp=finite(timestamp),
-        boot_id=boot_id,
-        number=number if type(number) is int and 0 <= number < 2**53 else None,
+        0,
+        "device",
+        float(timestamp) if type(timestamp) is int and 0 <= timestamp < _EXACT else finite(timestamp),
+        boot_id if boot_id is None else _boot_id(boot_id),
+        number if number is None else _number(number),
+        version[:64] if isinstance(version, str) else None,
+        levels_of(payload),
+        () if valid is None else _invalid(valid),
+        frame.retain,
+        raw,
+    )
+
+
+def _field_by_field(raw: bytes | Array, device_id: str, order: int, frame: Frame) -> Reading:
+    """Read one JSON object of any shape; its values are as sent."""
+    raw, fields = _fields(raw if isinstance(raw, bytes) else raw.text(order % ORDER_STEP))
+    sent: dict[str, Any] = {}
+    _collect(fields, TREE, sent)
+    get = fields.get
+    named = get("device")
+    if named is not None and named != device_id:
+        raise _misnamed(named, device_id)
+    version = get("firmware_version") if get("version") is None else get("version")
+    alerts = get("alerts")
+    return Reading(
+        device_id,
+        order,
+        frame.arrived,
+        NOTHING,
+        timestamp=finite(get("timestamp")),
+        boot_id=_boot_id(get("boot_id")),
+        number=_number(get("seq")),
         version=version[:64] if isinstance(version, str) else None,
-        levels=levels,
-        invalid=tuple([name for name, ok in valid.items() if ok is False]) if isinstance(valid, dict) else (),
+        levels=_levels(alerts) if isinstance(alerts, dict) else {},
+        invalid=_invalid(get("valid")),
         retained=frame.retain,
         raw=raw,
         sent=sent,
     )
+
+
+def _misnamed(named: object, device_id: str) -> Refused:
+    return Refused("device_mismatch", f"the payload names device {named!r:.80}, the topic {device_id!r}")
+
+
+def _boot_id(sent: object) -> str | None:
+    return f"{sent}"[:64] if isinstance(sent, str) or finite(sent) is not None else None
+
+
+def _number(sent: object) -> int | None:
+    return sent if type(sent) is int and 0 <= sent < _EXACT else None
+
+
+def _invalid(valid: object) -> tuple[str, ...]:
+    if not isinstance(valid, dict) or False not in valid.values():
+        return ()
+    return tuple([name for name, ok in valid.items() if ok is False])
 
 
 def _fields(raw: bytes) -> tuple[bytes, dict[str, Any]]:
@@ -275,15 +312,16 @@ class Decode(Keyed[_None, _Shared]):
     def _message(self, frame: Frame, passed: list[Any], dead: list[DeadLetter]) -> None:
         device_id, kind, detail = split_topic(frame.topic)
         try:
+            if kind == "data" and device_id and not frame.original_bytes:
+                self._data(frame, device_id, passed, dead)
+                return
             if not kind:
                 raise Refused("bad_topic", "the topic is none of heatpump/{id}/data, status/…, alerts")
             if not device_id:
                 raise Refused("bad_device_id", "a device id is 1 to 64 letters, digits, _ . -")
             if frame.original_bytes:
                 raise Refused("too_large", f"{frame.original_bytes} bytes; a message may have 256 kB at most")
-            if kind == "data":
-                self._data(frame, device_id, passed, dead)
-            elif kind == "alerts":
+            if kind == "alerts":
                 passed.append(parse_alert(frame, device_id))
             else:
                 passed.append(parse_status(frame, device_id, detail))
@@ -293,13 +331,19 @@ class Decode(Keyed[_None, _Shared]):
             dead.append(_letter(frame, device_id, frame.seq * ORDER_STEP, _why(error), frame.payload))
 
     def _data(self, frame: Frame, device_id: str, passed: list[Any], dead: list[DeadLetter]) -> None:
+        text = frame.payload
+        if text[:1] == b"{":  # one reading; `_message` makes a letter of what is refused
+            payload = decode_payload(text) if is_plain(text) else None
+            passed.append(parse_reading(text, device_id, frame.seq * ORDER_STEP, frame, payload))
+            self.counts["received"] += 1
+            return
         parts = self._parts(frame)
         for order, raw, payload in parts:
             try:
                 passed.append(parse_reading(raw, device_id, order, frame, payload))
             except Exception as error:
-                text = raw if isinstance(raw, bytes) else raw.text(order % ORDER_STEP)
-                dead.append(_letter(frame, device_id, order, _why(error), text))
+                part = raw if isinstance(raw, bytes) else raw.text(order % ORDER_STEP)
+                dead.append(_letter(frame, device_id, order, _why(error), part))
                 self.counts["dead readings"] += 1
         self.counts["received"] += len(parts)
 

@@ -6,13 +6,14 @@ them to it.
 """
 
 from collections.abc import Callable
+from itertools import groupby
 from struct import Struct
 from struct import error as StructError
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from flows.model.cells import NAN, NOTHING, NOTHING_DERIVED, SENT, TREE, Tree
+from flows.model.cells import NAN, NOTHING, NOTHING_DERIVED, TREE, Tree
 from flows.model.quantities import Quantity
 from flows.nodes.validate import SENTINELS
 
@@ -43,39 +44,63 @@ def _may_be_sentinel(quantity: Quantity) -> bool:
     return quantity.kind == "number" and any(quantity.low <= value <= quantity.high for value in SENTINELS)
 
 
-def _flatten(tree: Tree) -> Callable[[Any], tuple[float | None, ...]]:
-    """Write the function that lists a payload's quantities in the order of cells.SENT; nothing of a sentinel.
+Pack = Callable[..., bytes]
 
-    NaN where one is missing, None where null was sent. Written out, like the `__init__` of a dataclass, it
-    is faster than a loop over the same fields.
+
+def _strict(width: int) -> Pack:
+    """Lay numbers out. Raises StructError for a null."""
+    return Struct(f"{width}d").pack
+
+
+def _lenient(width: int) -> Pack:
+    """Lay numbers out, NaN for a null."""
+    pack = _strict(width)
+    return lambda *row: pack(*[NAN if value is None else value for value in row])
+
+
+def _layer(tree: Tree, packer: Callable[[int], Pack]) -> Callable[[Any], bytes]:
+    """Write the function that lays a payload's quantities out in the order of cells.SENT; b"" of a sentinel.
+
+    packer : makes what lays so many numbers out. Written out, like the `__init__` of a dataclass, the function
+             is faster than a loop over the same fields; a group that is not there costs next to nothing.
     """
-    known: dict[str, Any] = {"astuple": msgspec.structs.astuple}
-    lines, cells = ["def flatten(payload):"], []
+    known: dict[str, Any] = {"astuple": msgspec.structs.astuple, "SENTINELS": SENTINELS}
+    lines, parts = ["def lay(payload):"], []
 
     def pick(part: Tree, path: str, name: str) -> None:
-        known[f"no_{name}"] = _GROUPS[name]()
-        lines.append(f" {name} = {path}")
-        lines.append(f" if {name} is None: {name} = no_{name}")
         quantities = [(key, inner) for key, inner in part.items() if isinstance(inner, Quantity)]
         doubtful = [f"{name}.{key} in SENTINELS" for key, quantity in quantities if _may_be_sentinel(quantity)]
-        if doubtful:
-            known["SENTINELS"] = SENTINELS
-            lines.append(f" if {' or '.join(doubtful)}: return ()")
+        refuse = [f"if {' or '.join(doubtful)}: return b''"] if doubtful else []
+        lines.append(f" {name} = {path}")
+        parts.append(name)
         if len(quantities) == len(part):
-            cells.append(f"*astuple({name})")
+            known[f"pack_{name}"], known[f"no_{name}"] = packer(len(part)), NOTHING[: 8 * len(part)]
+            lines.append(f" if {name} is None: {name} = no_{name}")
+            lines.append(" else:")
+            lines.extend(f"  {line}" for line in [*refuse, f"{name} = pack_{name}(*astuple({name}))"])
             return
-        for key, inner in part.items():
-            if isinstance(inner, Quantity):
-                cells.append(f"{name}.{key}")
-            else:
+        parts.pop()
+        known[f"no_{name}"] = _GROUPS[name]()
+        lines.append(f" if {name} is None: {name} = no_{name}")
+        lines.extend(f" {line}" for line in refuse)
+        for is_quantity, run in groupby(part.items(), lambda item: isinstance(item[1], Quantity)):
+            keys = [key for key, _ in run]
+            if is_quantity:
+                known[f"pack_{name}_{keys[0]}"] = packer(len(keys))
+                parts.append(f"pack_{name}_{keys[0]}({', '.join(f'{name}.{key}' for key in keys)})")
+                continue
+            for key in keys:
+                inner = part[key]
+                assert isinstance(inner, dict)
                 pick(inner, f"{name}.{key}", f"{name}_{key}")
 
     for group, part in tree.items():
         assert isinstance(part, dict)
         pick(part, f"payload.{group}", group)
-    exec("\n".join([*lines, f" return ({', '.join(cells)})"]), known)
-    flatten: Callable[[Any], tuple[float | None, ...]] = known["flatten"]
-    return flatten
+    known["rest"] = NOTHING_DERIVED
+    exec("\n".join([*lines, f" return b''.join(({', '.join(parts)}, rest))"]), known)
+    lay: Callable[[Any], bytes] = known["lay"]
+    return lay
 
 
 _Level = Annotated[int, msgspec.Meta(ge=0, le=2)]
@@ -94,8 +119,7 @@ _Payload: Any = msgspec.defstruct(
 )
 _decode = msgspec.json.Decoder(_Payload).decode
 _decode_all = msgspec.json.Decoder(list[_Payload]).decode
-_listed = _flatten(TREE)
-_pack = Struct(f"{len(SENT)}d").pack
+_lay, _lay_with_nulls = _layer(TREE, _strict), _layer(TREE, _lenient)
 
 
 def is_plain(text: bytes) -> bool:
@@ -127,14 +151,10 @@ def decode_payloads(text: bytes) -> list[Any] | None:
 
 def cells_of(payload: Any) -> bytes:
     """Lay out the quantities of a decoded payload; nothing (b"") of one with a sentinel, or without any."""
-    row = _listed(payload)
     try:
-        cells = _pack(*row)
-    except StructError:  # a null, or nothing
-        if not row:
-            return b""
-        cells = _pack(*[NAN if value is None else value for value in row])
-    cells += NOTHING_DERIVED
+        cells = _lay(payload)
+    except StructError:
+        cells = _lay_with_nulls(payload)
     return b"" if cells == NOTHING else cells
 
 

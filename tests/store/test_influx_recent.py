@@ -8,7 +8,7 @@ import pytest
 from flows.model.rollup import RollupRow
 from flows.model.table import RollupTable
 from flows.physics.compose import rows_of
-from flows.store.influx.recent import MOST_BUCKETS, Recent
+from flows.store.influx.recent import MOST_BUCKETS, PLAIN_BYTES, Recent
 from tests.folding import table_of_rows
 
 from .conftest import HOUR, MINUTE, NOW, minute
@@ -28,9 +28,10 @@ def row(at: int, order: int = 1, **values: float) -> RollupRow:
     return minute(NOW + at * MINUTE, order, heat="measured", **(values or {"voltage_mean": at / 7}))
 
 
+@pytest.mark.parametrize("plain_bytes", [0, 5_000, PLAIN_BYTES])
 @pytest.mark.parametrize("count", [1, 9, 10, 25, 60])
-def test_a_bucket_comes_back_as_it_was_written_once(count):
-    recent = Recent(NOTHING_STORED)
+def test_a_bucket_comes_back_as_it_was_written_once(count, plain_bytes):
+    recent = Recent(NOTHING_STORED, plain_bytes=plain_bytes)
     rows = [row(n) for n in range(count)]
     for first in range(0, count, 7):
         add(recent, *rows[first : first + 7])
@@ -38,9 +39,10 @@ def test_a_bucket_comes_back_as_it_was_written_once(count):
     assert recent.take("1m", "site1", NOW, -1) is None
 
 
-def test_the_last_row_of_a_start_counts_and_columns_may_differ():
+@pytest.mark.parametrize("plain_bytes", [0, PLAIN_BYTES])
+def test_the_last_row_of_a_start_counts_and_columns_may_differ(plain_bytes):
     rng = random.Random(1)
-    recent, newest = Recent(NOTHING_STORED), {}
+    recent, newest = Recent(NOTHING_STORED, plain_bytes=plain_bytes), {}
     for order in range(200):
         at = rng.randrange(60)
         newest[at] = row(at, order, **{rng.choice(["voltage_mean", "power_mean"]): rng.random()})
@@ -80,7 +82,7 @@ def test_of_many_buckets_of_a_device_the_newest_are_kept(backwards):
 
 
 def test_beyond_its_bytes_what_is_oldest_goes_as_a_whole():
-    recent = Recent(NOTHING_STORED, most_bytes=20_000)
+    recent = Recent(NOTHING_STORED, most_bytes=5_000)
     noise = np.random.default_rng(1)
     for at in range(0, 20):
         names = [f"site{n}" for n in range(10)]

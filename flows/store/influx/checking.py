@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from flows.errors import RowRefused
-from flows.model.quantities import BY_NAME, ENERGY_COLUMNS, QUANTITIES, rollup_columns
+from flows.model.quantities import ENERGY_COLUMNS, QUANTITIES, rollup_columns
 from flows.model.rollup import ClosedMinutes, RollupBlock
 from flows.model.rows import RawRow, StoreItem
 
@@ -19,28 +19,24 @@ ROLLUP_COLUMNS = {*ENERGY_COLUMNS, *(column for each in QUANTITIES for column in
 
 
 def check(items: Iterable[StoreItem]) -> None:
-    """Raises RowRefused that names the item that can never be stored, and why."""
-    known = BY_NAME.keys()
+    """Raises RowRefused that names what can never be stored, and why. Raw rows have no other columns than ours."""
+    times: list[int] = []
+    orders: list[int] = []
     for item in items:
         if type(item) is RawRow:
-            if not item.values.keys() <= known:
-                raise _no_column("raw", min(item.values.keys() - known))
-            _check_times(item.at, item.at)
+            times.append(item.at)
+            orders.append(item.order)
         elif isinstance(item, RollupBlock | ClosedMinutes):
             if not ROLLUP_COLUMNS.issuperset(item.names):
-                raise _no_column("rollup", min(set(item.names) - ROLLUP_COLUMNS))
+                name = min(set(item.names) - ROLLUP_COLUMNS)
+                raise RowRefused(f"{name!r} is no column of rollup: quantities.py does not know it")
             starts = np.frombuffer(item.start, np.int64)
-            _check_times(int(starts.min(initial=0)), int(starts.max(initial=0)))
-        order = max(item.orders) if isinstance(item, ClosedMinutes) else getattr(item, "order", 0)
-        if order > MOST_ORDER:
-            raise RowRefused(f"order {order} is more than {MOST_ORDER}")
-
-
-def _check_times(first: int, last: int) -> None:
-    for at in (first, last):
+            times += [int(starts.min(initial=0)), int(starts.max(initial=0))]
+            orders += item.orders if isinstance(item, ClosedMinutes) else [item.order]
+        else:
+            orders.append(getattr(item, "order", 0))
+    for at in (min(times, default=0), max(times, default=0)):
         if not 0 <= at < END_OF_TIME:
             raise RowRefused(f"{at} ms is no time the store can hold: 1970 to 2248")
-
-
-def _no_column(table: str, name: str) -> RowRefused:
-    return RowRefused(f"{name!r} is no column of {table}: quantities.py does not know it")
+    if max(orders, default=0) > MOST_ORDER:
+        raise RowRefused(f"order {max(orders)} is more than {MOST_ORDER}")

@@ -13,7 +13,7 @@ from flows.store.influx.answers import series
 from flows.store.influx.catalog import Catalog
 from flows.store.influx.columns import NOTHING, side_by_side
 from flows.store.influx.events import NS_A_MS
-from flows.store.influx.lines import fields_of, series_of
+from flows.store.influx.lines import fields_in, series_of
 from flows.store.influx.names import READING, tag_of
 from flows.store.influx.readingon import cut_behind, read_on
 from flows.store.influx.rollups import write_rollup_table
@@ -113,14 +113,11 @@ class Past:
         stored = self._stored_derived(request, at[mine], names)
         changed = ~np.isnan(values) & (values != stored)
         again = np.flatnonzero(changed.any(axis=1))
-        cells = [
-            {name: value for name, value, new in zip(names, row, news, strict=True) if new}
-            for row, news in zip(values[again].tolist(), changed[again].tolist(), strict=True)
-        ]
+        fields = fields_in(names, np.where(changed, values, np.nan)[again])
         of_device = series_of(READING, request.device_id)
         lines = [
-            b"%b %b %d" % (of_device, fields[:-1], time * NS_A_MS)
-            for fields, time in zip(fields_of(cells), at[mine][again].tolist(), strict=True)
+            b"%b %b %d" % (of_device, theirs[:-1], time * NS_A_MS)
+            for theirs, time in zip(fields, at[mine][again].tolist(), strict=True)
         ]
         self._catalog.outgoing.add(self._catalog.server.address.bucket, lines, "ns")
 

@@ -9,49 +9,43 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
+from flows.model.cells import alike, interned
 from flows.model.rollup import BUCKET_MS, Resolution
 from flows.model.table import RollupTable, Times, rows_at, stacked
 
 MOST_BYTES = 128 << 20
 """Packed rows of 10 000 devices' running hours and days."""
 
-PLAIN_BYTES = 48 << 20
-"""Rows of 1 000 devices' running hours: up to here none is packed."""
+PLAIN_BYTES = 64 << 20
+"""Rows of 1 000 devices' running hours and days: up to here none is packed."""
 
 PACKED_AT_ONCE = 10
-"""So many rows of a device are packed together: to a fifth of their size, in 6 µs a row."""
+"""So many rows of a device are packed together."""
 
 MOST_BUCKETS = 24
 """Of a device and resolution: more are of history, whose hours come along."""
 
-ROW_BYTES = 300
-"""About what a row costs that is not packed yet, besides its numbers."""
-
 COARSER: dict[Resolution, Resolution] = {"1m": "1h", "1h": "1d"}
+
+_HEAD = 4
+"""Numbers of a row besides its values."""
 
 Bucket = tuple[Resolution, str, int]
 """Resolution of the rows, device, start of the bucket that they are composed to. [ms since 1970, UTC]"""
 
 
-class _Row(msgspec.Struct, frozen=True, gc=False):
-    """start, order, count, heat: see RollupTable, as values, as bytes."""
-
-    head: tuple[int, int, int, int]
-    names: tuple[str, ...]
-    values: bytes
-
-
-class _Packed(msgspec.Struct, frozen=True, gc=False):
-    """Rows with the same columns: head and values column by column, compressed."""
+class _Part(msgspec.Struct, gc=False):
+    """Rows with the same columns, as `_plain` lays them out; or `packed` so many, column by column, compressed."""
 
     names: tuple[str, ...]
-    count: int
-    body: bytes
+    body: bytes | bytearray
+    packed: int = 0
 
 
 class _Rows(msgspec.Struct):
-    packed: list[_Packed] = []
-    open: list[_Row] = []
+    """Rows of a bucket, as they came."""
+
+    parts: list[_Part] = []
     bytes: int = 0
 
 
@@ -61,27 +55,32 @@ class Recent:
     since : by resolution and device, the newest row stored before: what lies in its bucket is not all known.
     """
 
-    def __init__(self, since: Mapping[str, Mapping[str, int]], most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        since: Mapping[str, Mapping[str, int]],
+        most_bytes: int = MOST_BYTES,
+        plain_bytes: int = PLAIN_BYTES,
+    ) -> None:
         self._since = {resolution: dict(since[resolution]) for resolution in COARSER}
         self._rows: dict[Bucket, _Rows] = {}
         self._buckets: dict[tuple[Resolution, str], set[int]] = {}
-        self._bytes, self._most_bytes = 0, most_bytes
+        self._bytes, self._most_bytes, self._plain_bytes = 0, most_bytes, plain_bytes
 
     def add(self, resolution: Resolution, device_ids: Sequence[str], rows: RollupTable) -> None:
         """Take rows that were written, each in place of an older one of its start. device_ids: one a row."""
         if resolution not in COARSER:
             return
         since, length = self._since[resolution], BUCKET_MS[COARSER[resolution]]
-        heads = zip(*(part.tolist() for part in (rows.start, rows.order, rows.count, rows.heat)), strict=True)
-        for device_id, head, values in zip(device_ids, heads, rows.values, strict=True):
-            bucket = head[0] - head[0] % length
+        plain = _plain(rows)
+        for (names, row), device_id, start in zip(plain, device_ids, rows.start.tolist(), strict=True):
+            bucket = start - start % length
             if bucket <= since.get(device_id, -1):
                 continue  # not all of the bucket is known
             key = resolution, device_id, bucket
             held = self._rows.get(key) or self._opened(key)
             if held is not None:
                 before = held.bytes
-                _hold(held, _Row(head, rows.names, values.tobytes()), self._bytes > PLAIN_BYTES)
+                _hold(held, names, row, self._bytes > self._plain_bytes)
                 self._bytes += held.bytes - before
         while self._bytes > self._most_bytes:
             self._drop(next(iter(self._rows)))
@@ -119,38 +118,49 @@ class Recent:
         return held
 
 
-def _hold(held: _Rows, row: _Row, tight: bool) -> None:
+def _plain(rows: RollupTable) -> list[tuple[tuple[str, ...], bytes]]:
+    """Lay rows out: of each its columns, interned, and start, order, count, heat as int64, then their values."""
+    heads = np.column_stack([rows.start, rows.order, rows.count, rows.heat]).astype(np.int64).view(np.float64)
+    plain: list[tuple[tuple[str, ...], bytes]] = [((), b"")] * len(heads)
+    for places, columns in alike(rows.values):
+        names = interned(tuple([rows.names[column] for column in columns]))
+        data = np.hstack([heads[places], rows.values[np.ix_(places, columns)]]).tobytes()
+        size = 8 * (_HEAD + len(names))
+        for number, place in enumerate(places.tolist()):
+            plain[place] = names, data[number * size : (number + 1) * size]
+    return plain
+
+
+def _hold(held: _Rows, names: tuple[str, ...], row: bytes, tight: bool) -> None:
     """Take a row. tight: memory is scarce."""
-    if held.open and held.open[0].names != row.names:
-        _pack(held)
-    held.open.append(row)
-    held.bytes += ROW_BYTES + len(row.values)
-    if tight and len(held.open) >= PACKED_AT_ONCE:
-        _pack(held)
+    if not held.parts or held.parts[-1].packed or held.parts[-1].names is not names:
+        held.parts.append(_Part(names, bytearray()))
+    part = held.parts[-1]
+    part.body += row
+    held.bytes += len(row)
+    if tight and len(part.body) >= PACKED_AT_ONCE * len(row):
+        held.bytes -= len(part.body)
+        _pack(part)
+        held.bytes += len(part.body)
 
 
-def _pack(held: _Rows) -> None:
-    rows, names = held.open, held.open[0].names
-    head = np.array([row.head for row in rows], dtype=np.int64)
-    values = np.frombuffer(b"".join(row.values for row in rows)).reshape(len(rows), len(names))
-    body = zlib.compress(head.T.tobytes() + values.T.tobytes(), 1)
-    held.packed.append(_Packed(names, len(rows), body))
-    held.bytes += len(body) - sum(ROW_BYTES + len(row.values) for row in rows)
-    held.open = []
+def _pack(part: _Part) -> None:
+    rows = np.frombuffer(part.body).reshape(-1, _HEAD + len(part.names))
+    part.body, part.packed = zlib.compress(rows.T.tobytes(), 1), len(rows)
 
 
-def _unpacked(packed: _Packed) -> RollupTable:
-    data, cells = zlib.decompress(packed.body), packed.count * 4
-    start, order, count, heat = np.frombuffer(data, np.int64, cells).reshape(4, packed.count)
-    values = np.frombuffer(data, np.float64, offset=cells * 8).reshape(len(packed.names), packed.count).T
-    return RollupTable(start, order, count, heat, packed.names, values)
+def _table_of(part: _Part) -> RollupTable:
+    if part.packed:
+        rows = np.frombuffer(zlib.decompress(part.body)).reshape(-1, part.packed).T
+    else:
+        rows = np.frombuffer(part.body).reshape(-1, _HEAD + len(part.names))
+    start, order, count, heat = rows[:, :_HEAD].T.copy().view(np.int64)
+    return RollupTable(start, order, count, heat, part.names, rows[:, _HEAD:])
 
 
 def _table(held: _Rows, newer: int) -> RollupTable:
     """Give the last row of each start."""
-    if held.open:
-        _pack(held)
-    rows = stacked([_unpacked(packed) for packed in held.packed])
+    rows = stacked([_table_of(part) for part in held.parts])
     last: dict[int, int] = {start: place for place, start in enumerate(rows.start.tolist())}
     places: Times = np.array([last[start] for start in sorted(last)], dtype=np.int64)
     return rows_at(rows, places[rows.order[places] > newer])
