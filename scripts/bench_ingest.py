@@ -144,7 +144,7 @@ def measure(
     """Send the fleet's first messages, wait; send the others and time them."""
     ahead = max(window // fleet.devices // per_message, 2)
     gate = firehose.Gate(packets)
-    publisher = start_publisher(port, packets)
+    publisher = firehose.start(port, packets)
     try:
         gate.open(fleet.devices)
         with Progress(store, fleet) as progress:
@@ -179,15 +179,6 @@ def busy_s() -> float:
     return float(sum(times) - times.idle - times.iowait)
 
 
-def start_publisher(port: int, packets: Path) -> "subprocess.Popen[bytes]":
-    """Start the process that sends."""
-    return subprocess.Popen(
-        [sys.executable, firehose.__file__, str(port), str(packets)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-    )
-
-
 def measure_broker(broker: ProductionMosquitto, packets: Path, fleet: Fleet, per_message: int) -> None:
     """Print what the broker alone moves: firehose → Mosquitto → mosquitto_sub, QoS 1."""
     messages = fleet.rounds // per_message * fleet.devices
@@ -200,7 +191,7 @@ def measure_broker(broker: ProductionMosquitto, packets: Path, fleet: Fleet, per
     try:
         wait_until("mosquitto_sub is connected", lambda: psutil.Process(subscriber.pid).net_connections())
         before = watched.used()
-        publisher = start_publisher(broker.port, packets)
+        publisher = firehose.start(broker.port, packets)
         began = time.monotonic()
         firehose.Gate(packets).open(messages)
         if subscriber.wait(PATIENCE_S):

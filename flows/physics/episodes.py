@@ -17,7 +17,7 @@ from flows.model.rollup import HOLD_MS
 from flows.model.table import Numbers, Table, Times
 from flows.model.times import DAY_MS
 from flows.physics.energy import RUNNING_POWER_W
-from flows.physics.segments import NEVER, Segments, Strips, cut, held_after
+from flows.physics.segments import NEVER, Flags, Held, Segments, Strips, cut, held_after
 
 NEEDED: tuple[str, ...] = (
     "temp_inlet",
@@ -39,7 +39,10 @@ Kinds = tuple[EpisodeKind, ...]
 
 _COLUMN = {name: column for column, name in enumerate(NEEDED)}
 _MEANS = {"outlet_mean": "temp_outlet", "inlet_mean": "temp_inlet", "ambient_mean": "temp_ambient"}
+_AVERAGED = [_COLUMN[name] for name in (*_MEANS.values(), "dhw_active")]
 _HIGHEST = {"outlet_max": "temp_outlet", "compressor_max": "temp_compressor"}
+_HIGHEST_OF = [_COLUMN[name] for name in _HIGHEST.values()]
+_STATES = [_COLUMN[name] for name in ("compressor_running", "power", "defrost_active", "dhw_active")]
 _OF_CYCLES = ("dhw_share", "defrosts")
 _NAN = float("nan")
 
@@ -76,6 +79,31 @@ class Watch(msgspec.Struct):
     running: dict[EpisodeKind, Running] = {}
 
 
+class _Pieces(msgspec.Struct, frozen=True):
+    """Pieces of time and what is found from them; each array has one entry a piece, see Segments.
+
+    start, end : [ms since 1970, UTC]
+    follows    : whether it begins where the one before of its strip ends.
+    states     : by kind, 1.0, 0.0 or NaN.
+    amounts    : what adds up over an episode; shape (n, k): see _amounts.
+    values     : what is held in it; shape (n, NEEDED). source: of its heat.
+    """
+
+    start: Times
+    end: Times
+    follows: Flags
+    states: dict[EpisodeKind, Numbers]
+    amounts: Numbers
+    values: Numbers
+    source: Times
+
+    def part(self, own: slice) -> "_Pieces":
+        """Take some of them."""
+        states = {kind: state[own] for kind, state in self.states.items()}
+        rest = self.amounts[own], self.values[own], self.source[own]
+        return _Pieces(self.start[own], self.end[own], self.follows[own], states, *rest)
+
+
 class Found(msgspec.Struct, frozen=True):
     """An episode that ended. run: when the flag rose, before the episode's start if that is a cut."""
 
@@ -99,8 +127,11 @@ def advance(
         return []
     strips = _strip(watch, samples, metadata)
     held = held_after(strips)
-    last = held.values[-1], np.broadcast_to(held.sent, held.values.shape)[-1]
-    return _taken(watch, strips.at, *last, cut(strips, held), kinds)
+    pieces = _pieces(strips, held, cut(strips, held))
+    if "defrost" in watch.running or (watch.at >= 0 and pieces.states["defrost"][0] == 1.0):
+        pieces.amounts[0, -1] = 0.0  # it began earlier
+    sent = np.broadcast_to(held.sent, held.values.shape)
+    return _taken(watch, strips.at, held.values[-1], sent[-1], pieces, kinds)
 
 
 def traced(parts: Sequence[tuple[Table, list[DeviceMetadata], Kinds]]) -> Iterator[tuple[Watch, list[Found]]]:
@@ -113,38 +144,47 @@ def traced(parts: Sequence[tuple[Table, list[DeviceMetadata], Kinds]]) -> Iterat
     strips = Strips(NEEDED, first, at, values, sent, begun, [metadata for _, metadata, _ in parts])
     held = held_after(strips)
     segments, newest = cut(strips, held), first[1:] - 1
+    pieces = _pieces(strips, held, segments)
     held_values, held_sent = held.values[newest], np.broadcast_to(held.sent, held.values.shape)[newest]
     bounds = np.searchsorted(segments.strip, np.arange(len(parts) + 1)).tolist()
     for number, (_, _, kinds) in enumerate(parts):
-        watch, own = Watch(), slice(bounds[number], bounds[number + 1])
-        pieces = Segments(*[part[own] for part in msgspec.structs.astuple(segments)])
+        watch, own = Watch(), pieces.part(slice(bounds[number], bounds[number + 1]))
         times = at[first[number] : first[number + 1]]
-        yield watch, _taken(watch, times, held_values[number], held_sent[number], pieces, kinds)
+        yield watch, _taken(watch, times, held_values[number], held_sent[number], own, kinds)
 
 
-def _taken(watch: Watch, at: Times, held: Numbers, sent: Times, segments: Segments, kinds: Kinds) -> list[Found]:
-    """Find what ends. at: of all samples; held, sent: of each of NEEDED after the newest of them."""
-    newest = int(at[-1])
-    states = segments.values.copy()
-    states[-1] = np.where(sent > newest - HOLD_MS, held, np.nan)  # the newest sample ends what it ends
-    compressor, power, defrost, dhw = (
-        states[:, _COLUMN[name]] for name in ("compressor_running", "power", "defrost_active", "dhw_active")
-    )
+def _pieces(strips: Strips, held: Held, segments: Segments) -> _Pieces:
+    """Say of every piece of all strips what episodes are found from. There is a last one after each newest sample."""
+    start, end, newest = segments.start, segments.start + segments.ms, strips.first[1:] - 1
+    follows = np.zeros(len(start), dtype=np.bool_)
+    follows[1:] = (start[1:] == end[:-1]) & (segments.strip[1:] == segments.strip[:-1])
+    last = np.searchsorted(segments.strip, np.arange(len(newest)), side="right") - 1
+    sent = np.broadcast_to(held.sent, held.values.shape)[newest[:, None], _STATES]
+    states = segments.values[:, _STATES]
+    # The newest sample ends what it ends.
+    fresh = sent > strips.at[newest, None] - HOLD_MS
+    states[last] = np.where(fresh, held.values[newest[:, None], _STATES], np.nan)
+    compressor, power, defrost, dhw = states.T
     powered = np.where(np.isnan(power), np.nan, power >= RUNNING_POWER_W)
     cycle = np.where(np.isnan(compressor), powered, compressor)
-    follows = np.zeros(len(segments.start), dtype=np.bool_)
-    follows[1:] = segments.start[1:] == (segments.start + segments.ms)[:-1]
-    begins = (defrost == 1.0) & ~(follows & (np.roll(defrost, 1) == 1.0))
-    if "defrost" in watch.running:
-        begins[0] = False
-    elif watch.at >= 0 and defrost[0] == 1.0:
-        begins[0] = False
-    amounts = _amounts(segments, begins)
+    amounts = _amounts(segments, _rises(defrost == 1.0, follows))
+    of_kind: dict[EpisodeKind, Numbers] = {"cycle": cycle, "defrost": defrost, "dhw_run": dhw}
+    return _Pieces(start, end, follows, of_kind, amounts, segments.values, segments.source)
+
+
+def _rises(on: Flags, follows: Flags) -> Flags:
+    """Tell where something begins: it is on, and was not in a piece just before."""
+    rises = on.copy()
+    rises[1:] &= ~(follows[1:] & on[:-1])
+    return rises
+
+
+def _taken(watch: Watch, at: Times, held: Numbers, sent: Times, pieces: _Pieces, kinds: Kinds) -> list[Found]:
+    """Find what ends. at: of all samples; held, sent: of each of NEEDED after the newest of them."""
     found = _gaps(at)
-    states_of: dict[EpisodeKind, Numbers] = {"cycle": cycle, "defrost": defrost, "dhw_run": dhw}
     for kind in kinds:
-        found += _ended(watch, kind, states_of[kind], follows, segments, amounts)
-    watch.at, watch.held, watch.sent = newest, held.tolist(), sent.tolist()
+        found += _ended(watch, kind, pieces)
+    watch.at, watch.held, watch.sent = int(at[-1]), held.tolist(), sent.tolist()
     return sorted(found, key=lambda each: (each.episode.start, each.episode.kind))
 
 
@@ -175,40 +215,32 @@ def _gaps(at: Times) -> list[Found]:
     return [Found(start, Episode("gap", start, end)) for start, end in spans]
 
 
-def _amounts(segments: Segments, defrosts: np.ndarray) -> list[Numbers]:
-    """What adds up over an episode: for each average the weighted sum and the weight, for each sum its parts."""
-    ms = segments.ms.astype(np.float64)
-    amounts = []
-    for kwh in (segments.electric, segments.heat):
-        known = kwh == kwh
-        amounts += [np.where(known, kwh, 0.0), known.astype(np.float64)]
-    for name in (*_MEANS.values(), "dhw_active"):
-        values = segments.values[:, _COLUMN[name]]
-        known = values == values
-        amounts += [np.where(known, values * ms, 0.0), known * ms]
-    return [*amounts, defrosts.astype(np.float64)]
+def _amounts(segments: Segments, defrosts: Flags) -> Numbers:
+    """What adds up over an episode: for each sum and average what and its weight in turn, then defrosts."""
+    kwh, values = np.column_stack([segments.electric, segments.heat]), segments.values[:, _AVERAGED]
+    ms = segments.ms.astype(np.float64)[:, None]
+    sums, end = 2 * kwh.shape[1], 2 * (kwh.shape[1] + values.shape[1])
+    amounts = np.empty((len(ms), end + 1))
+    known = ~np.isnan(kwh)
+    amounts[:, 0:sums:2], amounts[:, 1:sums:2] = np.where(known, kwh, 0.0), known
+    known = ~np.isnan(values)
+    amounts[:, sums:end:2], amounts[:, sums + 1 : end : 2] = np.where(known, values * ms, 0.0), known * ms
+    amounts[:, end] = defrosts
+    return amounts
 
 
-def _ended(
-    watch: Watch,
-    kind: EpisodeKind,
-    state: Numbers,
-    follows: np.ndarray,
-    segments: Segments,
-    amounts: list[Numbers],
-) -> list[Found]:
+def _ended(watch: Watch, kind: EpisodeKind, pieces: _Pieces) -> list[Found]:
     """Find the episodes of one kind; what has not ended is left in the state.
 
-    state   : by piece 1.0, 0.0 or NaN. follows: which pieces begin where the one before ends.
     Episodes are numbered from 0; 0 is what was running before, if anything was.
     """
+    state, follows, start = pieces.states[kind], pieces.follows, pieces.start
     on = state == 1.0
     where = np.flatnonzero(on)
     running = watch.running.pop(kind, None)
     if not len(where):
         return []
-    start, end = segments.start, segments.start + segments.ms
-    rises = on & ~(follows & np.roll(on, 1))
+    rises = _rises(on, follows)
     if running is not None:
         rises[0] = False
     before = [] if running is None else [running]
@@ -221,7 +253,7 @@ def _ended(
     if running is not None:
         new[0] = part[0] != max((running.start - first_cut(running.run)) // DAY_MS + 1, 0)
     number = np.cumsum(new) - 1 + len(before)
-    open_ = _running(before, number, where, segments, amounts)
+    open_ = _running(before, number, where, pieces)
     heads = np.flatnonzero(new)
     for each, head in zip(open_[len(before) :], heads.tolist(), strict=True):
         at = int(where[head])
@@ -236,45 +268,43 @@ def _ended(
             continue
         cut_here = last + 1 < len(state) and on[last + 1] and not rises[last + 1]
         ended_by: Edge = "midnight" if cut_here else _edge(follows, state, last + 1, last + 1)
-        stop = int(end[last]) if last >= 0 else int(start[0])
+        stop = int(pieces.end[last]) if last >= 0 else int(start[0])
         found.append(Found(each.run, _episode(kind, each, stop, ended_by)))
     return found
 
 
-def _edge(follows: np.ndarray, state: Numbers, joint: int, off: int) -> Edge:
+def _edge(follows: Flags, state: Numbers, joint: int, off: int) -> Edge:
     """Say whether a flag was seen to rise or fall: the pieces join, and beyond it is known to be off."""
     return "edge" if follows[joint] and state[off] == 0.0 else "gap"
 
 
-def _running(
-    before: list[Running], number: Times, where: Times, segments: Segments, amounts: list[Numbers]
-) -> list[Running]:
+def _running(before: list[Running], number: Times, where: Times, pieces: _Pieces) -> list[Running]:
     """Sum up by number of the episode, oldest piece first, on top of what was there."""
-    count = int(number[-1]) + 1
-    places = np.concatenate([[0] * len(before), number]).astype(np.int64)
-    sums = [
-        np.bincount(places, np.concatenate([[old.sums[row] for old in before], amount[where]]), count)
-        for row, amount in enumerate(amounts)
-    ]
-    highest = np.full((len(_HIGHEST), count), np.nan)
-    for row, name in enumerate(_HIGHEST.values()):
-        highest[row, : len(before)] = [old.highest[row] for old in before]
-        np.fmax.at(highest[row], number, segments.values[where, _COLUMN[name]])
-    tank = segments.values[where, _COLUMN["temp_dhw"]]
+    count, heads = int(number[-1]) + 1, np.flatnonzero(np.diff(number, prepend=-1))
+    added = pieces.amounts[where]
+    # One after the other, the oldest first: whoever adds in another order gets other last bits.
+    rows = np.concatenate([np.zeros(len(before), dtype=np.int64), number])
+    parts = np.concatenate([np.array([old.sums for old in before]).reshape(-1, added.shape[1]), added])
+    places = rows[:, None] * added.shape[1] + np.arange(added.shape[1])
+    sums = np.bincount(places.ravel(), parts.ravel(), count * added.shape[1]).reshape(count, -1)
+    highest = np.full((count, len(_HIGHEST)), np.nan)
+    highest[number[heads]] = np.fmax.reduceat(pieces.values[where[:, None], _HIGHEST_OF], heads)
+    source = np.full(count, -1)
+    source[number[heads]] = np.maximum.reduceat(pieces.source[where], heads)
+    tank = pieces.values[where, _COLUMN["temp_dhw"]]
     there = np.flatnonzero(~np.isnan(tank))
     first, last = np.full(count, np.nan), np.full(count, np.nan)
-    source = np.full(count, -1)
     for old in before:
-        last[0], source[0] = old.last, old.source
+        last[0], source[0] = old.last, max(old.source, int(source[0]))
+        highest[0] = np.fmax(highest[0], old.highest)
     last[number[there]] = tank[there]
     first[number[there[::-1]]] = tank[there[::-1]]
     for old in before:
         first[0] = old.first if old.first == old.first else first[0]
-    np.maximum.at(source, number, segments.source[where])
     found = [*before, *(Running(0, 0, "gap") for _ in range(count - len(before)))]
-    columns = (np.array(sums).T, highest.T, first, last, source)
-    for each, *parts in zip(found, *(column.tolist() for column in columns), strict=True):
-        each.sums, each.highest, each.first, each.last, each.source = parts
+    columns = (sums, highest, first, last, source)
+    for each, *parts_of in zip(found, *(column.tolist() for column in columns), strict=True):
+        each.sums, each.highest, each.first, each.last, each.source = parts_of
     return found
 
 
