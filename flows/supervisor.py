@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import zip_longest
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -60,16 +61,27 @@ class Process(msgspec.Struct, frozen=True):
 class Supervisor:
     """Starts processes, each once the one before is ready, and stops them in the opposite order, leaves first.
 
+
     A process that dies is started again after 0.5 s, then ever more slowly, at most every 30 s; a minute of
     running forgets that. One that ends with code 2 refuses its configuration: then everything stops.
     """
 
-    def __init__(self, processes: list[Process], data: Path, say: Say, ready: Callable[[], None]) -> None:
-        """Keep logs in `data`/logs and the status in `data`/run/status.json; call `ready` once all are."""
+    def __init__(
+        self,
+        processes: list[Process],
+        data: Path,
+        say: Say,
+        ready: Callable[[], None],
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """Keep logs in `data`/logs and the status in `data`/run/status.json; call `ready` once all are.
+
+        patience_s : how long a leaf waits for the process before it, at most. [s]
+        """
         (data / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
         (data / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
         self._status = data / "run" / "status.json"
-        self._say, self._ready = say, ready
+        self._say, self._ready, self._patience_s = say, ready, patience_s
         ordered = sorted(processes, key=lambda process: process.aside)
         self._keepers = [_Keeper(process, data / "logs", say, self._write_status) for process in ordered]
         self._since = _now_ms()
@@ -105,10 +117,15 @@ class Supervisor:
             self._status.unlink(missing_ok=True)
 
     async def _start_all(self) -> None:
-        for keeper in self._keepers:
-            if not keeper.process.aside:
-                keeper.may_start.set()
-                await keeper.ready.wait()
+        needed = [keeper for keeper in self._keepers if not keeper.process.aside]
+        for keeper, following in zip_longest(needed, needed[1:]):
+            keeper.may_start.set()
+            # A leaf starts all the same: the pages tell what the others wait for, such as a store that is away.
+            patience = self._patience_s if following and following.process.leaf else None
+            with suppress(TimeoutError):
+                await asyncio.wait_for(keeper.ready.wait(), patience)
+        for keeper in needed:
+            await keeper.ready.wait()
         self._ready()
         for keeper in self._keepers:
             if not keeper.process.parked:

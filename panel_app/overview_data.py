@@ -148,6 +148,9 @@ class OverviewData:
     async def live(self) -> None:
         """Find the device, then follow it until the page is closed."""
         while not self.device and not await self._find_device():
+            # Of the store a page learns with its device; where none can be found, here.
+            self._seen = msgspec.structs.replace(self._seen, health=await self._session.site.watch.health())
+            self._changed()
             await asyncio.sleep(LOOK_EVERY_S)
         self._session.at_end(self._session.site.watch.follow(self.device, self._saw))
         await asyncio.gather(self._keep_figures(), self._keep_charts())

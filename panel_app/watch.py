@@ -96,6 +96,11 @@ class Watch:
                 raise answer
         return devices, alerts
 
+    async def health(self) -> dict[str, Any] | None:
+        """Say how the whole is, as /api/health says it; None where that is not answered."""
+        health = _said((await self._plant.answers())[0])
+        return None if isinstance(health, ApiProblem) else health
+
     async def is_fed(self) -> bool:
         """Tell whether anything new can come: the flow answers, as far as the API tells the visitor."""
         health, pipeline = await self._plant.answers()
@@ -210,12 +215,10 @@ class _Followed:
             get("/api/alerts", device_id=device, start=iso(at - HOUR_MS), limit=100),
         )
         health, pipeline = await self._plant.answers()
-        if isinstance(health, ApiProblem) and isinstance(health.body, dict) and "status" in health.body:
-            health = health.body  # unhealthy is said with 503
         answers = {
             "status": status,
             "alerts": _merged(still_open, changed),
-            "health": health,
+            "health": _said(health),
             "pipeline": pipeline,
         }
         problems = {part: answer for part, answer in answers.items() if isinstance(answer, ApiProblem)}
@@ -237,6 +240,12 @@ async def _asked(*questions: Any) -> list[Any]:
         if isinstance(answer, BaseException) and not isinstance(answer, ApiProblem):
             raise answer
     return list(answers)
+
+
+def _said(health: Any) -> Any:
+    """Take what /api/health says where it is unhealthy, too: that is said with 503."""
+    told = health.body if isinstance(health, ApiProblem) else health
+    return told if isinstance(told, dict) and "status" in told else health
 
 
 def _untrusted(data: Any) -> frozenset[str]:

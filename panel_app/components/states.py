@@ -101,15 +101,26 @@ def stale(status: Answer, now_ms: int, answer: Answer | None = None) -> Markup:
     return render("state_stale", sentence=sentence, values=values[:2], was=was, walk=walk(answer))
 
 
+AWAY = "the store does not answer: "
+"""How a problem of /api/health begins that says why."""
+
+
 def store_down(
-    now_ms: int, since_ms: int | None, waiting: int | None, zone: ZoneInfo, pipeline: bool = True
+    now_ms: int,
+    since_ms: int | None,
+    waiting: int | None,
+    zone: ZoneInfo,
+    pipeline: bool = True,
+    health: Answer | None = None,
 ) -> Markup:
     """The store does not answer. Says back: action "pipeline", which is offered to who may see that.
 
     since_ms : when it answered last, None where that is not known. [ms since 1970, UTC]
     waiting  : messages that wait in the journal (backlog of /api/pipeline), None where that is not known.
+    health   : of /api/health, for who may know why.
     """
-    lasts, shown = "The store does not answer", ""
+    why = [each.removeprefix(AWAY) for each in (health or {}).get("problems", []) if each.startswith(AWAY)]
+    lasts, shown = "The store does not answer", "".join(why[:1])
     if since_ms is not None:
         lasts = f"The store has not answered for {lasting(now_ms - since_ms)}"
         shown = f"Charts and values are from {when(since_ms, now_ms, zone, True)}, when it last answered."

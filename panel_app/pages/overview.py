@@ -211,7 +211,8 @@ class Overview:
             case "stale" if status is not None:
                 return states.stale(status, moment, data.walk)
             case "store-down":
-                return states.store_down(moment, last_ms, pipeline.get("backlog"), zone, site.account.has_all)
+                told = (True, seen.health) if site.account.has_all else (False, None)
+                return states.store_down(moment, last_ms, pipeline.get("backlog"), zone, *told)
             case "catching-up":
                 left = int(pipeline.get("backlog") or 0)
                 rate = float(next((node["rate"] for node in pipeline.get("nodes", [])), 0.0))

@@ -56,6 +56,17 @@ def test_processes_start_in_order_and_stop_in_the_opposite_one(supervise):
     assert not (running.data / "run" / "status.json").exists()
 
 
+def test_a_leaf_starts_even_while_the_one_before_is_not_ready_and_all_are_ready_only_once_that_is(supervise):
+    waiting = "import os, pathlib, time\nwhile not pathlib.Path(os.environ['READY']).with_name('go').exists():\n time.sleep(.02)"
+    running = supervise(first=f"{waiting}\n{WELL}", leaf=WELL)
+    running.until_it_says("^leaf is ready$")
+    assert "ready" not in running.said.replace("leaf is ready", "")
+    (running.data / "go").touch()
+    running.until_it_says("^all ready$")
+    assert running.said.splitlines() == ["leaf is ready", "first is ready", "all ready"]
+    assert running.end()[0] == 0
+
+
 def test_a_killed_process_is_started_again_and_said_so(supervise):
     running = supervise(worker=WELL, other=WELL)
     running.until_it_says("^all ready$")

@@ -4,13 +4,14 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Route, expect
 
 from tests.flows import wait_for
-from tests.panel_app.site import Installation, Visitor
+from tests.panel_app.site import Installation, Visitor, free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -137,6 +138,22 @@ def test_a_page_goes_on_by_itself_when_the_api_comes_back(installation: Installa
     expect(page.locator(".state:visible")).to_have_count(0, timeout=LONG_MS)
     installation.publish("api", **{**READING, "electrical": {"voltage": 233.3}})
     expect(page.locator("#now-voltage")).to_contain_text("233.3")
+
+
+def test_with_a_store_that_has_never_answered_the_pages_are_there_and_say_so(tmp_path: Path, visit: Visit):
+    made = Installation(tmp_path / "data")
+    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
+    made.environment |= {"INFLUXDB_URL": nobody, "INFLUXDB_TOKEN": "unused"}
+    try:
+        made.start()
+        visitor = visit(to=made)
+        page = visitor.open("/")
+        expect(page.locator("#main")).to_contain_text("The store does not answer.", timeout=LONG_MS)
+        expect(page.locator("#main")).to_contain_text("Connection refused; see `heatpump doctor`")
+        expect(page.locator("#live")).not_to_contain_text(LIVE)
+        visitor.complaints.clear()
+    finally:
+        made.stop()
 
 
 def test_nothing_is_called_live_while_no_flow_runs(installation: Installation, visit: Visit):
