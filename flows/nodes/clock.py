@@ -58,6 +58,7 @@ class Boot(msgspec.Struct):
     low_from : arrival at which the present drift window began. [ms since 1970, UTC]
     boot_id  : as sent, or None.
     doubtful : where the newest reading that was far ahead of its arrival would put the start, or None.
+    said     : what the newest reading of the largest uptime said (CRC), None where an older build did not note it.
     """
 
     start: int
@@ -67,6 +68,7 @@ class Boot(msgspec.Struct):
     low_from: int
     boot_id: str | None
     doubtful: int | None = None
+    said: int | None = None
 
 
 class DeviceClock(msgspec.Struct):
@@ -118,7 +120,10 @@ def is_reboot(boot: Boot, reading: Reading, up: int) -> bool:
     """Tell a new boot from a late reading of the old one."""
     if reading.boot_id is not None and boot.boot_id is not None:
         return reading.boot_id != boot.boot_id
-    return up < boot.uptime and reading.arrived - up > boot.start + boot.uptime
+    if up > boot.uptime or reading.arrived - up <= boot.start + boot.uptime:
+        return False
+    # A device that crashes again and again may come no further than to one and the same uptime.
+    return up < boot.uptime or boot.said not in (None, crc32(reading.cells))
 
 
 def is_of(boot: Boot, reading: Reading, up: int) -> bool:
@@ -284,17 +289,18 @@ class Clock(Keyed[DeviceClock, _Shared]):
         return first
 
     def _uptime(self, state: DeviceClock, reading: Reading, up: int, out: Ports) -> None:
-        boot = state.boot
+        boot, said = state.boot, crc32(reading.cells)
         first = boot is None or is_reboot(boot, reading, up)
         self._power_on(state, reading, first)
         state.seen, state.boot_id = True, reading.boot_id or state.boot_id
         if boot is None or first:
             self._release(reading.device_id, state, out, reading.order // ORDER_STEP)
             start = reading.arrived - up
-            boot = state.boot = Boot(start, up, False, start, reading.arrived, reading.boot_id)
+            boot = state.boot = Boot(start, up, False, start, reading.arrived, reading.boot_id, said=said)
         elif is_absurd(boot, reading, up):
             self._arrival(state, reading, out)
             return
+        boot.said = said if up >= boot.uptime else boot.said
         follow(boot, reading, up)
         if boot.dated:
             self._date(boot, reading, up, out)

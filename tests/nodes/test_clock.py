@@ -344,9 +344,8 @@ boots = st.lists(
 )
 
 
-@given(boots, st.integers(1, 5))
-def test_every_reading_of_every_boot_gets_its_true_time_wherever_the_flow_restarts(boots, restart_every):
-    device = Device(boots)
+def got_of(device, restart_every):
+    """Send a device's readings, a tick after each, and restart now and then; returns the times they get."""
     items, seq = [], 0
     for number, (at, up) in enumerate(device.readings):
         seq += 2
@@ -359,7 +358,38 @@ def test_every_reading_of_every_boot_gets_its_true_time_wherever_the_flow_restar
         logic.on_items(items[start : start + restart_every], out)
         snapshot = logic.snapshot()
         got += [item.at for item in out["dated"] if isinstance(item, Reading)]
-    assert got == device.expected
+    return got
+
+
+@given(boots, st.integers(1, 5))
+def test_every_reading_of_every_boot_gets_its_true_time_wherever_the_flow_restarts(boots, restart_every):
+    device = Device(boots)
+    assert got_of(device, restart_every) == device.expected
+
+
+@given(st.integers(100, 60_000), st.lists(st.integers(1, 100_000), min_size=1, max_size=5), st.integers(1, 5))
+def test_a_device_that_crashes_at_one_and_the_same_uptime_loses_no_reading(up, pauses, restart_every):
+    device = Device([(pause, [up]) for pause in pauses])
+    assert got_of(device, restart_every) == device.expected
+
+
+def test_the_same_reading_once_more_is_no_reboot_however_late_it_comes(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=85.0, power=1.0, timestamp=5_000),
+        Tick(2, 1, NOW + 1000),
+        a_reading(seq=3, temp_inlet=85.0, power=1.0, arrived=NOW + 60_000, timestamp=5_000),
+        Tick(4, 2, NOW + 61_000),
+    ]
+    assert [reading.at for reading in run_node(NODE, items).dated if isinstance(reading, Reading)] == [NOW, NOW]
+
+
+def test_two_parts_of_one_reading_have_one_time(run_node, a_reading):
+    items = [
+        a_reading(seq=1, temp_inlet=1.0, timestamp=5_000),
+        a_reading(seq=2, power=1.0, arrived=NOW + 40, timestamp=5_000),
+        Tick(3, 1, NOW + 1000),
+    ]
+    assert [reading.at for reading in run_node(NODE, items).dated if isinstance(reading, Reading)] == [NOW, NOW]
 
 
 def test_what_waited_in_a_build_that_kept_values_as_a_dict_is_dated_by_this_one():
