@@ -72,14 +72,13 @@ def _layer(tree: Tree, packer: Callable[[int], Pack]) -> Callable[[Any], bytes]:
         doubtful = [f"{name}.{key} in SENTINELS" for key, quantity in quantities if _may_be_sentinel(quantity)]
         refuse = [f"if {' or '.join(doubtful)}: return b''"] if doubtful else []
         lines.append(f" {name} = {path}")
-        parts.append(name)
         if len(quantities) == len(part):
+            parts.append(name)
             known[f"pack_{name}"], known[f"no_{name}"] = packer(len(part)), NOTHING[: 8 * len(part)]
             lines.append(f" if {name} is None: {name} = no_{name}")
             lines.append(" else:")
             lines.extend(f"  {line}" for line in [*refuse, f"{name} = pack_{name}(*astuple({name}))"])
             return
-        parts.pop()
         known[f"no_{name}"] = _GROUPS[name]()
         lines.append(f" if {name} is None: {name} = no_{name}")
         lines.extend(f" {line}" for line in refuse)

@@ -82,7 +82,7 @@ def test_of_many_buckets_of_a_device_the_newest_are_kept(backwards):
 
 
 def test_beyond_its_bytes_what_is_oldest_goes_as_a_whole():
-    recent = Recent(NOTHING_STORED, most_bytes=5_000)
+    recent = Recent(NOTHING_STORED, most_bytes=7_000)
     noise = np.random.default_rng(1)
     for at in range(0, 20):
         names = [f"site{n}" for n in range(10)]

@@ -22,6 +22,9 @@ PLAIN_BYTES = 64 << 20
 PACKED_AT_ONCE = 10
 """So many rows of a device are packed together."""
 
+PART_BYTES = 200
+"""About what rows with the same columns cost besides themselves."""
+
 MOST_BUCKETS = 24
 """Of a device and resolution: more are of history, whose hours come along."""
 
@@ -135,6 +138,7 @@ def _hold(held: _Rows, names: tuple[str, ...], row: bytes, tight: bool) -> None:
     """Take a row. tight: memory is scarce."""
     if not held.parts or held.parts[-1].packed or held.parts[-1].names is not names:
         held.parts.append(_Part(names, bytearray()))
+        held.bytes += PART_BYTES
     part = held.parts[-1]
     part.body += row
     held.bytes += len(row)
