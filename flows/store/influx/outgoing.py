@@ -22,6 +22,9 @@ LINES_A_REQUEST = 5_000
 AT_ONCE = 2
 """Requests to one bucket."""
 
+FEWEST_LINES = 500
+"""Fewer are not shared out among AT_ONCE requests, each of which the server works off on one core."""
+
 
 class _Request(msgspec.Struct):
     """Lines on their way to a bucket. answer: None while they wait."""
@@ -57,7 +60,9 @@ class Outgoing:
         """
         for bucket in self._server.address.retentions:
             for precision in ("ms", "ns"):
-                for some in _cut(self._lines.pop((bucket, precision), []), LINES_A_REQUEST):
+                lines = self._lines.pop((bucket, precision), [])
+                share = max(-(-len(lines) // AT_ONCE), FEWEST_LINES)
+                for some in _cut(lines, min(share, LINES_A_REQUEST)):
                     self._requests.append(_Request(bucket, precision, b"\n".join(some)))
         while self._requests:
             place, together = next(groupby(self._requests, key=attrgetter("bucket", "precision")))
