@@ -61,7 +61,6 @@ class Process(msgspec.Struct, frozen=True):
 class Supervisor:
     """Starts processes, each once the one before is ready, and stops them in the opposite order, leaves first.
 
-
     A process that dies is started again after 0.5 s, then ever more slowly, at most every 30 s; a minute of
     running forgets that. One that ends with code 2 refuses its configuration: then everything stops.
     """

@@ -154,7 +154,7 @@ def traced(parts: Sequence[tuple[Table, list[DeviceMetadata], Kinds]]) -> Iterat
 
 
 def _pieces(strips: Strips, held: Held, segments: Segments) -> _Pieces:
-    """Say of every piece of all strips what episodes are found from. There is a last one after each newest sample."""
+    """Say of every piece of all strips what episodes are made of; the last of each is after its newest sample."""
     start, end, newest = segments.start, segments.start + segments.ms, strips.first[1:] - 1
     follows = np.zeros(len(start), dtype=np.bool_)
     follows[1:] = (start[1:] == end[:-1]) & (segments.strip[1:] == segments.strip[:-1])

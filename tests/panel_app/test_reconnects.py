@@ -151,6 +151,7 @@ def test_with_a_store_that_has_never_answered_the_pages_are_there_and_say_so(tmp
         expect(page.locator("#main")).to_contain_text("The store does not answer.", timeout=LONG_MS)
         expect(page.locator("#main")).to_contain_text("Connection refused; see `heatpump doctor`")
         expect(page.locator("#live")).not_to_contain_text(LIVE)
+        page.close()
         visitor.complaints.clear()
     finally:
         made.stop()
