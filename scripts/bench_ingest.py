@@ -37,7 +37,7 @@ from tests.ledger.processes import ProductionMosquitto, Site, wait_until
 from tests.ledger.runner import influx_address, influx_settings
 
 LOOK_EVERY_S, ASK_EVERY_S = 0.1, 0.5
-"""How often the store is looked into: a file, a server, which a question costs some 10 ms of CPU. [s]"""
+"""How often the store is looked into: a file; a server, which takes milliseconds of CPU for a question. [s]"""
 
 PATIENCE_S = 900.0
 MEMORY_DISK = Path("/dev/shm")

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from flows.flow_port import FlowPort
 from flows.settings import load_settings
-from scripts.bench_ingest import file_system, start_publisher
+from scripts.bench_ingest import file_system
 from scripts.lib import firehose
 from scripts.lib.fleet import Fleet, Payload
 from scripts.lib.holding import differences
@@ -70,7 +70,7 @@ def main(
         stack.callback(site.stop)
         site.start()
         check_shipped(site.children["flow"].pid)
-        publisher = start_publisher(broker.port, packets)
+        publisher = firehose.start(broker.port, packets)
         stack.callback(publisher.kill)
         gate = firehose.Gate(packets)
         before = devices * TURNS_BEFORE
