@@ -79,6 +79,7 @@ def measure(site: Site, publisher: Publisher, rate: int, seconds: int) -> tuple[
     fleet_sent: Sent = {}
     stored: list[float] = []
     shown: list[float] = []
+    newest: dict[str, int] = {}
     over = threading.Event()
     with connect(f"ws://127.0.0.1:{site.api_port}/ws") as socket:
         watchers = [
@@ -92,7 +93,7 @@ def measure(site: Site, publisher: Publisher, rate: int, seconds: int) -> tuple[
             while (ahead := number / rate - (time.monotonic() - began)) > 0:
                 time.sleep(min(ahead, 0.005))
             pump = fleet[number % len(fleet)] if number % one_in else watched
-            at = now_ms()
+            at = newest[pump.device_id] = max(now_ms(), newest.get(pump.device_id, 0) + 1)  # after a hold-up in a row
             message = message_of(pump, at)
             if number / rate >= WARM_UP_S:
                 (fleet_sent if number % one_in else store_sent)[pump.device_id, at] = time.monotonic()

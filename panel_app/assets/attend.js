@@ -4,7 +4,11 @@
 // answer tells whether the reader's session still stands, and with the rights that the page was made for.
 (() => {
   const EVERY_MS = 5_000, LOST_EVERY_MS = 2_000, PATIENCE_MS = 10_000;
-  const DRAWN_WITHIN_MS = 30_000; // else what the page needs got lost on its way
+  // Else what the page needs got lost on its way. Where the server is only slow, opening the page again makes it slower
+  // still: so this tab waits twice as long each time, until it has been drawn.
+  const DRAWN_WITHIN_MS = 30_000, UNDRAWN = "heatpump_undrawn";
+  const undrawn = Number(sessionStorage.getItem(UNDRAWN));
+  const patience = DRAWN_WITHIN_MS * 2 ** Math.min(undrawn, 5);
   const { word } = document.currentScript.dataset;
   let [state, leftAt, loadedAt, asked] = ["", -Infinity, Infinity, null];
   const sockets = new Set();
@@ -65,9 +69,14 @@
       const isBusy = answer.status === 429; // a proxy's limit: nobody is gone
       if (!answer.ok && !isEnded && !isBusy) throw answer;
       const isAnother = answer.ok && (await answer.text()) !== word;
-      if (isAnother || (!isEnded && state !== "" && !isThere())) return location.reload();
+      if (isThere()) sessionStorage.removeItem(UNDRAWN);
+      const isLate = !isThere() && performance.now() - loadedAt > patience;
+      if (isAnother || (!isEnded && state !== "" && !isThere())) {
+        if (isLate) sessionStorage.setItem(UNDRAWN, undrawn + 1);
+        return location.reload();
+      }
       if (isEnded) end();
-      else if (isThere() || performance.now() - loadedAt < DRAWN_WITHIN_MS) turn("");
+      else if (!isLate) turn("");
       else lose();
     } catch {
       lose();

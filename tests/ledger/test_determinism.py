@@ -183,7 +183,7 @@ def test_kills_on_the_way_change_nothing(journal, whole, tmp_path):
     store, kills, rng = tmp_path / "store.sqlite", 0, random.Random(4)
     while True:
         child = subprocess.Popen([sys.executable, "-c", CHILD, journal, store, tmp_path / "recovery"])
-        until = fence_of(store) + rng.randint(200, 700)
+        until = fence_of(store) + rng.randint(400, 1000)
         while child.poll() is None and fence_of(store) < until:
             time.sleep(0.005)
         if child.poll() is not None:

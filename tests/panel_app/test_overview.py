@@ -269,12 +269,12 @@ def test_the_page_can_be_used_by_everybody(
 def test_pages_that_are_closed_leave_nothing_behind(installation: Installation, visit: Visit):
     installation.publish("site1", **FULL)
     visitor = visit()
-    pages = [visitor.context.new_page() for _ in range(20)]
+    pages = [visitor.context.new_page() for _ in range(8)]
     for page in pages:
         page.goto(f"{installation.url}/?device=site1")
     installation.publish("site1", **FULL)  # on a busy machine the first one is no longer recent
     expect(pages[-1].locator(".sentence")).to_contain_text("All well", timeout=180_000)
-    assert installation.health()["sessions"] >= 20
+    assert installation.health()["sessions"] >= len(pages)
     for page in pages:
         page.close()
     wait_for(installation.health, lambda health: (health["sessions"], health["devices"]) == (0, 0), seconds=60)

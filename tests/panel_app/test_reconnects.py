@@ -100,6 +100,36 @@ def test_a_page_whose_connection_stays_mute_says_so_when_its_server_is_gone(
     visitor.complaints.clear()
 
 
+def test_a_page_that_is_not_drawn_is_opened_again_and_waits_longer_each_time(
+    installation: Installation, visit: Visit
+):
+    installation.publish("kept", **READING)
+    visitor = visit()
+    page = visitor.page
+    page.clock.install(time=0)
+    page.clock.pause_at(1)
+    page.route(f"{visitor.url}/static/js/bokeh.min.js*", lambda route: route.abort())
+    visitor.open("/?device=kept")
+    given_up = page.locator(".is-lost")
+    for patience in (30, 60):
+        page.evaluate("window.isTheOldPage = true")
+        for _ in range(patience // 5):
+            with page.expect_response("**/alive"):
+                page.clock.run_for(5_000)
+        assert not given_up.count(), f"given up within {patience} s"
+        with page.expect_navigation():
+            while not given_up.count():
+                page.clock.run_for(1_000)
+            page.clock.run_for(2_000)
+    page.unroute_all()
+    page.reload()
+    expect(page.locator("#live")).to_contain_text(LIVE)
+    with page.expect_response("**/alive"):
+        page.clock.run_for(5_000)
+    wait_for(lambda: page.evaluate("sessionStorage.heatpump_undrawn ?? ''"), lambda count: not count)
+    visitor.complaints.clear()
+
+
 def test_a_page_whose_server_hangs_says_so_and_is_live_again_when_it_goes_on(
     installation: Installation, visit: Visit
 ):

@@ -191,12 +191,12 @@ def test_no_address_has_the_pages_import_what_it_names(installation: Installatio
     assert installation.health()["live"] and installation.pid_of("panel") == before
 
 
-def test_twenty_pages_of_one_visitor_share_what_they_ask_and_leave_nothing_behind(
+def test_pages_of_one_visitor_share_what_they_ask_and_leave_nothing_behind(
     installation: Installation, origin: Origin
 ):
     wait_for(installation.health, lambda health: health["sessions"] == health["visitors"] == 0, seconds=120)
     before = installation.health()["tasks"]
-    sessions = [origin.session_of("anna")] * 20 + [origin.session_of("customer7")] * 2
+    sessions = [origin.session_of("anna")] * 8 + [origin.session_of("customer7")] * 2
     with ExitStack() as opened:
         for session in sessions:
             opened.enter_context(open_page(origin, session, "/?device=own7"))

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -117,6 +117,26 @@ def test_another_programs_database_is_refused(path):
         db.execute("CREATE TABLE songs (title TEXT)")
     with pytest.raises(StoreError, match=r"another program's file \(it has 'songs'\)"):
         open_writer(path)
+
+
+@pytest.mark.parametrize("statement", [1, 2, 3])
+def test_a_reader_that_looks_while_the_store_is_made_never_takes_it_for_another_programs(path, statement):
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+    begun = 0
+
+    def make_meanwhile(_: str) -> None:
+        nonlocal begun
+        begun += 1
+        if begun == statement:
+            open_writer(path).close()
+
+    with closing(connection.connect_reader(path, 5000)) as db:
+        db.set_trace_callback(make_meanwhile)
+        with suppress(RetryableStoreError):
+            migrations.check_current(db, path)
+    assert begun >= statement
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,9 @@ def _applied(db: sqlite3.Connection, path: Path) -> list[str]:
 
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> None:
-    (found,) = db.execute("PRAGMA application_id").fetchone()
+    # In this order: a flow that makes the store meanwhile commits the tables together with the id.
     tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE name != 'migration' LIMIT 1")]
+    (found,) = db.execute("PRAGMA application_id").fetchone()
     if found != APPLICATION_ID and tables:
         raise StoreError(f"{path} is another program's file (it has {tables[0]!r}): choose another for the store")
 
