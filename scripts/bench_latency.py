@@ -93,7 +93,8 @@ def measure(site: Site, publisher: Publisher, rate: int, seconds: int) -> tuple[
             while (ahead := number / rate - (time.monotonic() - began)) > 0:
                 time.sleep(min(ahead, 0.005))
             pump = fleet[number % len(fleet)] if number % one_in else watched
-            at = newest[pump.device_id] = max(now_ms(), newest.get(pump.device_id, 0) + 1)  # after a hold-up in a row
+            # After a hold-up several are sent at once, and no device says one time twice.
+            at = newest[pump.device_id] = max(now_ms(), newest.get(pump.device_id, 0) + 1)
             message = message_of(pump, at)
             if number / rate >= WARM_UP_S:
                 (fleet_sent if number % one_in else store_sent)[pump.device_id, at] = time.monotonic()
