@@ -1,6 +1,7 @@
 """How each of our processes goes to the broker: where, as whom, by TLS or not. The one place that says so."""
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,16 @@ def enter(client: mqtt.Client, login: Login) -> None:
         client.username_pw_set(login.user, login.password)
     if login.ca:
         client.tls_set_context(tls_of(login.ca))
+
+
+def leave(client: mqtt.Client) -> None:
+    """Disconnect a client and end its thread.
+
+    The thread ends by itself, too, and is forgotten then: at times between paho's look at it and its wait for it.
+    """
+    client.disconnect()
+    with suppress(AttributeError):
+        client.loop_stop()
 
 
 def tls_of(ca: str) -> ssl.SSLContext:

@@ -25,6 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, TextIO
@@ -1092,7 +1093,8 @@ class Connection:
                 if self.acknowledged > progress:
                     progress, since_s = self.acknowledged, time.monotonic()
         self.client.disconnect()
-        self.client.loop_stop()
+        with suppress(AttributeError):  # its thread may end between paho's look at it and its wait for it
+            self.client.loop_stop()
 
     def _connected(self, client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any = None) -> None:
         self.answered = True

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from flows.mqtt import leave
 from flows.store import open_reader
 from flows.store.protocol import StoreReader
 
@@ -144,5 +145,4 @@ class Device:
         self.send({"timestamp": self._at, "temperature": {"inlet": 30.5}, **fields})
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from flows.mqtt import Login, enter
+from flows.mqtt import Login, enter, leave
 
 LIVE_TOPIC = "heatpump-live/heatpump-doctor/rights"
 """Of those who hear it, nobody takes it for anything."""
@@ -20,7 +20,7 @@ VERSION_TOPIC = "$SYS/broker/version"
 TOPIC = "heatpump-doctor"
 TRIED = 1_100
 """Messages sent to a session that is away: more than Mosquitto's default queue of 1 000."""
-ANSWER_S = 2.0
+ANSWER_S = 4.0
 SILENCE_S = 0.7
 LOGIN_REFUSED = "refuses the login"
 
@@ -101,8 +101,7 @@ def may_write(login: Login, topic: str) -> bool | None:
     except OSError:
         return None
     finally:
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
 
 
 class _Session:
@@ -130,8 +129,7 @@ class _Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def subscribe(self, topic: str, qos: int) -> bool:
         """Subscribe; tell whether the broker grants it."""
@@ -141,11 +139,16 @@ class _Session:
         return bool(self._granted)
 
     def publish(self, topic: str, count: int, retain: bool = False, payload: bytes = b"heatpump doctor") -> bool:
-        """Publish so many messages and wait until the broker has them; tell whether it has."""
+        """Publish so many messages and wait for the broker, while it goes on; tell whether it has them all."""
         wanted = self._acknowledged + count
         for _ in range(count):
             self._client.publish(topic, payload, qos=1, retain=retain)
-        return _until(lambda: self._acknowledged >= wanted, 2 * ANSWER_S)
+        had, at = self._acknowledged, time.monotonic()
+        while self._acknowledged < wanted and time.monotonic() - at < ANSWER_S:
+            if self._acknowledged > had:
+                had, at = self._acknowledged, time.monotonic()
+            time.sleep(0.005)
+        return self._acknowledged >= wanted
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._connected = not reason.is_failure

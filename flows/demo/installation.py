@@ -19,7 +19,7 @@ from flows.model.device import DeviceMetadata
 from flows.model.history import Standing
 from flows.model.table import Table
 from flows.model.times import DAY_MS
-from flows.mqtt import enter, login_of
+from flows.mqtt import enter, leave, login_of
 from flows.settings import Settings
 from flows.store import open_reader
 from flows.store.protocol import StoredDevice
@@ -95,8 +95,7 @@ class Installation:
         except (OSError, ValueError, RuntimeError) as error:
             raise DemoFailed(f"the broker at {where} takes no message ({error}); see `heatpump status`") from None
         finally:
-            client.disconnect()
-            client.loop_stop()
+            leave(client)
 
     def _client(self, device_id: str, import_id: str) -> Client:
         return Client(self._settings, device_id, import_id, lambda why: None)

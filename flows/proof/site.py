@@ -15,6 +15,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from flows.child import PARENT
+from flows.mqtt import leave
 from flows.proof.brokers import free_port
 
 PATIENCE_S = 60.0
@@ -203,8 +204,7 @@ class Publisher:
 
     def close(self) -> None:
         """Leave the broker."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def _acknowledged(self, *_: Any) -> None:
         self.acknowledged += 1

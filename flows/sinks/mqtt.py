@@ -3,7 +3,7 @@
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from flows.mqtt import enter, login_of
+from flows.mqtt import enter, leave, login_of
 from flows.settings import Settings
 
 MOST_QUEUED = 1_000
@@ -28,5 +28,4 @@ class MqttPublisher:
 
     def close(self) -> None:
         """Disconnect."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)

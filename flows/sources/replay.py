@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from flows.errors import ConfigError, HeatPumpError
 from flows.model.frame import Frame
 from flows.model.times import DAY_MS, now_ms
-from flows.mqtt import enter, in_words, login_of
+from flows.mqtt import enter, in_words, leave, login_of
 from flows.settings import Settings
 
 UNACKNOWLEDGED = 100
@@ -174,8 +174,7 @@ class _Broker:
         self._disconnect()
 
     def _disconnect(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def _acquire(self) -> None:
         if not self._free.acquire(timeout=ACK_S):

@@ -14,6 +14,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from api import commands
+from flows.mqtt import leave
 from flows.settings import load_settings
 from tests.api.conftest import Api, running, wait_for
 from tests.brokers import Mosquitto
@@ -56,8 +57,7 @@ class RunningFlow:
 
     def close(self) -> None:
         self.stop()
-        self.device.disconnect()
-        self.device.loop_stop()
+        leave(self.device)
         self.broker.stop()
 
 

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from api.live import MOST_BYTES, MOST_MESSAGES, Client, Hub
+from flows.mqtt import leave
 from flows.settings import load_settings
 from tests.api.conftest import Api, running, wait_for
 from tests.brokers import Mosquitto
@@ -52,8 +53,7 @@ class FlowsVoice:
         self.client.publish(f"heatpump-live/{topic}", json.dumps(body), qos).wait_for_publish(10)
 
     def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        leave(self.client)
 
 
 @pytest.fixture

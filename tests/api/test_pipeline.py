@@ -13,6 +13,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from api.pipeline_schemas import NodeDetail, Pipeline, Trace
+from flows.mqtt import leave
 from flows.settings import load_settings
 from tests.api.conftest import running
 from tests.brokers import Mosquitto
@@ -272,8 +273,7 @@ def test_answers_are_bounded_with_the_largest_messages_and_the_sum_closes_under_
         while not stop.is_set():
             client.publish("heatpump/busy/data", json.dumps(array), qos=1).wait_for_publish(10)
             client.publish("heatpump/busy/data", json.dumps(huge), qos=1).wait_for_publish(10)
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
 
     busy = threading.Thread(target=load)
     busy.start()

@@ -19,6 +19,7 @@ from flows.cli.replay import replay
 from flows.errors import ConfigError
 from flows.model.frame import FrameKind, start_of, tick_of
 from flows.model.times import DAY_MS
+from flows.mqtt import leave
 from flows.sources.played_csv import PlayedCsv
 from flows.sources.recording import readings
 from flows.sources.replay import shift_to_now
@@ -72,8 +73,7 @@ class Heard:
 def heard(any_broker) -> Iterator[Heard]:
     listener = Heard(any_broker.port)
     yield listener
-    listener.client.disconnect()
-    listener.client.loop_stop()
+    leave(listener.client)
 
 
 @pytest.mark.slow
@@ -102,8 +102,7 @@ def test_over_mqtt_times_move_by_whole_days_to_the_newest_past(run, mosquitto, s
     assert result.exit_code == 0, result.output
     assert "sent as day to 127.0.0.1" in result.output and "moved by" in result.output
     listener.until_offline()
-    listener.client.disconnect()
-    listener.client.loop_stop()
+    leave(listener.client)
     times = [json.loads(payload)["timestamp"] for topic, payload in listener.messages if topic.endswith("/data")]
     recorded = [at for at, _ in readings(short)]
     assert {(at - was) % DAY_MS for at, was in zip(times, recorded, strict=True)} == {0}

@@ -15,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from flows.journal.recording import Head, write_recording
 from flows.model.frame import Frame, FrameKind, Start, start_payload, tick_payload
 from flows.model.times import DAY_MS, now_ms
+from flows.mqtt import leave
 from tests.brokers import free_port
 from tests.cli.heatpump import HEATPUMP, heatpump
 from tests.flows import wait_for
@@ -40,8 +41,7 @@ class Heard:
         assert subscribed.wait(60)
 
     def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        leave(self.client)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 
+from flows.mqtt import leave
 from tests.brokers import Mosquitto, free_port
 from tests.cli.heatpump import HEATPUMP, Running, Up, alive, heatpump
 from tests.flows import wait_for
@@ -72,18 +73,12 @@ def log_in(port: int, transport: str = "tcp", password: str = "") -> mqtt.Client
     assert answered.wait(60)
     if accepted == [True]:
         return client
-    client.disconnect()
-    client.loop_stop()
+    leave(client)
     return None
 
 
 def publish(client: mqtt.Client, device: str) -> None:
     client.publish(f"heatpump/{device}/data", READING, qos=1).wait_for_publish(10)
-
-
-def leave(client: mqtt.Client) -> None:
-    client.disconnect()
-    client.loop_stop()
 
 
 def test_up_ends_with_a_page_an_address_a_curl_that_answers_and_a_simulator_line_that_works(up):

@@ -12,6 +12,7 @@ import httpx
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from flows.mqtt import leave
 from tests.deploy.compose_stack import Stack
 from tests.deploy.engine import Shell, shell
 from tests.deploy.runner import Machine
@@ -121,8 +122,7 @@ class Device:
 
     def close(self) -> None:
         """Leave."""
-        self.client.disconnect()
-        self.client.loop_stop()
+        leave(self.client)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from flows.accounts import devices
 from flows.accounts.sync import sync
+from flows.mqtt import leave
 from flows.settings import Settings, load_settings
 from tests.brokers import free_port
 from tests.flows import wait_for
@@ -240,8 +241,7 @@ class Client:
         sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
 
 def openssl(*words: Any) -> None:

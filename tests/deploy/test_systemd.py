@@ -10,6 +10,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from flows.mqtt import leave
 from flows.settings import Settings
 from tests.deploy.runner import VENV, Machine, needed
 from tests.deploy.units import UNITS, Box, one, read
@@ -153,8 +154,7 @@ def send(*readings: dict) -> None:
         wait_for(device.is_connected, seconds=30)
         sent = device.publish("heatpump/site1/data", json.dumps(reading), 1)
         wait_for(sent.is_published, seconds=30)
-    device.disconnect()
-    device.loop_stop()
+    leave(device)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from flows.ingest.subscriber import Ingest
 from flows.journal.reader import JournalReader
 from flows.journal.writer import Journal
 from flows.model.frame import Frame, FrameKind, Start
+from flows.mqtt import leave
 from flows.settings import Settings, load_settings
 
 PATIENCE_S = 60.0
@@ -45,8 +46,7 @@ class Device:
             assert sent.is_published()
 
     def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        leave(self.client)
 
 
 class Wire:

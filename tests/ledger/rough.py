@@ -17,6 +17,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 
+from flows.mqtt import leave
 from tests.ledger.processes import wait_until
 from tests.ledger.stored import TIME_BITS
 from tests.packed import columns_of, unpacked
@@ -91,8 +92,7 @@ class Rough:
 
     def close(self) -> None:
         """Leave the broker."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def _topic(self, name: str) -> str:
         return f"heatpump/{self.device_id}/{name}"

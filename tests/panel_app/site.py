@@ -18,6 +18,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
+from flows.mqtt import leave
 from tests.flows import wait_for
 
 DESKTOP = {"width": 1440, "height": 900}
@@ -55,8 +56,7 @@ class Installation:
 
     def stop(self) -> None:
         """Stop all."""
-        self._device.disconnect()
-        self._device.loop_stop()
+        leave(self._device)
         self.api.close()
         self._up.terminate()
         self._up.wait(60)

@@ -12,6 +12,7 @@ import urllib.error
 
 import pytest
 
+from flows.mqtt import leave
 from tests.brokers import Mosquitto
 from tests.flows import Device, Flow, wait_for
 
@@ -219,8 +220,7 @@ def test_live_readings_and_transitions_are_published_while_fresh(flow, device, m
             device.send({"boot_id": "b", "seq": 7, "electrical": {"voltage": 230}})
             wait_for(lambda: ("heatpump-live/site1/ack", {"boot_id": "b", "seq": 7}) in heard)
     finally:
-        listener.disconnect()
-        listener.loop_stop()
+        leave(listener)
 
 
 @pytest.mark.parametrize("name", ["command_port", "offline_ticks", "epoch_ms"])

@@ -23,6 +23,7 @@ import pytest
 
 from flows.demo.simulated import SCRIPT
 from flows.model.frame import Frame, FrameKind
+from flows.mqtt import leave
 from flows.nodes.decode import parse_reading
 from flows.nodes.payload import decode_payload
 from flows.nodes.validate import Params, all_spans, check
@@ -126,8 +127,7 @@ class Listener:
         return [payload for name, payload, _ in list(self.heard) if name == f"heatpump/{device_id}/{topic}"]
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
 
 @pytest.fixture
