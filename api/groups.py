@@ -30,7 +30,7 @@ class Groups:
             begun = time.monotonic()
             if begun >= self._until:
                 now = now_ms()
-                devices = self._reader.devices()
+                devices = self._reader.devices(with_latest=False)
                 self._table = {each.device_id: metadata_at(each.metadata, now).group for each in devices}
                 took = time.monotonic() - begun
                 self._until = begun + took + max(FRESH_S, 10 * took)

@@ -190,7 +190,8 @@ def _warm_up(store: StoreAddress) -> None:
     """Load what takes seconds the first time, before a reading would wait for it: CoolProp, where it is needed."""
     try:
         with closing(open_reader(store)) as reader:
-            known = {entry.refrigerant for device in reader.devices() for entry in device.metadata}
+            devices = reader.devices(with_latest=False)
+        known = {entry.refrigerant for device in devices for entry in device.metadata}
     except RetryableStoreError:  # then a reading waits
         return
     for refrigerant in known - {""}:

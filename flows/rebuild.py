@@ -72,7 +72,7 @@ def rebuild(settings: Settings) -> str:
 
 def _carry_metadata(reader: StoreReader, journal: Journal) -> None:
     """Journal what the store knows of devices again: the commands that said so may be trimmed."""
-    for device in reader.devices():
+    for device in reader.devices(with_latest=False):
         for entry in device.metadata:
             body = {"device_id": device.device_id, **msgspec.to_builtins(entry)}
             request = CommandRequest(f"rebuild-{uuid4()}", "heatpump rebuild", "device_put", body)

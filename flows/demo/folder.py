@@ -23,7 +23,7 @@ def check_folder(settings: Settings) -> None:
     if note_of(settings.data).exists() or not settings.has_store:
         return
     with closing(open_reader(settings.store)) as reader:
-        own = [device.device_id for device in reader.devices()]
+        own = [device.device_id for device in reader.devices(with_latest=False)]
     if own:
         named = ", ".join(own[:3] + ["…"] * (len(own) > 3))
         allowed = f"has devices of its own ({named}), and the demo's would come between them for ever"

@@ -52,7 +52,7 @@ def all_devices(
     reader: StoreReader, now: int, timeout_ms: int, sees: Callable[[str, str], bool] | None = None
 ) -> list[DeviceSummary]:
     """List devices by id: all, or those of which `sees` says yes to id and group."""
-    listed = (_summary(device, now, timeout_ms) for device in reader.devices())
+    listed = (_summary(device, now, timeout_ms) for device in reader.devices(with_latest=False))
     return [each for each in listed if sees is None or sees(each.device_id, each.group)]
 
 

@@ -31,7 +31,7 @@ def stats(reader: StoreReader, now: int, timeout_ms: int, own: Collection[str] |
         total_alerts=totals.total_alerts,
         devices_online=sum(
             is_online(device, now, timeout_ms)
-            for device in reader.devices()
+            for device in reader.devices(with_latest=False)
             if own is None or device.device_id in own
         ),
         oldest_reading=None if totals.oldest is None else iso(totals.oldest),

@@ -81,7 +81,8 @@ def look(
 def _facts(
     reader: StoreReader, device_id: str | None, now: int, timeout_ms: int, own: Collection[str] | None
 ) -> Facts:
-    devices = [device for device in reader.devices() if own is None or device.device_id in own]
+    listed = reader.devices(with_latest=False)
+    devices = [device for device in listed if own is None or device.device_id in own]
     refused = None
     if device_id is None:
         newest = max(devices, key=lambda device: device.last_seen, default=None)

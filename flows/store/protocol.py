@@ -169,8 +169,8 @@ class StoreReader(Protocol):
     def stats(self) -> StoreStats:
         """Count the raw rows and alerts that are there; ≤ 100 ms at any size (counts may be kept, not scanned)."""
 
-    def devices(self) -> list[StoredDevice]:
-        """All devices by id."""
+    def devices(self, with_latest: bool = True) -> list[StoredDevice]:
+        """All devices by id. with_latest: False leaves `latest` empty, which is most of what there is to read."""
 
     def device(self, device_id: str) -> StoredDevice | None:
         """One device, or None."""

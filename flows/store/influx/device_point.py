@@ -30,16 +30,23 @@ class Latest(msgspec.Struct, frozen=True, array_like=True):
     values: dict[str, tuple[int, Value]]
 
 
-class Body(msgspec.Struct, frozen=True):
-    """All that is known of a device but its id."""
+class Head(msgspec.Struct, frozen=True):
+    """What is known of a device but its id and its newest values."""
 
     said: Said = msgspec.field(default_factory=Said)
     metadata: History | None = None
+
+
+class Body(Head, frozen=True):
+    """All that is known of a device but its id."""
+
     latest: Latest | None = None
 
 
 _encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Body).decode
+decode_head = msgspec.json.Decoder(Head).decode
+"""Newest values are passed over: they take most of the time."""
 
 
 class Device:

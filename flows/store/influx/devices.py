@@ -3,13 +3,24 @@
 One, not a field a part: a thousand more series cost every question for all devices 20 ms.
 """
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar
 
 from flows.model.device import DeviceMetadata
 from flows.model.rows import DeviceRow, LatestRow
 from flows.store.influx.checking import END_OF_TIME
-from flows.store.influx.device_point import Body, Device, History, Said, decode, order_of
+from flows.store.influx.device_point import (
+    Body,
+    Device,
+    Head,
+    History,
+    Latest,
+    Said,
+    decode,
+    decode_head,
+    order_of,
+)
 from flows.store.influx.names import READING, STATE_AT, tag_of, text_of
 from flows.store.influx.server import InfluxServer, moment
 from flows.store.protocol import StoredDevice
@@ -17,23 +28,25 @@ from flows.store.protocol import StoredDevice
 if TYPE_CHECKING:
     from flows.store.influx.catalog import Catalog
 
+Told = TypeVar("Told", bound=Head)
+
 _READ = """
 from(bucket: p_bucket)
   |> range(start: p_start, stop: p_end)
   |> filter(fn: (r) => r._measurement == "device" and r._field == "body")
 """
 _ONE = "  |> filter(fn: (r) => r.device_id == p_device)\n"
-_KEPT = '  |> keep(columns: ["device_id", "_value"])\n'
+_KEPT = '  |> group()\n  |> keep(columns: ["device_id", "_value"])\n'
+_SCHEMA = 'import "influxdata/influxdb/schema"'
 _TAGS = """
-import "influxdata/influxdb/schema"
 schema.tagValues(
-    bucket: p_bucket, tag: "device_id", predicate: (r) => r._measurement == p_measurement,
-    start: p_start, stop: p_end
+    bucket: p_readings, tag: "device_id", predicate: (r) => r._measurement == p_measurement,
+    start: p_first, stop: p_last
 )
 """
 _FIRST = """
-from(bucket: p_bucket)
-  |> range(start: p_start, stop: p_end)
+from(bucket: p_readings)
+  |> range(start: p_first, stop: p_last)
   |> filter(fn: (r) => r._measurement == p_measurement)
 """
 _FIRST_OF_EACH = '  |> first()\n  |> keep(columns: ["device_id"])\n'
@@ -63,9 +76,9 @@ class Devices(dict[str, Device]):
 
 def load(server: InfluxServer) -> Devices:
     """Read what is known of devices."""
-    told = dict(_read(server))
+    told, others = _all(server, decode)
     devices = Devices({device_id: Device(device_id, body, told=True) for device_id, body in told.items()})
-    devices.update((device_id, Device(device_id, Body())) for device_id in _not_told(server, told))
+    devices.update((device_id, Device(device_id, Body())) for device_id in others)
     return devices
 
 
@@ -132,26 +145,37 @@ def forget(catalog: "Catalog", device_id: str, order: int, rows_left: bool) -> N
         _write(catalog, [device_id])
 
 
-def select(server: InfluxServer, device_id: str | None = None) -> list[StoredDevice]:
-    """Read one device (an empty list if unknown), or all by id; one that only has readings is one too."""
-    found = dict(_read(server, device_id))
-    if device_id is None:
-        found.update((known, Body()) for known in _not_told(server, found))
-    elif not found and _with_readings(server, [device_id]):
-        found[device_id] = Body()
-    return [_device(known, found[known]) for known in sorted(found)]
+def select(server: InfluxServer, device_id: str) -> StoredDevice | None:
+    """Read one device, None if unknown; one that only has readings is one too."""
+    body = _one(server, device_id)
+    if body is None and _with_readings(server, [device_id]):
+        body = Body()
+    return None if body is None else _device(device_id, body, body.latest)
+
+
+def select_all(server: InfluxServer, with_latest: bool = True) -> list[StoredDevice]:
+    """Read all devices by id; see StoreReader."""
+    found: list[StoredDevice] = []
+    if with_latest:
+        bodies, others = _all(server, decode)
+        found += (_device(device_id, body, body.latest) for device_id, body in bodies.items())
+    else:
+        heads, others = _all(server, decode_head)
+        found += (_device(device_id, head) for device_id, head in heads.items())
+    found += (_device(device_id, Head()) for device_id in others)
+    return sorted(found, key=attrgetter("device_id"))
 
 
 def history(server: InfluxServer, device_id: str) -> list[DeviceMetadata]:
     """Read a device's metadata history, oldest first."""
-    for _, body in _read(server, device_id):
-        return body.metadata.metadata if body.metadata else []
-    return []
+    body = _one(server, device_id)
+    return body.metadata.metadata if body and body.metadata else []
 
 
 def with_points(server: InfluxServer) -> list[str]:
     """Name the devices in the server's index of readings: for a while those too that were deleted."""
-    return [text_of(tag) for block in server.ask(_TAGS, **_readings(server)) for tag in block.column("_value")]
+    answer = server.ask(_SCHEMA + _TAGS, **_readings(server))
+    return [text_of(tag) for block in answer for tag in block.column("_value")]
 
 
 def write_due(catalog: "Catalog") -> None:
@@ -168,33 +192,48 @@ def _write(catalog: "Catalog", device_ids: Iterable[str]) -> None:
         catalog.devices.due[device_id] = None
 
 
-def _device(device_id: str, body: Body) -> StoredDevice:
-    said = body.said
+def _device(device_id: str, head: Head, latest: Latest | None = None) -> StoredDevice:
+    said = head.said
     return StoredDevice(
         device_id,
         said.online[1] if said.online else None,
         said.last_seen[1] if said.last_seen else 0,
         {name: value for name, (_, value) in sorted(said.attributes.items())},
-        body.latest.values if body.latest else {},
-        body.metadata.metadata if body.metadata else [],
+        latest.values if latest else {},
+        head.metadata.metadata if head.metadata else [],
     )
 
 
-def _not_told(server: InfluxServer, told: Collection[str]) -> list[str]:
-    """Find the devices that only have readings, which another program may have written."""
+def _all(server: InfluxServer, read: Callable[[str], Told]) -> tuple[dict[str, Told], list[str]]:
+    """Read what is told of each device, and name those that only have readings: of another program perhaps.
+
+    Both in one question, which the server answers side by side.
+    """
+    told: dict[str, Told] = {}
+    tagged: list[str] = []
+    flux = _SCHEMA + _READ + _KEPT + '  |> yield(name: "told")\n' + _TAGS + '  |> yield(name: "tagged")\n'
+    for block in server.ask(flux, **_states(server), **_readings(server)):
+        if "device_id" in block.names:
+            device_ids = map(text_of, block.column("device_id"))
+            told.update(zip(device_ids, map(read, block.column("_value")), strict=True))
+        else:
+            tagged += map(text_of, block.column("_value"))
     # The server's index names devices for a while that were deleted.
-    others = [device_id for device_id in with_points(server) if device_id not in told]
+    others = [device_id for device_id in tagged if device_id not in told]
     parts = [others[first : first + MOST_DEVICES] for first in range(0, len(others), MOST_DEVICES)]
     there = set().union(*(_with_readings(server, part) for part in parts))
-    return [device_id for device_id in others if device_id in there]
+    return told, [device_id for device_id in others if device_id in there]
 
 
-def _read(server: InfluxServer, device_id: str | None = None) -> Iterator[tuple[str, Body]]:
-    flux, bound = _READ, {"bucket": server.address.meta}
-    if device_id is not None:
-        flux, bound["device"] = flux + _ONE, tag_of(device_id)
-    for block in server.ask(flux + _KEPT, **bound, start=moment(STATE_AT), end=moment(STATE_AT + 1)):
-        yield from zip(map(text_of, block.column("device_id")), map(decode, block.column("_value")), strict=True)
+def _one(server: InfluxServer, device_id: str) -> Body | None:
+    """Read what is told of a device."""
+    for block in server.ask(_READ + _ONE + _KEPT, **_states(server), device=tag_of(device_id)):
+        return decode(block.column("_value")[0])
+    return None
+
+
+def _states(server: InfluxServer) -> dict[str, object]:
+    return {"bucket": server.address.meta, "start": moment(STATE_AT), "end": moment(STATE_AT + 1)}
 
 
 def _with_readings(server: InfluxServer, device_ids: list[str]) -> set[str]:
@@ -206,5 +245,5 @@ def _with_readings(server: InfluxServer, device_ids: list[str]) -> set[str]:
 
 
 def _readings(server: InfluxServer) -> dict[str, object]:
-    span = {"start": moment(0), "end": moment(END_OF_TIME)}
-    return {"bucket": server.address.bucket, "measurement": READING, **span}
+    span = {"first": moment(0), "last": moment(END_OF_TIME)}
+    return {"readings": server.address.bucket, "measurement": READING, **span}

@@ -66,7 +66,7 @@ class InfluxExport:
 
     def devices(self) -> list[str]:
         """Every device that has rows of its own, sorted."""
-        return [device.device_id for device in devices.select(self._server)]
+        return [device.device_id for device in devices.select_all(self._server, with_latest=False)]
 
     def read(self, section: Section, device_id: str = "") -> Iterator[Exported]:
         """Read a section: of one device where it is in BY_DEVICE, else whole."""

@@ -73,13 +73,13 @@ class InfluxReader:
         found = tally.read(self._server)
         return StoreStats(found.readings, found.alerts, found.oldest, found.newest)
 
-    def devices(self) -> list[StoredDevice]:
+    def devices(self, with_latest: bool = True) -> list[StoredDevice]:
         """All devices by id."""
-        return devices.select(self._server)
+        return devices.select_all(self._server, with_latest)
 
     def device(self, device_id: str) -> StoredDevice | None:
         """One device, or None."""
-        found = next(iter(devices.select(self._server, device_id)), None)
+        found = devices.select(self._server, device_id)
         if found is None or found.latest or found.last_seen:
             return found
         # Its readings may be another program's.

@@ -17,8 +17,8 @@ def key(db: sqlite3.Connection, device_id: str) -> int | None:
     return row[0] if row else None
 
 
-def select(db: sqlite3.Connection, device_id: str | None = None) -> list[StoredDevice]:
-    """Read one device (an empty list if unknown), or all by id."""
+def select(db: sqlite3.Connection, device_id: str | None = None, with_latest: bool = True) -> list[StoredDevice]:
+    """Read one device (an empty list if unknown), or all by id; see StoreReader.devices."""
     where, bounds = ("WHERE device_id = ?", (device_id,)) if device_id is not None else ("", ())
     attributes: dict[int, dict[str, str]] = {}
     for device, name, value in db.execute(
@@ -26,7 +26,7 @@ def select(db: sqlite3.Connection, device_id: str | None = None) -> list[StoredD
         bounds,
     ):
         attributes.setdefault(device, {})[name] = value
-    latest = newest_values(db, where, bounds)
+    latest = newest_values(db, where, bounds) if with_latest else {}
     rows = db.execute(
         f"SELECT device, device_id, online, last_seen, metadata FROM device {where} ORDER BY device_id",
         bounds,

@@ -70,10 +70,10 @@ class SqliteReader:
             oldest, newest = devices.event_times(db)
         return StoreStats(readings, alert_count, oldest, newest)
 
-    def devices(self) -> list[StoredDevice]:
+    def devices(self, with_latest: bool = True) -> list[StoredDevice]:
         """All devices by id."""
         with self._reading() as db:
-            return devices.select(db)
+            return devices.select(db, with_latest=with_latest)
 
     def device(self, device_id: str) -> StoredDevice | None:
         """One device, or None."""
