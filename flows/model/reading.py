@@ -30,6 +30,9 @@ FUTURE_MS = 300_000
 """How far ahead of its arrival a reading may be dated. [ms]"""
 
 
+_HEAD = 12
+"""So much of an object tells where one begins: as a rule a brace and the first key."""
+
 elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 """Takes a JSON array apart. Raises msgspec.DecodeError."""
 
@@ -46,19 +49,38 @@ def finite(value: object) -> float | None:
 
 
 class Array:
-    """A message of several readings. What one of them says as JSON is asked for seldom, so it is found then."""
+    """A message of several readings. What one of them says as JSON is asked for seldom, so it is found then.
 
-    __slots__ = ("_payload", "_texts")
+    payload : an array of objects, valid JSON without escapes.
+    """
 
-    def __init__(self, payload: bytes) -> None:
-        self._payload = payload
+    __slots__ = ("_count", "_payload", "_texts")
+
+    def __init__(self, payload: bytes, count: int) -> None:
+        self._payload, self._count = payload, count
         self._texts: list[msgspec.Raw] | None = None
 
     def text(self, place: int) -> bytes:
         """Give the JSON of the reading at a place."""
+        if place == self._count - 1 and (last := self._last()):  # the newest, which is shown live
+            return last
         if self._texts is None:
             self._texts = elements(self._payload)
         return bytes(self._texts[place])
+
+    def _last(self) -> bytes:
+        """Look for the last object from behind, by how the first begins; b"" where that finds none.
+
+        What begins there and is JSON up to the end of the array is the object: of a part of it something would be
+        left over, and of a part of a text the quotes would not come out even.
+        """
+        objects = self._payload.strip()[1:-1].strip()
+        last = objects[objects.rfind(objects[:_HEAD]) :]
+        try:
+            msgspec.json.decode(last)
+        except (msgspec.DecodeError, RecursionError):
+            return b""
+        return last
 
 
 class Reading(msgspec.Struct, gc=False):

@@ -169,29 +169,32 @@ class Clock(Keyed[DeviceClock, _Shared]):
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Date every reading; pass the rest on."""
         dated, refused, devices = out["dated"], len(out["dead"]), self.devices
+        kept = self.shared.raw_retention_ms
         for item in items:
             kind = type(item)
             if kind is Reading:
-                if item.timestamp is not None and item.number is None and item.retry is None:
-                    state, at = devices.get(item.device_id), unix_time(item)
-                    # Most are of a known boot and say when, within what is kept: nothing is remembered of them.
-                    if (
-                        at is not None
-                        and state is not None
-                        and state.seen
-                        and (item.boot_id is None or item.boot_id == state.boot_id)
-                        and at >= item.arrived - self.shared.raw_retention_ms
-                    ):
-                        item.at, item.clock = at, "device"
-                        dated.append(item)
-                        continue
+                sent, arrived = item.timestamp, item.arrived
+                # Most are of a known boot and say when, within what is kept: nothing is remembered of them.
+                if (
+                    sent is not None
+                    and EARLIEST_MS <= sent <= arrived + FUTURE_MS
+                    and sent >= arrived - kept
+                    and item.number is None
+                    and item.retry is None
+                    and (state := devices.get(item.device_id)) is not None
+                    and state.seen
+                    and (item.boot_id is None or item.boot_id == state.boot_id)
+                ):
+                    item.at = int(sent)  # and its clock is the device's, until it is dated otherwise
+                    dated.append(item)
+                    continue
                 self._reading(item, out)
                 continue
             if kind is Tick:
                 self._release_waiting(out, item.seq)
                 self._send_late(out, item.seq)
             elif kind is Start:
-                self.shared.raw_retention_ms = item.raw_retention_ms
+                kept = self.shared.raw_retention_ms = item.raw_retention_ms
             elif kind is Command and item.name == "device_forget":
                 self._forget(str(item.body.get("device_id", "")), out, item.seq)
             dated.append(item)

@@ -37,12 +37,13 @@ from flows.model.reading import (
 )
 from flows.nodes import letters
 from flows.nodes.payload import (
-    LEVEL_NAMES,
+    Known,
     cells_of,
     decode_payload,
     decode_payloads,
     is_plain,
     levels_of,
+    untrusted,
 )
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
 
@@ -60,6 +61,7 @@ _EXACT = 2**53
 log = logging.getLogger("heatpump.decode")
 
 _decode = msgspec.json.Decoder().decode
+_known_levels, _known_untrusted = Known(levels_of), Known(untrusted)
 
 
 class Refused(Exception):
@@ -79,9 +81,12 @@ def parse_reading(raw: bytes | Array, device_id: str, order: int, frame: Frame, 
     """
     if payload is None or not (cells := cells_of(payload)):
         return _field_by_field(raw, device_id, order, frame)
+    try:
+        levels, invalid = _known_levels(payload.alerts), _known_untrusted(payload.valid)
+    except (msgspec.DecodeError, RecursionError):
+        return _field_by_field(raw, device_id, order, frame)
     named, timestamp, boot_id, number = payload.device, payload.timestamp, payload.boot_id, payload.seq
-    version, valid = payload.version, payload.valid
-    version = payload.firmware_version if version is None else version
+    version = payload.firmware_version if payload.version is None else payload.version
     if named is not None and named != device_id:
         raise _misnamed(named, device_id)
     return Reading(
@@ -95,8 +100,8 @@ def parse_reading(raw: bytes | Array, device_id: str, order: int, frame: Frame, 
         boot_id if boot_id is None else _boot_id(boot_id),
         number if number is None else _number(number),
         version[:64] if isinstance(version, str) else None,
-        levels_of(payload),
-        () if valid is None else _invalid(valid),
+        levels,
+        invalid,
         frame.retain,
         raw,
     )
@@ -112,7 +117,6 @@ def _field_by_field(raw: bytes | Array, device_id: str, order: int, frame: Frame
     if named is not None and named != device_id:
         raise _misnamed(named, device_id)
     version = get("firmware_version") if get("version") is None else get("version")
-    alerts = get("alerts")
     return Reading(
         device_id,
         order,
@@ -122,8 +126,8 @@ def _field_by_field(raw: bytes | Array, device_id: str, order: int, frame: Frame
         boot_id=_boot_id(get("boot_id")),
         number=_number(get("seq")),
         version=version[:64] if isinstance(version, str) else None,
-        levels=_levels(alerts) if isinstance(alerts, dict) else {},
-        invalid=_invalid(get("valid")),
+        levels=levels_of(get("alerts")),
+        invalid=untrusted(get("valid")),
         retained=frame.retain,
         raw=raw,
         sent=sent,
@@ -140,12 +144,6 @@ def _boot_id(sent: object) -> str | None:
 
 def _number(sent: object) -> int | None:
     return sent if type(sent) is int and 0 <= sent < _EXACT else None
-
-
-def _invalid(valid: object) -> tuple[str, ...]:
-    if not isinstance(valid, dict) or False not in valid.values():
-        return ()
-    return tuple([name for name, ok in valid.items() if ok is False])
 
 
 def _fields(raw: bytes) -> tuple[bytes, dict[str, Any]]:
@@ -199,11 +197,6 @@ def _collect(payload: dict[str, Any], tree: Tree, values: dict[str, Any]) -> Non
             values[part.name] = value
         elif isinstance(value, dict):
             _collect(value, part, values)
-
-
-def _levels(levels: dict[str, Any]) -> dict[str, int]:
-    found = ((name, levels.get(name)) for name in LEVEL_NAMES)
-    return {name: int(level) for name, level in found if isinstance(level, int | float) and level in (0, 1, 2)}
 
 
 def parse_readings(frame: Frame) -> list[tuple[int, bytes]]:
@@ -353,7 +346,7 @@ class Decode(Keyed[_None, _Shared]):
         plain = is_plain(text)
         payloads = decode_payloads(text) if plain and text.lstrip()[:1] == b"[" else None
         if payloads and len(payloads) <= MAX_READINGS:
-            array = Array(text)
+            array = Array(text, len(payloads))
             return [(order, array, payload) for order, payload in enumerate(payloads, frame.seq * ORDER_STEP)]
         return [(order, raw, decode_payload(raw) if plain else None) for order, raw in parse_readings(frame)]
 

@@ -99,9 +99,23 @@ class Register(Keyed[DeviceState, _Shared]):
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Register what devices say; carry out commands on devices."""
         passed, rows, forgotten = out["items"], out["rows"], self.shared.forgotten
+        devices, touched, shared = self.devices, self._touched, self.shared
         for item in items:
             kind = type(item)
             if kind is Reading:
+                state = devices.get(item.device_id)
+                # Most are of a known device that says nothing new of itself.
+                if (
+                    state is not None
+                    and not (item.retained or forgotten)
+                    and (item.version is None or item.version == state.attributes.get("version"))
+                    and item.at >= shared.retained
+                ):
+                    state.last_seen, state.order = item.arrived, item.order
+                    touched.add(item.device_id)
+                    shared.spoke[item.device_id] = None
+                    passed.append(item)
+                    continue
                 if forgotten and self._is_forgotten(item):
                     self._not_spoken(item, rows)
                     continue

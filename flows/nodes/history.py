@@ -107,11 +107,14 @@ class Importer(Keyed[HistoryState, _Shared]):
 
     def on_items(self, items: list[Any], out: Ports) -> None:
         """Fold chunks; note when live readings are."""
-        passed, rows = out["items"], out["rows"]
+        passed, rows, devices = out["items"], out["rows"], self.devices
         for item in items:
             kind = type(item)
             if kind is Reading:
-                self._live(item)
+                state = devices.get(item.device_id)
+                # Most are in a minute that is noted already.
+                if state is None or not state.live_since <= item.at < state.live_until + MINUTE_MS:
+                    self._live(item)
             elif kind is History:
                 self._history(item, passed, rows)
             elif kind is Start:
@@ -131,13 +134,9 @@ class Importer(Keyed[HistoryState, _Shared]):
 
     def _live(self, reading: Reading) -> None:
         """Note, by the minute, when live readings are."""
-        state = self.devices.get(reading.device_id)
-        minute = reading.at // MINUTE_MS * MINUTE_MS
-        if state is not None and state.live_since <= reading.at and minute <= state.live_until:
-            return
         state = self.state_of(reading.device_id)
         state.live_since = reading.at if state.live_since < 0 else min(state.live_since, reading.at)
-        state.live_until = max(state.live_until, minute)
+        state.live_until = max(state.live_until, reading.at // MINUTE_MS * MINUTE_MS)
 
     def _metadata(self, change: MetadataChanged, rows: list[Any]) -> None:
         """Compute imported raw rows anew; the rest of history stays as it was computed."""

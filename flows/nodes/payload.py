@@ -6,16 +6,22 @@ them to it.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import groupby
 from struct import Struct
 from struct import error as StructError
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from flows.model.cells import NAN, NOTHING, NOTHING_DERIVED, TREE, Tree
 from flows.model.quantities import Quantity
 from flows.nodes.validate import SENTINELS
+
+T = TypeVar("T")
+
+_TEXTS, _LONGEST = 1_000, 1_000
+"""How many texts of a part are remembered, and of what length at most."""
 
 LEVEL_NAMES = ("voltage", "compressor_temp", "pressure_high", "pressure_low", "current")
 ALL_WELL = dict.fromkeys(LEVEL_NAMES, 0)
@@ -102,17 +108,13 @@ def _layer(tree: Tree, packer: Callable[[int], Pack]) -> Callable[[Any], bytes]:
     return lay
 
 
-_Level = Annotated[int, msgspec.Meta(ge=0, le=2)]
-_Levels = msgspec.defstruct("Levels", [(name, _Level | None, None) for name in LEVEL_NAMES], gc=False)
-_WELL = _Levels(**ALL_WELL)
 _OTHERS = ("device", "timestamp", "boot_id", "seq", "version", "firmware_version")
 _Payload: Any = msgspec.defstruct(
     "Payload",
     [
         *((group, _type(group, part) | None, None) for group, part in TREE.items()),
         *((name, Any, None) for name in _OTHERS),
-        ("alerts", _Levels | None, None),
-        ("valid", dict[str, Any] | None, None),
+        *((name, msgspec.Raw, msgspec.Raw()) for name in ("alerts", "valid")),
     ],
     gc=False,
 )
@@ -157,12 +159,35 @@ def cells_of(payload: Any) -> bytes:
     return b"" if cells == NOTHING else cells
 
 
-def levels_of(payload: Any) -> dict[str, int]:
-    """Give the alert levels of a decoded payload; one and the same dict where all is well."""
-    levels = payload.alerts
-    if levels is None:
+def levels_of(sent: object) -> dict[str, int]:
+    """Read the alert levels that a device reports; one and the same dict where all is well."""
+    if not isinstance(sent, dict):
         return {}
-    if levels == _WELL:
-        return ALL_WELL
-    given = zip(LEVEL_NAMES, msgspec.structs.astuple(levels), strict=True)
-    return {name: level for name, level in given if level is not None}
+    given = ((name, sent.get(name)) for name in LEVEL_NAMES)
+    found = {name: int(level) for name, level in given if isinstance(level, int | float) and level in (0, 1, 2)}
+    return ALL_WELL if found == ALL_WELL else found
+
+
+def untrusted(sent: object) -> tuple[str, ...]:
+    """Name the fields that a device itself calls invalid."""
+    return tuple([name for name, ok in sent.items() if ok is False]) if isinstance(sent, dict) else ()
+
+
+class Known(Generic[T]):
+    """Reads a part of a payload by its text: most readings of a fleet say the same there.
+
+    read : what a part that was decoded means.
+    """
+
+    def __init__(self, read: Callable[[object], T]) -> None:
+        self._read = lambda text: read(msgspec.json.decode(text or b"null"))
+        self._remembered = lru_cache(_TEXTS)(self._read)
+        self._text, self._found = msgspec.Raw(), read(None)
+
+    def __call__(self, part: msgspec.Raw) -> T:
+        """Read a part, empty where there is none. Raises msgspec.DecodeError, RecursionError."""
+        if part != self._text:
+            text = bytes(part)
+            found = (self._remembered if len(text) < _LONGEST else self._read)(text)
+            self._text, self._found = msgspec.Raw(text), found
+        return self._found

@@ -1,7 +1,8 @@
 """live: what is fresh, to `heatpump-live/…` (docs/reference/mqtt.md). At least once, never from replay."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any, Protocol
 
 import msgspec
@@ -19,6 +20,8 @@ FRESH_MS = 10_000
 BETWEEN_MS = 1_000
 LOOK_MS = 100
 """How often all that waits is looked through, at most."""
+
+_at = attrgetter("at")
 
 
 class Publisher(Protocol):
@@ -62,6 +65,10 @@ class LiveSink(FixedPartitionedSink[Piece, None]):
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "LivePartition":
         """Start with nothing published."""
         return LivePartition(self._publisher, self._meter)
+
+
+def _last_of_each(readings: list[Reading]) -> Iterable[Reading]:
+    return {reading.device_id: reading for reading in readings}.values()
 
 
 class Feed:
@@ -117,20 +124,25 @@ class LivePartition(StatefulSinkPartition[Piece, None]):
     def write_batch(self, values: list[Piece]) -> None:
         """Publish what is fresh."""
         now = now_ms()
-        readings, waiting = self._readings, self._readings.waiting
         for piece in values:
-            for item in piece.items:
-                if now - item.arrived > FRESH_MS:
-                    continue
-                if isinstance(item, Transition):
-                    self._publisher.publish(f"heatpump-live/{item.device_id}/alert", transition_message(item), 1)
-                    continue
-                if item.number is not None:
-                    self._numbered.offer(item)
-                if item.at > 0 and item.at >= waiting.get(item.device_id, item).at:  # 0: sent before, not dated
-                    readings.offer(item)
-        readings.send(now)
+            fresh = [item for item in piece.items if now - item.arrived <= FRESH_MS]
+            for change in fresh:
+                if type(change) is Transition:
+                    topic = f"heatpump-live/{change.device_id}/alert"
+                    self._publisher.publish(topic, transition_message(change), 1)
+            self._offer([item for item in fresh if type(item) is Reading])
+        self._readings.send(now)
         self._numbered.send(now)
+
+    def _offer(self, readings: list[Reading]) -> None:
+        """Let the newest of each device wait to be shown, and its last with a number to be acknowledged."""
+        for numbered in _last_of_each([reading for reading in readings if reading.number is not None]):
+            self._numbered.offer(numbered)
+        dated = [reading for reading in readings if reading.at > 0]  # 0: sent before, not dated
+        dated.sort(key=_at)
+        for newest in _last_of_each(dated):
+            if newest.at >= self._readings.waiting.get(newest.device_id, newest).at:
+                self._readings.offer(newest)
 
     def _sent(self, reading: Reading) -> None:
         self._meter.live.done += 1

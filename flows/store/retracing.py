@@ -1,7 +1,7 @@
 """Episodes found anew from raw rows where something changed: the same in every store."""
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -12,7 +12,6 @@ from flows.model.rollup import HOLD_MS
 from flows.model.table import Table, Times
 from flows.model.times import DAY_MS
 from flows.physics.episodes import Found, Kinds, Watch, first_cut, traced
-from flows.physics.fold import SAMPLES_AT_ONCE
 from flows.physics.segments import MINUTE_MS
 
 SETTLING_MS = HOLD_MS + MINUTE_MS
@@ -25,6 +24,9 @@ END_OF_TIME = 1 << 43
 """No row is at or after it. [ms since 1970, UTC]"""
 
 WIDER = 4
+
+TOGETHER_MS = 20_000_000
+"""Spans are read together until they are as long: 2 000 rows 10 s apart."""
 
 
 class Past(Protocol):
@@ -39,9 +41,6 @@ class Past(Protocol):
 
     history: list[DeviceMetadata]
     raw_before: int
-
-    def sent(self, start: int, end: int) -> tuple[Table, bool]:
-        """Read what was sent in a span, and next after it; tells whether there was a next."""
 
     def times(self, start: int, end: int) -> Times:
         """Read event times of raw rows."""
@@ -63,6 +62,12 @@ class Past(Protocol):
 
     def put(self, rows: Collection[EpisodeRow]) -> None:
         """Write episodes; a newer one replaces an older one of its kind and start."""
+
+
+P = TypeVar("P", bound=Past)
+
+Sent = Callable[[Sequence[tuple[P, int, int]]], list[tuple[Table, bool]]]
+"""Reads what was sent in spans of devices, and next after each; tells whether there was a next."""
 
 
 class _Rows(msgspec.Struct, frozen=True):
@@ -116,31 +121,32 @@ def episode_of(kind: str, start: int, end: int, body: str) -> Episode:
     return msgspec.convert({"kind": kind, "start": start, "end": end, **rest}, Episode)
 
 
-def retrace(asked: Iterable[tuple[Past, Retrace]]) -> None:
+def retrace(asked: Iterable[tuple[P, Retrace]], sent: Sent[P]) -> None:
     """Find episodes anew, request by request, and put them in the place of those that were stored.
 
     The rows that a request takes at least are read and looked through together with those of others.
     """
-    some: list[tuple[Past, Retrace, _Rows | None]] = []
-    samples = 0
+    some: list[tuple[P, Retrace]] = []
+    length = 0
     for past, request in asked:
-        low, high = min(request.begun, request.start) - SETTLING_MS, request.end + 1
-        rows = _read(past, low, high) if _flagged(request) else None
-        some.append((past, request, rows))
-        samples += len(rows.table.at) if rows else 0
-        if samples >= SAMPLES_AT_ONCE:
-            _retrace(some)
-            some, samples = [], 0
-    _retrace(some)
+        some.append((past, request))
+        length += request.end - _first(request)
+        if length >= TOGETHER_MS:
+            _retrace(some, sent)
+            some, length = [], 0
+    _retrace(some, sent)
 
 
-def _retrace(some: list[tuple[Past, Retrace, "_Rows | None"]]) -> None:
-    windows = _windows([(past, _flagged(request), rows) for past, request, rows in some if rows])
-    for past, request, rows in some:
-        window = _widened(past, request, next(windows)) if rows else None
-        if window is not None:
-            for kind in _flagged(request):
-                _replace_runs(past, request, kind, window)
+def _retrace(some: list[tuple[P, Retrace]], sent: Sent[P]) -> None:
+    flagged = [(past, request) for past, request in some if _flagged(request)]
+    read = _read([(past, _first(request), request.end + 1) for past, request in flagged], sent)
+    there = [(past, request, rows) for (past, request), rows in zip(flagged, read, strict=True) if rows]
+    windows = _windows([(past, _flagged(request), rows) for past, request, rows in there])
+    for (past, request, _), narrow in zip(there, windows, strict=True):
+        window = _widened(past, request, narrow, sent)
+        for kind in _flagged(request):
+            _replace_runs(past, request, kind, window)
+    for past, request in some:
         if "gap" in request.kinds:
             _replace_gaps(past, request)
 
@@ -149,7 +155,7 @@ def _flagged(request: Retrace) -> Kinds:
     return tuple([kind for kind in FLAGGED if kind in request.kinds])
 
 
-def _widened(past: Past, request: Retrace, window: _Window) -> _Window:
+def _widened(past: P, request: Retrace, window: _Window, sent: Sent[P]) -> _Window:
     """Read as many rows as what touches the request needs, at most FARTHEST_MS around it."""
     least, most = request.start - FARTHEST_MS, request.end + FARTHEST_MS
     kinds, low, high = _flagged(request), window.low, window.high
@@ -166,18 +172,23 @@ def _widened(past: Past, request: Retrace, window: _Window) -> _Window:
         step *= WIDER
         low = max(low - step, least) if back else low
         high = min(high + step, most) if ahead else high
-        rows = _read(past, low, high)
+        (rows,) = _read([(past, low, high)], sent)
         if rows is None:
             return window  # it had some
         window = next(_windows([(past, kinds, rows)]))
 
 
-def _read(past: Past, low: int, high: int) -> _Rows | None:
+def _first(request: Retrace) -> int:
+    return min(request.begun, request.start) - SETTLING_MS
+
+
+def _read(spans: Sequence[tuple[P, int, int]], sent: Sent[P]) -> list[_Rows | None]:
+    """Read the rows of spans, None of one without any."""
     # Something may begin and end between the last of these and the next, as holds run out.
-    table, beyond = past.sent(low, high)
-    if not len(table.at):
-        return None
-    return _Rows(low, high, past.time_before(int(table.at[0])) is None, not beyond, table)
+    return [
+        _Rows(low, high, past.time_before(int(table.at[0])) is None, not beyond, table) if len(table.at) else None
+        for (past, low, high), (table, beyond) in zip(spans, sent(spans), strict=True)
+    ]
 
 
 def _windows(read: list[tuple[Past, Kinds, _Rows]]) -> Iterator[_Window]:

@@ -125,3 +125,23 @@ def test_a_full_reading_takes_the_fast_way_and_a_dirty_one_does_not(status, monk
     assert found[0].values == {"temp_inlet": 45.0, "compressor_running": True, "fan_running": False}
     body["temperature"]["outlet"] = -127
     assert through(msgspec.json.encode(body), {}, monkeypatch, True)[0] == [False]
+
+
+@pytest.mark.parametrize(
+    "part", ["[" * 5000 + "]" * 5000, '{"voltage":1e999}', '{"voltage":' + "9" * 400 + "}", "{}"]
+)
+@pytest.mark.parametrize("name", ["alerts", "valid"])
+def test_a_part_of_any_kind_spoils_no_value_beside_it(monkeypatch, name, part):
+    data = f'{{"temperature":{{"inlet":30.5}},"{name}":{part}}}'.encode()
+    (_, slow), (_, fast) = (through(data, {}, monkeypatch, fast) for fast in (False, True))
+    assert fast == slow
+    assert [dict(reading.values) for reading in fast[0]] == [{"temp_inlet": 30.5}] or fast[2]
+
+
+def test_ever_other_parts_fill_no_memory():
+    known = payload.Known(payload.untrusted)
+    for number in range(3_000):
+        names = {f"{number}": False, "long": "x" * 2_000 if number % 2 else ""}
+        assert known(msgspec.Raw(json.dumps(names).encode())) == (f"{number}",)
+    assert known._remembered.cache_info().currsize <= 1_000
+    assert known(msgspec.Raw()) == ()

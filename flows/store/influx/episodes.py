@@ -63,7 +63,7 @@ def retrace(catalog: Catalog, requests: list[Retrace]) -> None:
     ]
     for _, request in asked:
         catalog.shelf.reach(request.device_id, min(request.begun, request.start) - SETTLING_MS)
-    retracing.retrace(asked)
+    retracing.retrace(asked, lambda spans: [past.sent(start, end) for past, start, end in spans])
 
 
 def select(

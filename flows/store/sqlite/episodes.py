@@ -1,7 +1,7 @@
 """Episodes in the embedded store: written as they end, found anew (see flows/store/retracing.py), and read."""
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import compress
 
 import numpy as np
@@ -29,12 +29,13 @@ def write_episodes(catalog: Catalog, rows: Iterable[EpisodeRow]) -> None:
 
 def retrace(catalog: Catalog, requests: list[Retrace]) -> None:
     """Find episodes anew and put them in the place of those that were stored."""
-    asked = [(request, catalog.known_device(request.device_id)) for request in requests]
-    retracing.retrace(
+    devices_of = [(request, catalog.known_device(request.device_id)) for request in requests]
+    asked = [
         (Past(catalog, request.device_id, device), request)
-        for request, device in sorted(asked, key=lambda each: each[0].order)
+        for request, device in sorted(devices_of, key=lambda each: each[0].order)
         if device is not None
-    )
+    ]
+    retracing.retrace(asked, lambda spans: _sent(catalog, spans))
 
 
 def select(
@@ -61,18 +62,11 @@ class Past:
         self.history = history_of(catalog.db, device)
         self.raw_before = catalog.raw_before.get(device_id, 0)
 
-    def sent(self, start: int, end: int) -> tuple[Table, bool]:
-        """Read what was sent in a span, and next after it; tells whether there was a next."""
+    def sent(self, start: int, end: int) -> tuple[list[tuple[int, bytes]], bool]:
+        """Read key and body of the rows of a span, and of the next after it; tells whether there was a next."""
         rows = select_span(self._db, "raw", "key, body", self._device, start, end).fetchall()
         beyond = self._row("key, body", end, END_OF_TIME, "ORDER BY key LIMIT 1")
-        if beyond is not None:
-            rows.append(beyond)
-        keys, bodies = zip(*rows, strict=True) if rows else ((), ())
-        layout = self._catalog.layout("raw")
-        there = [name in layout.names for name in NEEDED]
-        values = np.full((len(rows), len(NEEDED)), np.nan)
-        values[:, there] = unpack(layout, bodies, [layout.names.index(name) for name in compress(NEEDED, there)])
-        return Table(times_of(keys), NEEDED, values), beyond is not None
+        return rows if beyond is None else [*rows, beyond], beyond is not None
 
     def times(self, start: int, end: int) -> Times:
         """Read event times of raw rows."""
@@ -119,6 +113,21 @@ class Past:
             self._db, "raw", columns, self._device, start, end, rest
         ).fetchone()
         return row
+
+
+def _sent(catalog: Catalog, spans: Sequence[tuple[Past, int, int]]) -> list[tuple[Table, bool]]:
+    """Read what was sent in spans of devices; see flows.store.retracing.Sent. All rows are unpacked at once."""
+    read = [past.sent(start, end) for past, start, end in spans]
+    keys, bodies = zip(*found, strict=True) if (found := [row for rows, _ in read for row in rows]) else ((), ())
+    layout = catalog.layout("raw")
+    there = [name in layout.names for name in NEEDED]
+    values = np.full((len(keys), len(NEEDED)), np.nan)
+    values[:, there] = unpack(layout, bodies, [layout.names.index(name) for name in compress(NEEDED, there)])
+    at, ends = times_of(keys), np.cumsum([len(rows) for rows, _ in read]).tolist()
+    return [
+        (Table(at[end - len(rows) : end], NEEDED, values[end - len(rows) : end]), beyond)
+        for end, (rows, beyond) in zip(ends, read, strict=True)
+    ]
 
 
 def _columns(device: int, order: int, episode: Episode) -> tuple[object, ...]:
