@@ -5,7 +5,7 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from flows.errors import RetryableStoreError
+from flows.errors import RetryableStoreError, StoreError
 from flows.model.rows import RawRow
 from flows.proof.brokers import free_port
 from flows.store import open_reader, open_writer
@@ -90,3 +90,37 @@ def test_a_store_that_was_put_back_meanwhile_is_read_anew(asked):
             writer.apply(batch)
         with closing(open_reader(address)) as reader:
             assert reader.stats().total_readings == 2
+
+
+def test_a_flow_ends_once_another_writes_into_its_store():
+    with installation(None, None) as address, closing(open_writer(address)) as ours:
+        ours.commit_fence(Fence("journal", 1, 0))
+        ours.commit_fence(Fence("journal", 2, 0))
+        with closing(open_writer(address)) as theirs:
+            theirs.commit_fence(Fence("copied", 7, 0))
+            with pytest.raises(
+                StoreError, match="frame 7 of journal copied is stored, which this flow has not written"
+            ):
+                ours.commit_fence(Fence("journal", 3, 0))
+            theirs.commit_fence(Fence("copied", 8, 0))
+        with closing(open_reader(address)) as reader:
+            assert reader.fence() == Fence("copied", 8, 0)
+
+
+def test_a_fence_whose_answer_did_not_come_is_ones_own_whether_it_was_written_or_not(monkeypatch):
+    with installation(None, None) as address, closing(open_writer(address)) as writer:
+        writer.commit_fence(Fence("journal", 1, 0))
+        write = InfluxServer.write
+        for is_written, seq in ((True, 2), (False, 4)):
+
+            def without_answer(server, bucket, lines, precision="ms", is_written=is_written):
+                if is_written:
+                    write(server, bucket, lines, precision)
+                raise RetryableStoreError("no answer")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(InfluxServer, "write", without_answer)
+                with pytest.raises(RetryableStoreError):
+                    writer.commit_fence(Fence("journal", seq, 0))
+            writer.commit_fence(Fence("journal", seq, 0))
+            writer.commit_fence(Fence("journal", seq + 1, 0))

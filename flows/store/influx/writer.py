@@ -94,6 +94,7 @@ class InfluxWriter:
         self._failed: set[tuple[str, int, int]] = set()
         self._half: _Half | None = None
         self._fence: Fence | None = None
+        self._fences: set[Fence | None] = set()
         try:
             buckets.prepare(self._server)
         except BaseException:
@@ -147,7 +148,13 @@ class InfluxWriter:
         self._catalog = catalog
 
     def commit_fence(self, fence: Fence) -> None:
-        """Write the fence; what was applied before it is durable since InfluxDB answered."""
+        """Write the fence; what was applied before it is durable since InfluxDB answered.
+
+        Raises StoreError where the store has a fence that is not ours: two flows write here, or it was put back.
+        """
+        if self._fence is not None:
+            fences.refuse_another(self._server, fences.read(self._server), self._fences)
+        self._fences = {self._fence, fence}  # a write whose answer did not come may have been done or not
         fences.write(self._server, fence)
         self._fence = fence
 
