@@ -7,6 +7,7 @@ from flows.errors import NotFound
 from flows.model.quantities import BY_NAME, ENERGY_COLUMNS, HEAT_SOURCES
 from flows.model.rollup import BUCKET_MS
 from flows.model.times import iso
+from flows.queries.devices import known
 from flows.queries.fields import columns_of_rollups, refuse_rollup_columns
 from flows.queries.open_bucket import frontier
 from flows.queries.pages import PAGE_ROWS, AnyResolution, bucket_start, pages
@@ -35,9 +36,10 @@ _MISSING: Row = dict.fromkeys(ALWAYS)
 
 
 def latest(reader: StoreReader, device_id: str) -> Row:
-    """Get the newest row. Raises NotFound where raw readings are gone or never came."""
+    """Get the newest row. Raises DeviceNotFound, and NotFound where raw readings are gone or never came."""
     found = reader.readings(device_id, 0, LATEST_MS, 1)
     if not found:
+        known(reader, device_id)
         raise NotFound(f"device {device_id!r} has no reading that is still kept")
     return _raw_row(found[0], None)
 
@@ -60,10 +62,7 @@ def page(
     Raises BadQuery.
     """
     if resolution == "raw":
-        refuse_rollup_columns(fields or [])
-        found = reader.readings(device.device_id, start, end, limit + 1)
-        rows = [_raw_row(reading, fields) for reading in found[:limit]]
-        return rows, found[limit - 1].at if len(found) > limit else None
+        return raw_page(reader, device.device_id, start, end, limit, fields)
     start = bucket_start(start, resolution, zone)
     asked = fields or [*_sent(device), *ENERGY_COLUMNS, "count"]
     columns = columns_of_rollups(asked)
@@ -83,6 +82,16 @@ def page(
         buckets = buckets[-limit:]
         rest = buckets[0][0]
     return [row for _, row in reversed(buckets)], rest
+
+
+def raw_page(
+    reader: StoreReader, device_id: str, start: int, end: int, limit: int, fields: list[str] | None
+) -> tuple[list[Row], int | None]:
+    """Read raw rows as `page` does; a device that is not known has none. Raises BadQuery."""
+    refuse_rollup_columns(fields or [])
+    found = reader.readings(device_id, start, end, limit + 1)
+    rows = [_raw_row(reading, fields) for reading in found[:limit]]
+    return rows, found[limit - 1].at if len(found) > limit else None
 
 
 def table(
