@@ -1,9 +1,8 @@
 """InfluxWriter: one batch is some requests, tried again as a whole until all of them were answered."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any
 
 import msgspec
 
@@ -13,9 +12,9 @@ from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
 from flows.model.episode import EpisodeRow, Retrace
 from flows.model.influx_address import InfluxAddress
-from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock
+from flows.model.rollup import ClosedMinutes, Refold, RollupBlock
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
-from flows.store.batches import KEPT, in_sequence
+from flows.store import batches
 from flows.store.export import Restored
 from flows.store.influx import buckets, commands, fences, tally
 from flows.store.influx.alerts import write_transitions
@@ -34,7 +33,7 @@ from flows.store.influx.rollups import write_blocks, write_closed
 from flows.store.influx.server import InfluxServer, Refused
 from flows.store.protocol import Fence
 
-STEPS: dict[type, Callable[[Catalog, list[Any]], int | None]] = {
+STEPS: batches.Steps[Catalog] = {
     Forget: forget,
     DeviceRow: write_devices,
     RawRow: write_raw,
@@ -50,10 +49,6 @@ STEPS: dict[type, Callable[[Catalog, list[Any]], int | None]] = {
     CommandOutcome: commands.write_outcomes,
     Retain: retain,
 }
-"""What is done with each kind of item, in the order in which a batch is written; Compose goes with Refold.
-
-Of raw rows: returns how many said nothing new.
-"""
 
 
 @contextmanager
@@ -117,7 +112,7 @@ class InfluxWriter:
                 half = self._half = _Half(items, catalog)
                 self._catalog = None  # until all is written: what was not answered may be stored or not
                 with _refusing():
-                    half.unchanged = sum(self._write(catalog, part) for part in in_sequence(items))
+                    half.unchanged = batches.write(items, STEPS, catalog, catalog.leaving.forgotten)
                 write_due(catalog)
                 tally.write(catalog)
                 half.is_made = True
@@ -181,17 +176,3 @@ class InfluxWriter:
 
     def _known(self) -> Catalog:
         return self._catalog or Catalog(self._server, self._outgoing, self._failed)
-
-    def _write(self, catalog: Catalog, items: list[StoreItem]) -> int:
-        unchanged = 0
-        kinds: dict[type, list[Any]] = {}
-        for item in items:
-            kinds.setdefault(Refold if isinstance(item, Compose) else type(item), []).append(item)
-        forgotten = catalog.leaving.forgotten
-        for kind, write in STEPS.items():
-            mine = kinds.get(kind)
-            if mine and forgotten and kind not in KEPT:
-                mine = [item for item in mine if item.order > forgotten.get(item.device_id, -1)]
-            if mine:
-                unchanged += write(catalog, mine) or 0
-        return unchanged

@@ -1,18 +1,17 @@
 """SqliteWriter: one transaction a batch, one fully synced transaction a fence."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from flows.model.alert import Transition
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import DeadLetter, LetterChange
 from flows.model.episode import EpisodeRow, Retrace
-from flows.model.rollup import ClosedMinutes, Compose, Refold, RollupBlock
+from flows.model.rollup import ClosedMinutes, Refold, RollupBlock
 from flows.model.rows import DeviceRow, Forget, LatestRow, RawRow, Retain, StoreItem
-from flows.store.batches import KEPT, in_sequence
+from flows.store import batches
 from flows.store.export import Restored
 from flows.store.protocol import Fence
 from flows.store.sqlite.catalog import Catalog
@@ -40,7 +39,7 @@ BUSY_MS = 500
 """How long a lock of another process is waited for before the caller is told. [ms]"""
 
 
-STEPS: dict[type, Callable[[Catalog, list[Any]], int | None]] = {
+STEPS: batches.Steps[Catalog] = {
     Forget: forget,
     DeviceRow: write_devices,
     RawRow: write_raw,
@@ -56,10 +55,6 @@ STEPS: dict[type, Callable[[Catalog, list[Any]], int | None]] = {
     CommandOutcome: write_outcomes,
     Retain: retain,
 }
-"""What is done with each kind of item, in the order in which a batch is written; Compose goes with Refold.
-
-Of raw rows: returns how many said nothing new.
-"""
 
 
 class SqliteWriter:
@@ -81,7 +76,7 @@ class SqliteWriter:
         with self._transaction():
             if self._catalog is None:
                 self._catalog = Catalog(self._db)
-            return sum(self._write(self._catalog, part) for part in in_sequence(items))
+            return batches.write(items, STEPS, self._catalog, self._catalog.forgotten)
 
     def restore(self, rows: list[Restored]) -> None:
         """Put rows of another store down as they are, whole or not at all."""
@@ -116,19 +111,6 @@ class SqliteWriter:
     def close(self) -> None:
         """Release files; safe to call twice."""
         self._db.close()
-
-    def _write(self, catalog: Catalog, items: list[StoreItem]) -> int:
-        unchanged = 0
-        kinds: dict[type, list[Any]] = {}
-        for item in items:
-            kinds.setdefault(Refold if isinstance(item, Compose) else type(item), []).append(item)
-        for kind, write in STEPS.items():
-            mine = kinds.get(kind)
-            if mine and catalog.forgotten and kind not in KEPT:
-                mine = [item for item in mine if item.order > catalog.forgotten.get(item.device_id, -1)]
-            if mine:
-                unchanged += write(catalog, mine) or 0
-        return unchanged
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
