@@ -1,5 +1,7 @@
 """Devices: state part by part, newest values, what is forgotten."""
 
+import msgspec
+
 from flows.model.alert import Transition
 from flows.model.device import Bounds, DeviceMetadata
 from flows.model.rollup import Compose, Refold
@@ -36,6 +38,18 @@ def test_devices_come_by_id_and_an_unknown_one_is_none(store):
     )
     assert [device.device_id for device in store.reader.devices()] == ["a", "b", "c10", "c9", "d"]
     assert store.reader.device("e") is None
+
+
+def test_the_list_can_do_without_newest_values(store):
+    store.apply(
+        DeviceRow("site1", 1, online=True, last_seen=NOW, attributes={"rssi": "-61"}, metadata=HISTORY),
+        LatestRow("site1", 2, {"temp_inlet": (NOW, 45.2)}),
+        raw(NOW, 3, device_id="site2"),
+    )
+    whole = store.reader.devices()
+    assert [device.latest for device in whole] == [{"temp_inlet": (NOW, 45.2)}, {}]
+    without = [msgspec.structs.replace(device, latest={}) for device in whole]
+    assert store.reader.devices(with_latest=False) == without
 
 
 def test_a_device_that_never_said_whether_it_is_online_has_none(store):
