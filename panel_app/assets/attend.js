@@ -6,8 +6,9 @@
   const EVERY_MS = 5_000, LOST_EVERY_MS = 2_000, PATIENCE_MS = 10_000;
   // Else what the page needs got lost on its way. Where the server is only slow, opening the page again makes it slower
   // still: so this tab waits twice as long each time, until it has been drawn.
-  const DRAWN_WITHIN_MS = 30_000, UNDRAWN = "heatpump_undrawn";
-  const undrawn = Number(sessionStorage.getItem(UNDRAWN));
+  const DRAWN_WITHIN_MS = 30_000;
+  const tab = (() => { try { return sessionStorage; } catch { return {}; } })(); // which a browser may refuse
+  const undrawn = Number(tab.heatpump_undrawn ?? 0);
   const patience = DRAWN_WITHIN_MS * 2 ** Math.min(undrawn, 5);
   const { word } = document.currentScript.dataset;
   let [state, leftAt, loadedAt, asked] = ["", -Infinity, Infinity, null];
@@ -69,10 +70,10 @@
       const isBusy = answer.status === 429; // a proxy's limit: nobody is gone
       if (!answer.ok && !isEnded && !isBusy) throw answer;
       const isAnother = answer.ok && (await answer.text()) !== word;
-      if (isThere()) sessionStorage.removeItem(UNDRAWN);
+      if (isThere()) delete tab.heatpump_undrawn;
       const isLate = !isThere() && performance.now() - loadedAt > patience;
       if (isAnother || (!isEnded && state !== "" && !isThere())) {
-        if (isLate) sessionStorage.setItem(UNDRAWN, undrawn + 1);
+        if (isLate) tab.heatpump_undrawn = undrawn + 1;
         return location.reload();
       }
       if (isEnded) end();
