@@ -18,7 +18,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows import notify, recovery
 from flows.build import build
-from flows.errors import RetryableStoreError, StartRefused
+from flows.errors import HeatPumpError, RetryableStoreError, StartRefused
 from flows.graph import Graph, load_graph
 from flows.housekeeping import Housekeeping
 from flows.ingest.commands import is_ready
@@ -181,7 +181,10 @@ def _run(
         if meter.progress.stop:
             log.warning("stopped: %s", error.__cause__ or error)
             return 0
-        log.exception("the pipeline failed; the journal has everything, a restart goes on from the last epoch")
+        # Bytewax wraps some errors. One of ours says all; of any other it is told where it comes from.
+        ours = next((each for each in (error, error.__cause__) if isinstance(each, HeatPumpError)), None)
+        rest = "the journal has everything, a restart goes on from the last epoch"
+        log.error("%s; %s", ours or "the pipeline failed", rest, exc_info=None if ours else error)
         return 1
     return 0
 

@@ -11,6 +11,7 @@ import pytest
 from flows.cli import checks
 from flows.cli.checks import flow_problem, subscription_problem
 from flows.journal.writer import Journal
+from flows.main import run_journal
 from flows.model.frame import FrameKind
 from flows.settings import load_settings
 from flows.store import open_writer
@@ -101,6 +102,14 @@ def test_a_damaged_store_stops_the_flow_with_what_to_do(data):
     assert "`heatpump rebuild` makes one from the journal" in done.stderr
     doctor = heatpump("doctor", "--data", data, HEATPUMP_MIN_FREE_MB=1)
     assert doctor.returncode == 1 and "`heatpump rebuild` keeps it aside" in doctor.stdout
+
+
+def test_a_store_whose_tables_are_damaged_ends_the_pipeline_with_a_sentence(data, caplog):
+    damage_tables(data / "store.sqlite")
+    assert run_journal(data / "journal", data / "store.sqlite") == 1
+    (told,) = [record for record in caplog.records if record.name == "heatpump.flow"]
+    assert "is damaged" in told.getMessage() and told.getMessage().endswith("goes on from the last epoch")
+    assert told.exc_info is None
 
 
 def test_a_replay_into_no_store_names_it_and_leaves_it_alone(tmp_path):
