@@ -6,6 +6,7 @@ Only what is tried is known: how a broker is configured, no client can see.
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import paho.mqtt.client as mqtt
@@ -66,12 +67,7 @@ def _keeps(login: Login, client_id: str, sender: "_Session", topic: str) -> int 
     if not sender.publish(topic, TRIED):
         return None
     with _Session(login, client_id, clean=False) as back:
-        kept, at = 0, time.monotonic()
-        while kept < TRIED and time.monotonic() - at < ANSWER_S:
-            if len(back.heard) > kept:
-                kept, at = len(back.heard), time.monotonic()
-            time.sleep(0.01)
-    return min(kept, TRIED)
+        return min(_reached(lambda: len(back.heard), TRIED), TRIED)
 
 
 def _retains(sender: "_Session", topic: str) -> bool:
@@ -143,12 +139,7 @@ class _Session:
         wanted = self._acknowledged + count
         for _ in range(count):
             self._client.publish(topic, payload, qos=1, retain=retain)
-        had, at = self._acknowledged, time.monotonic()
-        while self._acknowledged < wanted and time.monotonic() - at < ANSWER_S:
-            if self._acknowledged > had:
-                had, at = self._acknowledged, time.monotonic()
-            time.sleep(0.005)
-        return self._acknowledged >= wanted
+        return _reached(lambda: self._acknowledged, wanted) >= wanted
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._connected = not reason.is_failure
@@ -162,6 +153,18 @@ class _Session:
 
     def _on_publish(self, *_: Any) -> None:
         self._acknowledged += 1
+
+
+def _reached(count: Callable[[], int], wanted: int) -> int:
+    """Wait while a count grows, until it is what is wanted; tell what it came to."""
+    while (now := count()) < wanted:
+        if not _until(partial(_is_above, count, now), ANSWER_S):
+            break
+    return now
+
+
+def _is_above(count: Callable[[], int], bound: int) -> bool:
+    return count() > bound
 
 
 def _until(holds: Callable[[], object], seconds: float) -> bool:
