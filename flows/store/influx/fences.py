@@ -22,8 +22,9 @@ def read(server: InfluxServer) -> Fence | None:
     return msgspec.json.decode(bodies[0], type=Fence) if bodies else None
 
 
-def refuse_another(server: InfluxServer, found: Fence | None, ours: Collection[Fence | None]) -> None:
-    """Raise StoreError where a store has another fence than those that this flow may have written last."""
+def refuse_another(server: InfluxServer, ours: Collection[Fence | None]) -> None:
+    """Raise StoreError where the store has another fence than those that this flow may have written last."""
+    found = read(server)
     if found in ours:
         return
     where = f"bucket {server.address.meta} of InfluxDB at {server.address.url}"

@@ -148,7 +148,7 @@ class InfluxWriter:
         Raises StoreError where the store has a fence that is not ours: two flows write here, or it was put back.
         """
         if self._fence is not None:
-            fences.refuse_another(self._server, fences.read(self._server), self._fences)
+            fences.refuse_another(self._server, self._fences)
         self._fences = {self._fence, fence}  # a write whose answer did not come may have been done or not
         fences.write(self._server, fence)
         self._fence = fence
