@@ -67,10 +67,6 @@ class LiveSink(FixedPartitionedSink[Piece, None]):
         return LivePartition(self._publisher, self._meter)
 
 
-def _last_of_each(readings: list[Reading]) -> Iterable[Reading]:
-    return {reading.device_id: reading for reading in readings}.values()
-
-
 class Feed:
     """Readings on their way to one topic of each device: at most one a second, the newest of those that wait.
 
@@ -152,3 +148,7 @@ class LivePartition(StatefulSinkPartition[Piece, None]):
     def snapshot(self) -> Any:
         """Nothing to recover: an edge."""
         return None
+
+
+def _last_of_each(readings: list[Reading]) -> Iterable[Reading]:
+    return {reading.device_id: reading for reading in readings}.values()

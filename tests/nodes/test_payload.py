@@ -127,15 +127,22 @@ def test_a_full_reading_takes_the_fast_way_and_a_dirty_one_does_not(status, monk
     assert through(msgspec.json.encode(body), {}, monkeypatch, True)[0] == [False]
 
 
-@pytest.mark.parametrize(
-    "part", ["[" * 5000 + "]" * 5000, '{"voltage":1e999}', '{"voltage":' + "9" * 400 + "}", "{}"]
-)
+@pytest.mark.parametrize("part", ['{"voltage":1e999}', '{"voltage":' + "9" * 400 + "}", "{}"])
 @pytest.mark.parametrize("name", ["alerts", "valid"])
 def test_a_part_of_any_kind_spoils_no_value_beside_it(monkeypatch, name, part):
     data = f'{{"temperature":{{"inlet":30.5}},"{name}":{part}}}'.encode()
     (_, slow), (_, fast) = (through(data, {}, monkeypatch, fast) for fast in (False, True))
     assert fast == slow
-    assert [dict(reading.values) for reading in fast[0]] == [{"temp_inlet": 30.5}] or fast[2]
+    assert [dict(reading.values) for reading in fast[0]] == [{"temp_inlet": 30.5}]
+
+
+@pytest.mark.parametrize("name", ["alerts", "valid"])
+def test_a_part_that_is_nested_without_end_makes_a_letter(monkeypatch, name):
+    data = f'{{"temperature":{{"inlet":30.5}},"{name}":{"[" * 5000}{"]" * 5000}}}'.encode()
+    (_, slow), (_, fast) = (through(data, {}, monkeypatch, fast) for fast in (False, True))
+    assert fast == slow
+    assert fast[0] == []
+    assert [letter.detail for letter in fast[2]] == ["the JSON is nested too deeply"]
 
 
 def test_ever_other_parts_fill_no_memory():
