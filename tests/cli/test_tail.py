@@ -84,14 +84,14 @@ def test_readings_and_dead_letters_are_shown_and_a_lost_connection_is_told_and_f
     until_shown(tail, place.device.reading, r"^\d\d:\d\d:\d\d  site1         inlet 30\.5 °C$")
     place.device.send(b"{")
     tail.until_it_says(r"^\d\d:\d\d:\d\d  site1         dead: not_json: ")
-    assert api.end()[0] == 0
+    assert api.end() == 0
     tail.until_it_says("^heatpump tail: connection lost: the API does not answer")
     place.device.send(b"[1]")
     place.api()
     tail.until_it_says("^heatpump tail: connected again$")
     tail.until_it_says(r"  site1         dead: not_an_object: ")
     assert tail.said.count("dead: not_json") == 1
-    assert tail.end(signal.SIGINT)[0] == 0
+    assert tail.end(signal.SIGINT) == 0
     assert "Traceback" not in tail.said
 
 

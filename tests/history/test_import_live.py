@@ -146,7 +146,7 @@ def test_an_interrupted_import_goes_on_where_it_stood_and_a_killed_flow_is_waite
 
     first = Running([*HEATPUMP, *history], tmp_path / "first.log", HEATPUMP_DATA=flow.data)
     wait_for(lambda: standing(flow, history)["next"], lambda number: number >= 3)
-    assert first.end(signal.SIGINT)[0] == 130
+    assert first.end(signal.SIGINT) == 130
     assert first.said.endswith("stopped; the same command goes on from here\n")
     stood = wait_for(lambda: standing(flow, history))
     assert 3 <= stood["next"] < 30

@@ -141,8 +141,7 @@ def test_up_runs_flow_api_and_pages_on_it(tmp_path, address: InfluxAddress, envi
         assert (block.column("_field"), block.column("_value")) == (["temp_inlet"], ["30.5"])
         assert httpx.get(f"http://127.0.0.1:{up.panel_port}/", trust_env=False, timeout=20).status_code == 200
         assert not (tmp_path / "data" / "store.sqlite").exists()
-        code, took = up.end()
-        assert code == 0 and took < 10, up.said
+        assert up.end() == 0, up.said
     finally:
         up.clean_up()
 

@@ -35,7 +35,7 @@ def test_a_migration_that_is_killed_goes_on_and_ends_with_all_of_it(pair: Pair, 
 
     first = Running([*HEATPUMP, *way], tmp_path / "first.log", **settings)
     wait_for(lambda: target.reader.stats().total_readings)
-    assert first.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    assert first.end(signal.SIGKILL) == -signal.SIGKILL
     assert progress.exists()
     assert target.writer.fence() != Fence("journal", 5)
 

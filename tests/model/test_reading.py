@@ -19,7 +19,7 @@ VALUES = st.recursive(
 OBJECTS = st.dictionaries(st.sampled_from(["device", "{", "a,{"]) | TEXTS, VALUES, max_size=3)
 
 
-@settings(max_examples=examples(2_000))
+@settings(max_examples=examples(500))
 @given(st.lists(OBJECTS, min_size=1, max_size=4), st.sampled_from([(",", ":"), (", ", ": ")]))
 def test_the_text_of_each_reading_of_an_array_is_its_own(objects, separators):
     payload = json.dumps(objects, separators=separators).encode()
