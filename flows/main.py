@@ -29,7 +29,6 @@ from flows.lock import locked
 from flows.model.frame import Start
 from flows.model.influx_address import InfluxAddress
 from flows.model.times import now_ms
-from flows.physics.refrigerant import dew_temperature
 from flows.rebuild import allowed_from
 from flows.recovery import Position
 from flows.settings import Settings
@@ -38,7 +37,7 @@ from flows.sinks.mqtt import MqttPublisher
 from flows.sinks.store import LONGEST_WAIT_S, StorePartition, StoreSink
 from flows.sources.journal import FrameReader, JournalPartition, JournalSource
 from flows.sources.replay import Recorded
-from flows.store import StoreAddress, open_reader, open_writer
+from flows.store import StoreAddress, open_writer
 from flows.store.protocol import Fence, StoreWriter
 from flows.telemetry.meter import Meter
 
@@ -92,7 +91,6 @@ def run(settings: Settings) -> int:
         read = partial(JournalReader, journal)
         source = _source(read, info.journal_id, base, settings.batch_frames, meter, follow=lambda: True)
         sink = _store_sink(graph, store, info.journal_id, base, meter, settings.data)
-        _warm_up(store)
         gc.freeze()  # what is loaded by now stays: no collection looks through it again
         gc.set_threshold(*GC_THRESHOLDS)
         if not is_away:
@@ -187,18 +185,6 @@ def _run(
         log.error("%s; %s", ours or "the pipeline failed", rest, exc_info=None if ours else error)
         return 1
     return 0
-
-
-def _warm_up(store: StoreAddress) -> None:
-    """Load what takes seconds the first time, before a reading would wait for it: CoolProp, where it is needed."""
-    try:
-        with closing(open_reader(store)) as reader:
-            devices = reader.devices(with_latest=False)
-        known = {entry.refrigerant for device in devices for entry in device.metadata}
-    except RetryableStoreError:  # then a reading waits
-        return
-    for refrigerant in known - {""}:
-        dew_temperature(100.0, refrigerant)
 
 
 def _answers(store: StoreAddress) -> bool:

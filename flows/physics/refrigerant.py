@@ -1,7 +1,8 @@
-"""Saturation temperatures of refrigerants, by CoolProp."""
+"""Saturation temperatures of refrigerants: points that CoolProp computed, and what lies between them."""
 
 from bisect import bisect_right
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from flows.model.table import Amount, Numbers
 PA_PER_PSI = 6894.757293168
 ATMOSPHERE_PSI = 14.695949
 
-_GRID_POINTS = 2000
+TABLE = Path(__file__).with_name("dew_points.npz")
+"""Made by scripts/dew_points.py: of each of device.REFRIGERANTS, 2 000 pressures and their dew temperatures."""
 
 
 def absolute_psi(pressure: Amount, is_absolute: bool) -> Amount:
@@ -20,14 +22,10 @@ def absolute_psi(pressure: Amount, is_absolute: bool) -> Amount:
 
 @cache
 def _dew_arrays(refrigerant: str) -> tuple[Numbers, Numbers, Numbers]:
-    """Tabulate pressure [psia], dew temperature [°C] and slope, from −60 °C to just below the critical point."""
-    from CoolProp.CoolProp import PropsSI
-
-    critical = PropsSI("Tcrit", refrigerant)
-    lowest = max(PropsSI("Tmin", refrigerant) + 1.0, 213.15)
-    kelvin = np.linspace(lowest, critical - 0.5, _GRID_POINTS)
-    psia = PropsSI("P", "T", kelvin, "Q", 1, refrigerant) / PA_PER_PSI
-    return psia, kelvin - 273.15, np.diff(kelvin) / np.diff(psia)
+    """Pressures [psia], dew temperatures [°C] and slopes between them."""
+    with np.load(TABLE) as table:
+        psia, celsius = table[refrigerant]
+    return psia, celsius, np.diff(celsius) / np.diff(psia)
 
 
 @cache
@@ -47,13 +45,13 @@ def dew_temperature(psia: float, refrigerant: str) -> float | None:
     grid, celsius, slope = _dew_lists(refrigerant)
     if not grid[0] <= psia <= grid[-1]:
         return None
-    left = min(bisect_right(grid, psia), _GRID_POINTS - 1) - 1
+    left = min(bisect_right(grid, psia), len(slope)) - 1
     return celsius[left] + slope[left] * (psia - grid[left])
 
 
 def dew_temperatures(psia: Numbers, refrigerant: str) -> Numbers:
     """Compute `dew_temperature` of every pressure, bit for bit; NaN where that is None, or of NaN. [°C]"""
     grid, celsius, slope = _dew_arrays(refrigerant)
-    left = np.clip(np.searchsorted(grid, psia, side="right"), 1, _GRID_POINTS - 1) - 1
+    left = np.clip(np.searchsorted(grid, psia, side="right"), 1, len(slope)) - 1
     found = celsius[left] + slope[left] * (psia - grid[left])
     return np.where((grid[0] <= psia) & (psia <= grid[-1]), found, np.nan)

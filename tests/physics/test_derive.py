@@ -12,7 +12,6 @@ from flows.model.quantities import BY_NAME
 from flows.model.table import table_of
 from flows.physics.derive import derived_table, derived_values
 from tests.effort import examples
-from tests.physics.coolprop import loads_coolprop
 
 INPUTS = (
     "temp_inlet", "temp_outlet", "temp_ambient", "temp_compressor", "flow_rate", "pressure_high", "pressure_low",
@@ -55,7 +54,6 @@ def test_a_table_derives_what_its_rows_derive(sent, history, unknown):
         assert found == expected
 
 
-@loads_coolprop
 def test_pressures_on_and_beyond_the_ends_of_the_table_derive_alike():
     pressures = np.concatenate([np.linspace(0.0, 700.0, 5_001), np.nextafter([9.2, 711.0], 0.0)])
     kept = [{"pressure_high": value, "pressure_low": value} for value in pressures.tolist()]

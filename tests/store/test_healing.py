@@ -14,7 +14,6 @@ from flows.model.rows import DeviceRow, Forget, RawRow, Retain
 from flows.physics.derive import derived_values
 from tests.effort import examples
 from tests.folding import Sample, block_of, compose, fold_range
-from tests.physics.coolprop import loads_coolprop
 
 from .conftest import DAY, FOREVER, HOUR, MINUTE, NOW, SECOND, minute, raw
 
@@ -179,7 +178,6 @@ PRESSURES = {
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "a batch each"])
-@loads_coolprop
 def test_corrected_metadata_are_derived_anew_and_what_no_longer_follows_is_cleared(store, together):
     sent = {**PRESSURES, "flow_rate": 12.0}
     first, second = DeviceMetadata(refrigerant="R290"), DeviceMetadata(glycol_percent=25.0)
@@ -204,7 +202,6 @@ def test_corrected_metadata_are_derived_anew_and_what_no_longer_follows_is_clear
     assert stored(store)["1m"] == one_fold(samples, [second])["1m"]
 
 
-@loads_coolprop
 def test_other_metadata_leave_orders_alone_so_that_a_replay_brings_no_old_value_back(store):
     row = raw(NOW, 1, **PRESSURES, **derived_values(PRESSURES, DeviceMetadata(refrigerant="R290")))
     store.apply(row)

@@ -9,7 +9,6 @@ from flows.model.quantities import FLAGS, QUANTITIES
 from flows.model.rows import DeviceRow
 from flows.physics.derive import derived_values
 from flows.store.protocol import Columns, StoredReading, StoreStats
-from tests.physics.coolprop import loads_coolprop
 
 from .conftest import FOREVER, NOW, SECOND, outcome, raw
 
@@ -35,7 +34,6 @@ def test_a_reading_comes_back_as_it_was_written(store):
     assert [type(value) for value in found.values.values()] == [float, float, bool, bool]
 
 
-@loads_coolprop
 def test_every_quantity_of_a_payload_can_be_stored_and_what_derives_from_it_is_read(store):
     sent = {q.name: (q.name in FLAGS) if q.kind == "flag" else 1.25 for q in QUANTITIES if q.origin == "payload"}
     history = [DeviceMetadata(refrigerant="R290", valid_from=NOW)]
