@@ -11,7 +11,8 @@ from flows.access.brake import Brake
 from flows.access.sessions import PREFIX, Session, Sessions
 from flows.errors import ConfigError
 from flows.secrets import read_or_create
-from flows.settings import SHORTEST_TOKEN, Settings
+from flows.settings import Settings
+from flows.variables import SHORTEST_TOKEN
 
 log = logging.getLogger("heatpump.api")
 
