@@ -17,7 +17,7 @@ LONGEST = (
     *("cli/test_demo", "cli/test_up", "cli/test_tail", "backup/test_destroyed", "panel_app/test_pipeline_page"),
     *("pipeline/test_flow", "deploy/test_stack_restore", "scripts/test_benches", "deploy/test_stack"),
     *("deploy/test_setup_later", "deploy/test_stack_pages", "backup/test_folder", "ledger/test_episode_oracle"),
-    *("ledger/test_ledger", "pipeline/test_conservation", "docs/test_add", "scripts/test_simulate_device"),
+    *("ledger/test_ledger", "pipeline/test_conservation", "docs/test_add", "scripts/test_simulate_mqtt"),
     *("history/test_import_live", "docs/test_screenshots", "backup/test_moments", "cli/test_doctor"),
     *("cli/test_elsewhere",),
 )
