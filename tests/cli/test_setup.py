@@ -55,6 +55,20 @@ def test_a_python_behind_an_unusable_one_is_found(clone):
     assert (done.returncode, done.stderr, done.stdout.strip()) == (0, "", sys.executable)
 
 
+def built(name: str, optimised: bool) -> str:
+    """A Python that was built with optimisations or without, and says its name where it is asked for its path."""
+    how = f'*enable-optimizations*) exit {int(not optimised)};; *"print(sys.executable)"*) echo {name};;'
+    return f'case "$*" in {how} *) exec {sys.executable} "$@";; esac'
+
+
+@pytest.mark.parametrize("there", [{"python3.12": False, "python3.11": True}, {"python3.12": False}])
+def test_an_optimised_python_is_taken_before_one_that_is_not_and_that_before_none(clone, there):
+    for name, optimised in there.items():
+        provide(clone, name, built(name, optimised))
+    done = run(clone, "source scripts/lib/setup.sh; find_python")
+    assert (done.returncode, done.stderr, done.stdout.strip()) == (0, "", [*there][-1])
+
+
 def test_pyenvs_versions_are_looked_through(clone):
     folder = clone.parent / ".pyenv" / "versions" / "3.12.99" / "bin"
     folder.mkdir(parents=True)
