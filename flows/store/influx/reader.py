@@ -10,9 +10,9 @@ from flows.model.command import CommandOutcome
 from flows.model.dead_letter import LetterState
 from flows.model.episode import Episode, EpisodeKind
 from flows.model.influx_address import InfluxAddress
-from flows.model.quantities import FLAG_NAMES, HEAT_SOURCES
+from flows.model.quantities import FLAG_NAMES, HEAT_SOURCES, Value
 from flows.model.rollup import Resolution, RollupRow
-from flows.model.table import Numbers
+from flows.model.table import Numbers, Table
 from flows.physics.compose import rows_of
 from flows.physics.derive import DERIVED
 from flows.store.influx import alerts, commands, devices, episodes, fences, letters, tally
@@ -95,22 +95,8 @@ class InfluxReader:
         if not len(rows.table.at):
             return []
         table = with_derived(rows.table, history.result())
-        flags = [name in FLAG_NAMES for name in table.names]
-        parts = zip(table.at.tolist(), rows.late.tolist(), rows.clock, table.values.tolist(), strict=True)
-        found = [
-            StoredReading(
-                device_id,
-                at,
-                at + late,
-                clock,
-                {
-                    name: bool(value) if flag else value
-                    for name, flag, value in zip(table.names, flags, values, strict=True)
-                    if value == value
-                },
-            )
-            for at, late, clock, values in parts
-        ]
+        parts = zip(table.at.tolist(), rows.late.tolist(), rows.clock, _values(table), strict=True)
+        found = [StoredReading(device_id, at, at + late, clock, values) for at, late, clock, values in parts]
         return found[::-1] if newest_first else found
 
     def raw_columns(self, device_id: str, start: int, end: int, fields: list[str], limit: int) -> Columns:
@@ -201,6 +187,16 @@ class InfluxReader:
         if newest_first and limit == len(rows.table.at):
             self._paces[device_id] = (end - int(rows.table.at[0])) / limit
         return rows
+
+
+def _values(table: Table) -> list[dict[str, Value]]:
+    """Give the values of each row by name."""
+    columns = [listed(table.values[:, place], name in FLAG_NAMES) for place, name in enumerate(table.names)]
+    rows = [*zip(*columns, strict=True)] or [()] * len(table.at)
+    found: list[dict[str, Value]] = [dict(zip(table.names, row, strict=True)) for row in rows]
+    for place in np.flatnonzero(np.isnan(table.values).any(axis=1)).tolist():
+        found[place] = {name: value for name, value in found[place].items() if value is not None}
+    return found
 
 
 def listed(values: Numbers, flag: bool = False) -> list[float | None]:
