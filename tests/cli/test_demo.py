@@ -184,7 +184,7 @@ def test_stopped_and_started_again_it_loads_nothing_twice_and_nobody_is_called_o
     """The last test on this installation: it ends it."""
     store = demo.data / "store.sqlite"
     houses, called_offline = _children(_status(demo)[-1]["pid"]), _offline_alerts(demo)
-    assert demo.end() == 0
+    assert demo.end() == 0 and "did not stop" not in demo.said
     assert not any(map(alive, houses))
     stopped = now_ms()
     before = {house: times(store, house, 0, stopped - HOUR_MS) for house in HOUSES}
@@ -236,11 +236,13 @@ def test_a_folder_with_devices_of_its_own_is_refused_with_what_to_do(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     fill(data / "store.sqlite", range(0, 3_600_000, 10_000), "site1")
-    for command in ("demo", "up"):
-        options = ("--demo",) if command == "up" else ()
-        done = heatpump(command, *options, "--data", data)
-        assert done.returncode == 2
-        assert "has devices of its own (site1)" in done.stderr and "such as --data demo-data" in done.stderr
+    done, up = heatpump("demo", "--data", data), Up(data, "--demo")
+    try:
+        assert (done.returncode, up.process.wait(60)) == (2, 2)
+    finally:
+        up.clean_up()
+    for said in (done.stderr, up.said):
+        assert "has devices of its own (site1)" in said and "such as --data demo-data" in said
     assert not note_of(data).exists()
 
 
@@ -251,7 +253,7 @@ def test_what_a_pages_button_asks_for_is_started_by_up_which_else_leaves_the_dem
         assert "demo" not in {process["name"] for process in _status(running)}
         os.kill(running.process.pid, signal.SIGUSR1)
         running.until_it_says("^demo: 3 simulated houses: [0-9,]+ readings to load", 30)
-        assert running.end() == 0
+        assert running.end() == 0 and "did not stop" not in running.said
     finally:
         running.clean_up()
 

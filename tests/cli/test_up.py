@@ -110,7 +110,7 @@ def test_status_tells_of_each_process_and_sigterm_ends_all(up):
     for process in processes.values():
         assert process["healthy"] and process["restarts"] == 0 and process["problem"] == ""
         assert alive(process["pid"]) and process["since"] > 1.7e12
-    assert running.end() == 0
+    assert running.end() == 0 and "did not stop" not in running.said
     assert not any(alive(process["pid"]) for process in processes.values())
     assert heatpump("status", "--data", running.data).returncode == 1
 

@@ -19,7 +19,7 @@ RAW, MINUTES, META = ADDRESS.bucket, ADDRESS.rollups("1m"), ADDRESS.meta
 
 
 class Taking(InfluxServer):
-    """Takes lines, but those that come at a turn in `lost`, of which it never says a word."""
+    """Keeps lines as they come, but is gone for a request whose turn is in `lost`."""
 
     def __init__(self, lost: set[int] = frozenset()) -> None:
         super().__init__(ADDRESS)
