@@ -4,8 +4,6 @@
 Run again when REFRIGERANTS or CoolProp change. CoolProp takes seconds and 75 MB to load, so no flow loads it.
 """
 
-from pathlib import Path
-
 import numpy as np
 from CoolProp.CoolProp import PropsSI
 
@@ -23,10 +21,5 @@ def dew_points(refrigerant: str) -> Numbers:
     return np.stack((PropsSI("P", "T", kelvin, "Q", 1, refrigerant) / PA_PER_PSI, kelvin - 273.15))
 
 
-def write(path: Path) -> None:
-    """Write the table of all refrigerants."""
-    np.savez_compressed(path, **{name: dew_points(name) for name in REFRIGERANTS})
-
-
 if __name__ == "__main__":
-    write(TABLE)
+    np.savez_compressed(TABLE, **{name: dew_points(name) for name in REFRIGERANTS})
