@@ -12,7 +12,7 @@ usable() {
 }
 
 # Was this Python built with profile-guided optimisation? One that was not, as pyenv builds them unless told otherwise,
-# takes 40 % more CPU where nothing but Python runs. Distributions' builds, under /usr, are, whatever their flags say.
+# takes 40 % more CPU where nothing but Python runs. A distribution's, under /usr, counts as such: Debian's flags do not say.
 optimised() {
     "$1" -c '
 import sys, sysconfig
