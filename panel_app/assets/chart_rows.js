@@ -9,6 +9,7 @@ class Rows {
   draw() {
     const content = this.model.content;
     if (!content.panes) return;
+    this.follow(content);
     const focused = this.root.getRootNode().activeElement?.dataset?.name;
     this.root.classList.toggle("phone", content.phone);
     this.charts.setAttribute("aria-label", `Charts. Left and right read values, up and down choose a series, plus and minus zoom, T shows a table.`);
@@ -193,9 +194,10 @@ class Rows {
     const width = first.plot.clientWidth;
     const middle = ([start, end, text], kind) => {
       const [left, right] = [Math.max(this.share(start), 0), Math.min(this.share(end), 1)];
-      if (right < left) return [];
-      const label = make("span", kind, {}, text);
       const half = text.length * 3;
+      // What begins before the edge, and hardly reaches over it, has no name beside what is drawn.
+      if (right <= left || (left === 0 && right * width < 2 * half)) return [];
+      const label = make("span", kind, {}, text);
       label.style.left = `${Math.min(Math.max(((left + right) / 2) * width, half), width - half)}px`;
       return [label];
     };

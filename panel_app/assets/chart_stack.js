@@ -4,6 +4,7 @@
 
 const HOLD = 900_000;
 const LEAST_SPAN = 60_000;
+const LONGEST_SPAN = 10 * 366 * 86_400_000; // further out there are no readings, and in the end no dates
 const NOW = 60_000; // ms that a live chart may be behind
 const SETTLED = 300; // ms after the last move until the server is asked
 
@@ -44,6 +45,7 @@ class Stack extends Rows {
 
   listen() {
     this.moved = () => {
+      if (this.follows) return; // who draws places, too
       this.place();
       clearTimeout(this.settling);
       this.settling = setTimeout(() => this.settle(), SETTLED);
@@ -80,11 +82,28 @@ class Stack extends Rows {
     }
   }
 
+  // The time axis is the reader's: it goes where the server says only if that knows of every move of theirs.
+  follow({ start, end, moves }) {
+    if (this.settling || moves !== this.moves()) return;
+    this.follows = true;
+    this.x.setv({ start, end });
+    this.follows = false;
+  }
+
+  moves() {
+    return this.model.chosen[2] ?? 0;
+  }
+
   settle() {
+    this.settling = null;
     const { start, end } = this.x;
     const { content } = this.model;
     const same = Math.abs(start - content.start) < 1 && Math.abs(end - content.end) < 1;
-    if (!same) this.model.chosen = [start, end];
+    if (same) return;
+    // There is nothing beyond now: who zooms out, or drags there, sees as much of what was before.
+    const beyond = Math.max(end - Math.max(Date.now(), content.end), 0);
+    if (beyond) this.x.setv({ start: start - beyond, end: end - beyond }); // which settles, too
+    else this.model.chosen = [start, end, this.moves() + 1];
   }
 
   // ---- cursor and read-out
@@ -267,9 +286,11 @@ class Stack extends Rows {
   }
 
   zoom(factor, around) {
+    if (!this.model.content.panes) return; // nothing was drawn yet
     const { start, end } = this.x;
     const centre = around !== null && around >= start && around <= end ? around : (start + end) / 2;
-    if ((end - start) * factor < LEAST_SPAN) return;
+    const length = (end - start) * factor;
+    if (length < LEAST_SPAN || (factor > 1 && length > LONGEST_SPAN)) return;
     this.x.setv({ start: centre - (centre - start) * factor, end: centre + (end - centre) * factor });
   }
 

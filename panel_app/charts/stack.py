@@ -1,6 +1,5 @@
 """ChartStack: the linked charts of a device, with read-out, cursor, keyboard and table."""
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,10 +13,10 @@ from panel.viewable import Children, Viewable, Viewer
 from flows.model.quantities import BY_NAME
 from flows.model.times import now_ms
 from panel_app import plots, words
-from panel_app.charts import axes, heat, lanes, marks, ratio, text
-from panel_app.charts.frame import Answer, Frame, read_frame
+from panel_app.charts import axes, buckets, heat, lanes, marks, ratio, text
+from panel_app.charts.frame import Answer, Floats, Frame, read_frame
 from panel_app.charts.panes import LANES, PANES, Lane, Pane, fields_of
-from panel_app.spans import LENGTHS, SHORTEST_MS, YOUNG_MS, began
+from panel_app.spans import LENGTHS, SHORTEST_MS, YOUNG_MS
 from panel_app.tokens import Theme
 
 _ASSETS = Path(__file__).parent.parent / "assets"
@@ -33,7 +32,7 @@ class StackFace(JSComponent):
     content    : all words and places, in one piece.
     newest     : by quantity, value (in the unit of its chart) and time of what is known beside the series.
     hidden     : quantities that a reader has put away.
-    chosen     : the span a reader moved or zoomed to, as [start, end]. [ms since 1970, UTC]
+    chosen     : the span a reader moved or zoomed to, as [start, end, how often so far]. [ms since 1970, UTC]
     table_open : whether the table is shown.
     """
 
@@ -61,7 +60,8 @@ class ChartStack(Viewer):
     panes, rows : which charts and lanes; see panes.py.
     hidden      : quantities not drawn; may be set, and follows the reader's clicks.
     on_span     : called with start and end [ms since 1970, UTC] 300 ms after a reader moved or zoomed;
-                  answer with `update` of that span's series; where the reader has moved on since, it stays there.
+                  answer with `update` of that span's series. The browser moves the axis at once; what `update`
+                  says of it is followed there unless the reader moved on meanwhile.
     on_hidden   : called with the list of hidden quantities when a reader changed it.
 
     It needs the CSS variables of tokens.py around it. Ask `/series` for `stack.fields`, and `/episodes` for the
@@ -86,11 +86,11 @@ class ChartStack(Viewer):
         self._on_span, self._on_hidden = on_span, on_hidden
         self._charts = plots.build(self._panes, self._rows, theme, phone)
         self._frame: Frame | None = None
-        self._first: int | None = None
         self._ever: set[str] = set()
         self._heat_in_energies = False
+        self._energies: tuple[Floats, Floats] | None = None
         self._last: dict[str, Any] = {}
-        self._moves: deque[tuple[float, float]] = deque(maxlen=50)
+        self._span: tuple[float, float] = (0.0, 1.0)
         self._face = StackFace(
             figures=self._charts.figures,
             content={},
@@ -116,7 +116,7 @@ class ChartStack(Viewer):
     @property
     def span(self) -> tuple[float, float]:
         """What the time axis shows. [ms since 1970, UTC]"""
-        return self._charts.x_range.start, self._charts.x_range.end
+        return self._span
 
     def __panel__(self) -> Viewable:
         return self._face
@@ -131,13 +131,15 @@ class ChartStack(Viewer):
         end: float | None = None,
         now: float | None = None,
         newest: Newest | None = None,
+        first: float | None = None,
     ) -> None:
         """Show new data in the same figures.
 
-        series     : answer of `/api/devices/{id}/series`.
+        series     : answer of `/api/devices/{id}/series`; of rollups with `buckets.FIELDS` joined, for a COP.
         episodes   : of `/api/devices/{id}/episodes`; alerts: of `/api/alerts`, of this device.
         start, end : what the time axis shows; None keeps what it shows (at first: the answer's span). The last
                      24 h (or another usual span) of a device that began late in them begin at its first reading.
+        first      : when that was, where it is known; before it nothing is missing. [ms since 1970, UTC]
         now        : length of open alerts and runs goes until then; None: the clock. [ms since 1970, UTC]
         newest     : as of `say_newest`; None leaves what was said.
         """
@@ -145,20 +147,20 @@ class ChartStack(Viewer):
         drawn = [trace.name for pane in self._panes for trace in pane.traces]
         if series["readings"] and series["resolution"] != "raw":
             self._heat_in_energies = heat.HEAT in drawn and heat.is_in_energies(series)
-        read = read_frame(heat.with_power(series), drawn, [row.flag for row in self._rows], at)
+        told = buckets.with_running(heat.with_power(series))
+        read = read_frame(told, drawn, [row.flag for row in self._rows], at, first)
         if self._frame is None and start is None and end is None:
             start, end = read.start, read.end
         self._frame, self._last = read, {"episodes": episodes, "alerts": alerts, "now": at}
+        self._energies = buckets.energies(series)
         self._ever |= {name for name in (*read.lines, *read.flags) if read.has(name)}
         with hold():
-            # The answer to a reader's own move comes late: the reader may have moved on since.
-            if start is not None and end is not None and (start, end) not in self._moves:
-                self._moves.clear()
+            if start is not None and end is not None:
                 is_usual = any(round(end - start) == ms for _, _, ms in LENGTHS.values())
                 is_live = abs(end - at) <= SHORTEST_MS
-                self._first = began(series) if is_usual and is_live else None
-                begin = start if self._first is None else min(self._first, end - YOUNG_MS)
-                self._charts.x_range.update(start=begin, end=end)
+                is_late = first is not None and first > (start + end) / 2
+                begin = min(first, end - YOUNG_MS) if first and is_usual and is_live and is_late else start
+                self._span = begin, end
             if newest is not None:
                 self.say_newest(newest)
             self._draw()
@@ -203,6 +205,7 @@ class ChartStack(Viewer):
             "step": read.step,
             "start": start,
             "end": end,
+            "moves": self._face.chosen[2] if self._face.chosen else 0,
             "now": read.now,
             "ticks": [[tick.at, tick.label, tick.midnight] for tick in ticks],
             "panes": panes,
@@ -211,7 +214,7 @@ class ChartStack(Viewer):
             "missing": [msgspec.structs.astuple(label) for label in marks.missing_labels(read)],
             "seams": [msgspec.structs.astuple(seam) for seam in seams],
             "alerts": [[a.start, a.end, a.text, a.level] for a in alerts],
-            "footer": text.footer(read, self._shown_panes(read, is_empty), self._first),
+            "footer": text.footer(read, self._shown_panes(read, is_empty)),
         }
         if self._face.table_open:
             self._fill_table()
@@ -226,7 +229,7 @@ class ChartStack(Viewer):
         pane = chart.pane
         ticks = plots.put_lines(chart, read, self.hidden)
         if pane.ratio:
-            plots.put_ratio(chart, *ratio.cop(read, *pane.ratio))
+            plots.put_ratio(chart, *ratio.cop(read, *pane.ratio, self._energies))
         y_range = chart.figure.y_range
         rows = [
             {
@@ -282,8 +285,8 @@ class ChartStack(Viewer):
             self._face.table = {"caption": made.caption, "header": made.header, "rows": made.rows}
 
     def _span_chosen(self, event: Any) -> None:
-        start, end = (round(at) for at in event.new)
-        self._moves.append((start, end))
+        start, end = (round(at) for at in event.new[:2])
+        self._span = start, end
         with hold():
             # The ticks fit the new span at once; its values come with the next update.
             self._draw()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import panel as pn
 from markupsafe import Markup
@@ -24,10 +25,10 @@ from panel_app.components.sentence import Facts, sentence
 from panel_app.components.span_bar import span_bar
 from panel_app.environment import Environment
 from panel_app.fragment import Fragment
-from panel_app.overview_data import CHARTS, OverviewData, compared_hours
+from panel_app.overview_data import CHARTS, OverviewData, compared_hours, first_of
 from panel_app.pages import Page
 from panel_app.session import Session
-from panel_app.spans import LENGTHS, Shown, began, choose, moved, shown
+from panel_app.spans import LENGTHS, Shown, choose, moved, shown
 
 T = TypeVar("T")
 
@@ -39,6 +40,9 @@ DEMO_WITHIN_MS = 180_000
 
 WHOLE_PAGE: tuple[State, ...] = ("loading", "first-run", "unknown-device")
 """States beside which there is nothing else to see."""
+
+FADED, WHOLE = {"opacity": "0.4"}, {"opacity": "1"}
+"""How charts look that are not of the chosen span, and others: the browser keeps a style that is only left out."""
 
 CARD = ":host { background: var(--card); border: 1px solid var(--line); border-radius: 8px; }"
 
@@ -62,6 +66,7 @@ class Overview:
         self._span_bar = Fragment(on=acts, stylesheets=["/assets/overview.css"])
         self._beside = Fragment(on=acts, margin=(4, 14))
         self._first_ms: int | None = None
+        self._chosen_at: int | None = None
         self._stack = self._new_stack()
         self._stack_box = pn.Column(self._stack, margin=(0, 14), sizing_mode="stretch_width")
         self._card = pn.Column(
@@ -75,6 +80,7 @@ class Overview:
 
         environment.param.watch(lambda *_: self._replace_stack(), ["theme", "phone"])
         session.selection.param.watch(lambda *_: self._chosen(), ["span", "start", "end"])
+        session.selection.param.watch(lambda *_: self._stack.param.update(hidden=self._hidden()), "hide")
         session.soon(self._draw)
         session.every(1.0, self._draw)
         session.begin(self._data.live())
@@ -85,7 +91,7 @@ class Overview:
         return {
             "ack": lambda given: session.begin(data.acknowledge(given["id"])),
             "walk": lambda _: session.begin(data.ask_walk()),
-            "retry": lambda _: data.ask_anew(),
+            "retry": lambda _: data.try_again(),
             "demo": lambda _: self._load_demo(),
             "device": lambda given: self._go("/", f"?device={given['id']}"),
             "pipeline": lambda _: self._go("/pipeline"),
@@ -101,10 +107,13 @@ class Overview:
         return ChartStack(
             environment.theme,
             phone=environment.phone,
-            hidden=[name for name in selection.hide.split(",") if name],
+            hidden=self._hidden(),
             on_span=lambda start, end: choose(selection, start, end),
             on_hidden=lambda names: selection.param.update(hide=",".join(names)),
         )
+
+    def _hidden(self) -> list[str]:
+        return [name for name in self._session.selection.hide.split(",") if name]
 
     def _replace_stack(self) -> None:
         """Draw for another theme or kind of screen.
@@ -129,7 +138,7 @@ class Overview:
         self._put(self._state, self._state_html(state, moment))
         if status is None or whole:
             return
-        zone, second, span = site_zone(status), moment // 1000, self._shown()
+        zone, second = site_zone(status), moment // 1000
         hours = data.hours or compared_hours(status, moment)
         since = self._kept("since", lambda: flags_since(status, data.flags), status, data.flags)
         may_ack = self._session.site.account.may_command
@@ -147,17 +156,27 @@ class Overview:
         self._kpi.html = self._kept(
             "kpi", lambda: kpi_cards(status, hours, data.figures), status, hours, data.figures
         )
-        self._span_bar.html = self._kept(
-            "span",
-            lambda: span_bar(span, zone, self._csv()),
-            span.name,
-            span.start // MINUTE_MS,
-            span.end // MINUTE_MS,
-            zone,
-            self._csv(),
-        )
+        self._draw_span_bar(zone, moment)
         self._put(self._beside, self._instead_of_charts(state, moment))
         self._kept("newest", lambda: self._stack.say_newest(self._newest(status)), status, self._stack)
+
+    def _draw_span_bar(self, zone: ZoneInfo, moment: int) -> None:
+        """Name the span that is drawn; where another was chosen, fade it and say that that one is waited for."""
+        chosen = drawn = self._shown()
+        charts, csv, is_late = self._data.charts, self._csv(), False
+        if self._chosen_at is not None and charts is not None:
+            is_late = moment - self._chosen_at > BONES_AFTER_MS
+            if tuple(round(at) for at in self._stack.span) != (chosen.start, chosen.end):
+                drawn = charts.span  # else the reader moved the axis there, which it follows at once
+        loads = is_late and CHARTS not in self._data.failures
+        self._stack_box.styles = FADED if is_late else WHOLE
+        minutes = (drawn.start // MINUTE_MS, drawn.end // MINUTE_MS)
+        self._span_bar.html = self._kept(
+            "span",
+            lambda: span_bar(drawn, zone, csv, chosen, loads),
+            *(drawn.name, minutes, chosen.name, chosen.start // MINUTE_MS, chosen.wrong, loads),
+            *(moment // MINUTE_MS, zone, csv),
+        )
 
     def _kept(self, part: str, make: Callable[[], T], *inputs: Any) -> T:
         """Make a part of what it is made of, or give it as it is while that is the same."""
@@ -169,12 +188,22 @@ class Overview:
     def _draw_charts(self) -> None:
         charts, asked = self._data.charts, self._stack.fields
         if charts is not None:
-            self._first_ms = began(charts.series) or self._first_ms
+            is_chosen = charts.span.is_like(self._shown())
+            if is_chosen:
+                self._chosen_at = None
+            known, self._first_ms = self._first_ms, first_of(charts, self._first_ms)
             self._stack.update(
-                charts.series, charts.episodes, charts.alerts, start=charts.span.start, end=charts.span.end
+                charts.series,
+                charts.episodes,
+                charts.alerts,
+                # What comes late, as the reader chose on, takes nobody back.
+                start=charts.span.start if is_chosen else None,
+                end=charts.span.end if is_chosen else None,
+                first=self._first_ms,
             )
-            if self._stack.fields != asked:
-                self._data.ask_anew()  # the answer told that there is more to ask for
+            # The answer told that there is more to ask for, or that the usual span begins later.
+            if self._stack.fields != asked or (known is None and self._first_ms is not None):
+                self._data.ask_anew()
         self._draw()
 
     def _newest(self, status: Answer) -> dict[str, tuple[Any, float]]:
@@ -221,7 +250,7 @@ class Overview:
                 failures = list(data.failures.values())
                 if status is not None and list(data.failures) == [CHARTS]:
                     return Markup("")  # told where they would be
-                return states.parts_failed(failures, moment, None, zone)
+                return states.parts_failed(failures, moment, None, zone, data.is_live)
             case _:
                 return Markup("")
 
@@ -230,7 +259,8 @@ class Overview:
         if CHARTS in data.failures:
             # Where another card tells of it, or of what it comes from, one is enough.
             told = state == "store-down" or (state == "part-failed" and len(data.failures) > 1)
-            return Markup("") if told else states.parts_failed([data.failures[CHARTS]], moment, None, zone)
+            failed = [data.failures[CHARTS]]
+            return Markup("") if told else states.parts_failed(failed, moment, None, zone, data.is_live)
         charts = data.charts
         if state not in ("no-data", "stale") or data.is_new or charts is None or charts.series["readings"]:
             return Markup("")
@@ -257,6 +287,7 @@ class Overview:
             self._session.soon(self._draw)
 
     def _chosen(self) -> None:
+        self._chosen_at = now_ms()
         self._data.ask_anew()
         self._session.soon(self._draw)
 

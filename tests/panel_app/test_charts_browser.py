@@ -1,93 +1,21 @@
 """A ChartStack in a real browser: what is drawn, read, moved, hidden, and said."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, expect, sync_playwright
 
 from panel_app import words
-from panel_app.charts.stack import ChartStack
-from panel_app.tokens import Theme
 from tests.panel_app import sample_day as sample
-from tests.panel_app.stack_page import served
+from tests.panel_app.aids import complaints
+from tests.panel_app.stack_page import Site, Visit, served
 
 pytestmark = pytest.mark.slow
 
 _OURS = ("http://127.0.0.1:", "blob:", "data:")
 DESKTOP, PHONE = {"width": 1216, "height": 640}, {"width": 390, "height": 844}
-
-
-class Visit:
-    """A stack, the page it is on, and what the stack told its page."""
-
-    def __init__(self, page: Page, stack: ChartStack, told: list[Any]) -> None:
-        self.page, self.stack, self.told = page, stack, told
-
-    def value(self, label: str) -> Any:
-        """The read-out's value of a series."""
-        return self.page.locator(".series", has_text=label).locator("b").first
-
-    def hover(self, share: float) -> None:
-        """Put the mouse on the first chart, at a share of its width."""
-        box = self.page.locator(".plot").first.bounding_box()
-        assert box is not None
-        self.page.mouse.move(box["x"] + box["width"] * share, box["y"] + 60)
-
-    def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something holds in the server."""
-        for _ in range(1200):  # a minute, as long as a busy machine may take
-            if holds():
-                return
-            self.page.wait_for_timeout(50)
-        raise AssertionError(f"it never held; told: {self.told}")
-
-    def ink(self, chart: int) -> int:
-        """How many of a chart's pixels have a hue: lines, bars, bands, not grid and words."""
-        script = """(plot) => {
-          const canvases = [];
-          const walk = (node) => { for (const child of (node.shadowRoot ?? node).querySelectorAll('*')) {
-            if (child.tagName === 'CANVAS' && child.width > 1) canvases.push(child);
-            if (child.shadowRoot) walk(child); } };
-          walk(plot.firstChild);
-          const hued = (canvas) => {
-            const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-            let count = 0;
-            for (let i = 0; i < data.length; i += 4) {
-              const rgb = data.subarray(i, i + 3);
-              if (data[i + 3] && Math.max(...rgb) - Math.min(...rgb) > 30) count++;
-            }
-            return count;
-          };
-          return canvases.reduce((sum, canvas) => sum + hued(canvas), 0);
-        }"""
-        return int(self.page.locator(".plot").nth(chart).evaluate(script))
-
-
-class Site:
-    """One server and one browser for all visits: what a stack is made of changes from visit to visit."""
-
-    def __init__(self) -> None:
-        self.wanted: dict[str, Any] = {}
-        self.made: list[ChartStack] = []
-        self.told: list[Any] = []
-
-    def make(self) -> tuple[ChartStack, Theme]:
-        theme: Theme = self.wanted["theme"]
-        answer = self.wanted["answer"]
-        stack = ChartStack(
-            theme,
-            phone=self.wanted["phone"],
-            on_span=lambda start, end: self.told.append((start, end)),
-            on_hidden=lambda hidden: self.told.append(hidden),
-        )
-        full = answer["readings"] > 0
-        alerts = self.wanted.get("alerts", sample.ALERTS if full else [])
-        stack.update(answer, sample.episodes() if full else [], alerts, now=sample.END)
-        self.made.append(stack)
-        return stack, theme
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +58,23 @@ def test_lines_are_drawn_and_the_read_out_has_the_newest_values(visit: Visit) ->
     expect(visit.page.locator(".over .missing")).to_have_text("no data 57\u00a0min")
     expect(visit.page.locator(".over .alert").first).to_contain_text("critical")
     expect(visit.page.locator(".footer")).to_contain_text("coverage 96.0\u00a0%, 57\u00a0min missing 21:50–22:47")
+
+
+def begun(minute: int) -> dict[str, Any]:
+    """The day of a device that was silent until a minute of it."""
+    gap = [[sample.iso(sample.START), sample.iso(sample.START + minute * sample.MINUTE)]]
+    later = sample.series(minutes=range(minute, 1440), with_hole=False)
+    return later | {"start": sample.iso(sample.START), "gaps": gap}
+
+
+@pytest.mark.parametrize("visit", [{"answer": begun(20)}], indirect=True)
+def test_a_hole_that_hardly_reaches_into_the_chart_has_no_name_beside_the_lines(visit: Visit) -> None:
+    expect(visit.page.locator(".over .missing")).to_have_count(0)
+
+
+@pytest.mark.parametrize("visit", [{"answer": begun(600)}], indirect=True)
+def test_a_hole_that_reaches_far_into_the_chart_has_its_name(visit: Visit) -> None:
+    expect(visit.page.locator(".over .missing")).to_have_text("no data 10\u00a0h")
 
 
 def test_the_cursor_shows_its_time_and_the_values_there_and_goes_with_the_mouse(visit: Visit) -> None:
@@ -176,15 +121,26 @@ def test_the_keyboard_reads_zooms_and_lets_go(visit: Visit) -> None:
 
 
 def test_a_drag_moves_the_span_and_the_page_is_told(visit: Visit) -> None:
-    visit.hover(0.5)
-    visit.page.mouse.down()
-    for share in (0.55, 0.6, 0.65, 0.75):
-        visit.hover(share)
-    visit.page.mouse.up()
+    visit.drag(0.5, 0.75)
     moved = pytest.approx(sample.START - 6 * 3_600_000, abs=600_000)
     visit.until(lambda: bool(visit.told) and visit.told[-1][0] == moved)
     start, end = visit.told[-1]
     assert end - start == pytest.approx(24 * 3_600_000, rel=1e-6)
+
+
+_DRAWN_WHILE_MOVED = """(charts) => {
+  const face = [...Bokeh.documents[0]._all_models.values()].find((model) => model.attributes.content);
+  charts.dispatchEvent(new KeyboardEvent("keydown", { key: "-" }));
+  face.content = { ...face.content, now: face.content.now + 1 };
+}"""
+
+
+def test_what_is_drawn_while_a_reader_moves_takes_nobody_back(visit: Visit) -> None:
+    charts = visit.page.locator(".charts")
+    charts.evaluate(_DRAWN_WHILE_MOVED)
+    visit.until(lambda: bool(visit.told))
+    assert visit.told == [(sample.START - 12 * 3_600_000, sample.END + 12 * 3_600_000)]
+    assert visit.start() == visit.stack.span[0] == visit.told[0][0]
 
 
 def test_a_plain_wheel_scrolls_the_page_and_with_ctrl_it_zooms(visit: Visit) -> None:
@@ -326,6 +282,7 @@ def idle() -> dict[str, Any]:
         values["heat_power"][part][-60:] = [0.0] * 60
         values["power"][part][-60:] = [12.0] * 60
         values["setpoint_flow"][part][-60:] = [None] * 60
+    values["heat_kwh_space"][-60:], values["electric_kwh_space"][-60:] = [0.0] * 60, [0.0002] * 60
     return answer
 
 
@@ -363,5 +320,4 @@ def test_on_a_phone_the_read_out_is_above_and_nothing_scrolls_sideways(visit: Vi
 def test_nothing_stands_in_the_way_of_a_reader_with_aids(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Show as table").click()
     expect(visit.page.get_by_role("table")).to_be_visible()
-    found = Axe().run(visit.page)
-    assert found.violations_count == 0, found.generate_report()
+    assert complaints(visit.page) == []

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from panel_app.watch import EVER
 from tests.flows import wait_for
+from tests.panel_app.aids import complaints
 from tests.panel_app.site import PHONE, Installation, Visitor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -100,6 +100,19 @@ def test_an_alert_stands_above_all_until_somebody_acknowledges_it(installation: 
     expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
 
 
+def test_what_a_device_reports_itself_is_told_and_nothing_is_called_well(installation: Installation, visit: Visit):
+    installation.publish("reports", **FULL)
+    page = visit().open("/?device=reports")
+    expect(page.locator(".sentence")).to_contain_text("All well")
+    words = {"type": "fan", "level": "critical", "value": 3.14, "message": "ventilateur bloqué, <b>réarmer</b>"}
+    installation.send("heatpump/reports/alerts", json.dumps(words))
+    banner = page.locator(".banner", has_text="device_fan")
+    expect(banner).to_contain_text("ventilateur bloqué, <b>réarmer</b>, value 3.14, reported by the device at")
+    expect(page.locator(".sentence")).to_contain_text("Worth a look: the device reported fan, critical,")
+    page.reload()
+    expect(banner).to_be_visible()
+
+
 def test_the_charts_hold_what_was_measured(installation: Installation, visit: Visit):
     begun = (time.time_ns() // 1_000_000) - 40 * MINUTE
     outlets = [30.0 + step / 8 for step in range(80)]
@@ -154,6 +167,131 @@ def test_what_was_chosen_is_in_the_url_and_comes_back(installation: Installation
     expect(page).to_have_url(re.compile("span=custom"))
     page.get_by_role("button", name="Later").click()
     expect(page).to_have_url(re.compile("span=7d"))
+
+
+def test_back_and_forward_show_what_was_chosen_there(installation: Installation, visit: Visit):
+    at = installation.publish("steps", **FULL)
+    installation.stored("steps", at)
+    page = visit().open("/?device=steps")
+    title, hidden = page.locator(".span-title h2"), page.locator(".series", has_text="Return water")
+    expect(page.locator("#csv")).to_be_visible()
+    document = page.evaluate("document.loadedHere = true")
+    page.get_by_role("button", name="7 d").click()
+    expect(title).to_have_text("Last 7 days")
+    page.get_by_role("button", name="30 d").click()
+    expect(title).to_have_text("Last 30 days")
+    hidden.click()
+    expect(page).to_have_url(re.compile("hide=temp_inlet"))
+    page.go_back()
+    expect(hidden).to_have_attribute("aria-pressed", "true")
+    page.go_back()
+    expect(title).to_have_text("Last 7 days")
+    page.go_back()
+    expect(title).to_have_text("Its newest readings")
+    expect(page.locator("#csv")).to_have_attribute("href", re.compile("resolution=(raw|1m)"))
+    assert page.url.endswith("/?device=steps")
+    page.go_forward()
+    expect(title).to_have_text("Last 7 days")
+    page.go_forward()
+    expect(title).to_have_text("Last 30 days")
+    assert page.evaluate("document.loadedHere") == document, "nothing was loaded anew"
+
+
+def test_the_device_that_the_page_found_is_no_step_of_its_own(installation: Installation, visit: Visit):
+    installation.publish("site1", **FULL)
+    page = visit().open("/pipeline")
+    page.goto(f"{installation.url}/")
+    expect(page).to_have_url(re.compile(r"/\?device="))
+    page.go_back()
+    expect(page).to_have_url(re.compile("/pipeline$"))
+
+
+def test_a_span_that_cannot_be_shown_is_told_beside_its_fields_and_not_sent(
+    installation: Installation, visit: Visit
+):
+    installation.publish("site1", **FULL)
+    page = visit().open("/?device=site1&span=custom&start=2099-01-01T00:00:00Z&end=2099-01-02T00:00:00Z")
+    told = page.get_by_text("The chosen span cannot be shown: it begins in the future.")
+    expect(told).to_be_visible()
+    expect(page.locator(".span-title h2")).to_have_text("Last 24 hours")
+    page.locator("#span-custom summary").click()
+    begin, end = (page.get_by_label(name, exact=True) for name in ("From", "To"))
+    show = page.get_by_role("button", name="Show", exact=True)
+    begin.fill("2026-01-02T10:00")
+    end.fill("2026-01-02T09:00")
+    show.click()
+    assert end.evaluate("field => field.validationMessage") == "To must be later than From."
+    assert page.locator("#span-custom").evaluate("details => details.open")
+    assert "2099" in page.url
+    begin.fill("2099-01-02T10:00")
+    end.fill("2099-01-02T11:00")
+    assert begin.evaluate("field => field.validity.rangeOverflow")
+    begin.fill("2026-01-02T08:00")
+    end.fill("2026-01-02T09:00")
+    show.click()
+    expect(page).to_have_url(re.compile("start=2026-01-02T08"))
+    expect(told).to_have_count(0)
+
+
+def test_the_fields_of_a_span_close_by_esc_and_by_a_press_elsewhere(installation: Installation, visit: Visit):
+    installation.publish("site1", **FULL)
+    page = visit().open("/?device=site1")
+    fields, opener = page.locator("#span-custom form"), page.locator("#span-custom summary")
+    opener.click()
+    page.get_by_label("From", exact=True).fill("2026-01-02T10:00")
+    expect(fields).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(fields).not_to_be_visible()
+    expect(opener).to_be_focused()
+    opener.click()
+    expect(fields).to_be_visible()
+    page.locator("#sentence").click()
+    expect(fields).not_to_be_visible()
+
+
+def test_who_zooms_out_beyond_now_sees_what_was_before(installation: Installation, visit: Visit):
+    installation.publish("site1", **FULL)
+    page = visit().open("/?device=site1&span=7d")
+    expect(page.locator(".span-title h2")).to_have_text("Last 7 days")
+    page.locator(".charts").focus()
+
+    days = """() => {
+      const [start, end] = ["start", "end"].map((name) => new URLSearchParams(location.search).get(name));
+      return end && Date.parse(end) <= Date.now() && (Date.parse(end) - Date.parse(start)) / 86_400_000; }"""
+    for times, least in ((3, 0), (30, 1_800)):
+        for _ in range(times):
+            page.keyboard.press("-")
+        page.wait_for_function(f"() => {{ const days = ({days})(); return {least} < days && days <= 3660; }}")
+        expect(page.locator(".span-title h2")).to_have_text("Chosen span")
+        expect(page.get_by_text("cannot be shown")).to_have_count(0)
+
+
+def test_back_takes_the_charts_back_and_what_was_zoomed_can_be_zoomed_again(
+    installation: Installation, visit: Visit
+):
+    installation.publish("site1", **FULL)
+    page = visit().open("/?device=site1&span=custom&start=2026-01-02T06:00:00Z&end=2026-01-02T18:00:00Z")
+    expect(page.locator(".span-title h2")).to_have_text("Chosen span")
+
+    def shows(hours: int) -> None:
+        page.wait_for_function(
+            """(hours) => {
+            const { start, end } = [...Bokeh.documents[0]._all_models.values()].find((m) => m.type === "Plot").x_range;
+            const chosen = ["start", "end"].map((name) => Date.parse(new URLSearchParams(location.search).get(name)));
+            return start === chosen[0] && end === chosen[1] && end - start === hours * 3_600_000; }""",
+            arg=hours,
+        )
+
+    shows(12)
+    page.locator(".charts").focus()
+    for hours in (24, 48):
+        page.keyboard.press("-")
+        shows(hours)
+    for hours in (24, 12):
+        page.go_back()
+        shows(hours)
+    page.keyboard.press("-")
+    shows(24)
 
 
 def test_the_theme_is_the_systems_until_another_is_chosen_and_remembered(installation: Installation, visit: Visit):
@@ -261,8 +399,7 @@ def test_the_page_can_be_used_by_everybody(
     page = visit(theme=theme, **given).open("/?device=site1")
     expect(page.locator(".sentence")).to_contain_text("All well")
     expect(page.get_by_role("button", name="Show as table")).to_be_visible()
-    found = Axe().run(page).response["violations"]
-    assert [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found] == []
+    assert complaints(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

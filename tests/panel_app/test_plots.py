@@ -95,28 +95,25 @@ def test_a_chart_of_quantities_the_device_never_sent_is_left_out() -> None:
 
 
 def test_an_update_keeps_figures_and_zoom_and_a_named_span_sets_it() -> None:
-    stack = filled()
+    asked: list[tuple[int, int]] = []
+    stack = filled(on_span=lambda start, end: asked.append((start, end)))
     figures = [figure.id for figure in stack.figures]
-    stack.figures[0].x_range.update(start=sample.START + 1000, end=sample.END - 1000)
+    stack._face.chosen = [sample.START + 1000.4, sample.END - 1000, 1]
+    assert asked == [(sample.START + 1000, sample.END - 1000)]
     stack.update(sample.series(), now=sample.END)
-    assert stack.span == (sample.START + 1000, sample.END - 1000)
+    assert stack.span == asked[0]
     stack.update(sample.series(), start=sample.START, end=sample.END, now=sample.END)
     assert stack.span == (sample.START, sample.END)
     assert [figure.id for figure in stack.figures] == figures
 
 
-def test_the_answer_to_a_move_does_not_take_a_reader_back_who_moved_on() -> None:
-    asked: list[tuple[int, int]] = []
-    stack = filled(on_span=lambda start, end: asked.append((start, end)))
-    for hours in (1, 2):
-        there = (sample.START + hours * 3_600_000, sample.END)
-        stack.figures[0].x_range.update(start=there[0], end=there[1])
-        stack._face.chosen = list(there)
-    stack.update(sample.series(), start=asked[0][0], end=asked[0][1], now=sample.END)
-    assert stack.span == asked[1]
-    stack.update(sample.series(), start=sample.START, end=sample.END, now=sample.END)
-    stack.update(sample.series(), start=asked[0][0], end=asked[0][1], now=sample.END)
-    assert stack.span == asked[0], "asked for anew, it is shown"
+def test_the_browser_is_told_of_how_many_moves_what_is_drawn_knows() -> None:
+    stack = filled()
+    assert stack._face.content["moves"] == 0
+    stack._face.chosen = [sample.START + 1000, sample.END, 7]
+    assert stack._face.content["moves"] == 7
+    stack.update(sample.series(), now=sample.END)
+    assert stack._face.content["moves"] == 7
 
 
 def show(stack: ChartStack, resolution: str, minutes: range) -> None:
@@ -137,6 +134,7 @@ def whole(resolution: str, minutes: range) -> dict[str, Any]:
     return columns(stack)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -266,27 +264,6 @@ def test_of_days_the_means_alone_are_drawn_and_fill_the_chart() -> None:
     hours = answer | {"resolution": "1h", "time": [sample.iso(sample.START + n * day // 24) for n in range(days)]}
     stack.update(hours, now=sample.START + days * day)
     assert len(drawn(stack, "temp_ambient:band").data_source.data["at"]) == days
-
-
-def young(first: int = 1320) -> dict[str, Any]:
-    """The day of a device whose first reading is late in it, by minutes."""
-    gap = [sample.iso(sample.START), sample.iso(sample.START + first * sample.MINUTE)]
-    return sample.series(minutes=range(first, 1440)) | {"start": sample.iso(sample.START), "gaps": [gap]}
-
-
-def test_the_last_24_hours_of_a_young_device_begin_at_its_first_reading() -> None:
-    first = sample.START + 1320 * sample.MINUTE
-    stack = ChartStack("light")
-    stack.update(young(), start=sample.START, end=sample.END, now=sample.END)
-    assert stack.span == (first, sample.END)
-    assert stack._face.content["footer"][2].endswith("shown from the first reading on, site time")
-    stack.update(young(1438), start=sample.START, end=sample.END, now=sample.END)
-    assert stack.span == (sample.END - 15 * sample.MINUTE, sample.END)
-    # A span that was chosen by its ends, or does not end now, is shown whole.
-    for begin, now in ((sample.START - 1000, sample.END), (sample.START, sample.END + 3_600_000)):
-        stack.update(young(), start=begin, end=sample.END, now=now)
-        assert stack.span == (begin, sample.END)
-        assert "first reading" not in stack._face.content["footer"][2]
 
 
 def test_without_data_series_that_were_never_sent_are_left_out() -> None:
