@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from flows.model.history import Standing
 
 
+EARLIER = "new, but earlier than what was imported before: another --again takes it"
+"""Why readings are refused that a source has more by now, in the midst of what was imported or before it.
+
+So are those by which a counter rises evenly (`hold`) over the end of what was imported: that rise is in no row.
+"""
+
+
 class Kind(StrEnum):
     """What a source is."""
 
@@ -70,13 +77,16 @@ def import_(
             def waiting(why: str) -> None:
                 bar.update(task, description=f"waits: the flow {why}")
 
+            def earlier(readings: int) -> None:
+                tally.refused[EARLIER] += readings
+
             with opened(kind, source, mapping, tally) as tables:
                 if dry_run:
                     standing = try_out(settings, device, tables, sent)
                 else:
                     import_id = import_id_of(kind.value, source, device, mapping, again)
                     name = f"{kind.value} {source}"[:200]
-                    standing = send(settings, device, import_id, name, tables, sent, waiting)
+                    standing = send(settings, device, import_id, name, tables, sent, waiting, earlier)
     except KeyboardInterrupt:
         typer.echo("stopped; nothing was sent" if dry_run else "stopped; the same command goes on from here")
         return 130

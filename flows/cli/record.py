@@ -78,7 +78,8 @@ def record(
             raise ConfigError("--from and --to", f"{start} {end}".strip(), f"hold nothing: {_holds(journal)}")
         absent = [name for name in devices if name not in span.devices]
         if absent:
-            there = ", ".join(sorted(filter(DEVICE_ID.fullmatch, span.devices))[:20]) or "none"
+            names = sorted(filter(DEVICE_ID.fullmatch, span.devices))
+            there = ", ".join(names[:20] + ["…"] * (len(names) > 20)) or "none"
             raise ConfigError("--device", absent[0], f"has sent nothing in this span; devices that have: {there}")
 
     with Progress(console=Console(stderr=True)) as bar:

@@ -144,6 +144,7 @@ def _store(
     source: "Source", into: Path, speed: float | None, settings: "Settings", bar: "Progress"
 ) -> tuple[bool, str]:
     """Run the graph over it. Raises ConfigError where the store holds something else."""
+    from flows.cli.words import counted
     from flows.errors import ConfigError, HeatPumpError
     from flows.lock import is_held, locked
     from flows.main import run_frames
@@ -181,6 +182,9 @@ def _store(
     show()
     if code:
         raise HeatPumpError("the pipeline failed; the messages above say why")
+    if headless := meter.headless:
+        chunks = f"{counted(headless, 'chunk')} of imported history"
+        bar.console.print(f"note: {chunks} left out: what the import sent before is not there")
     if progress.stop:
         return False, f"stopped at frame {progress.stored}, stored as {source.name} in {into}"
     return True, f"stored as {source.name} in {into}"

@@ -7,14 +7,16 @@ states are kept for days, written when they change; statistics are means of hour
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
 
 from flows.errors import ConfigError
 from flows.history.mapping import Mapping, Rule, not_there
-from flows.history.points import BLOCK, Points, Series, ascending
+from flows.history.points import BLOCK, Points, Series, ascending, newer
 from flows.history.tally import Tally
+from flows.history.times import TimeReader, refuse_undated
 from flows.model.times import HOUR_MS
 
 _IDS = {
@@ -63,17 +65,7 @@ def _id_of(db: sqlite3.Connection, table: str, rule: Rule, mapping: Mapping) -> 
 
 
 def _states(path: Path, number: int, rule: Rule, tally: Tally) -> Series:
-    with _reading(path) as db:
-        rows = db.execute(f"{_STATES} ORDER BY last_updated_ts", (number,))
-        newest = -1
-        while block := rows.fetchmany(BLOCK):
-            at = np.array([round(seconds * 1000) for seconds, _ in block], dtype=np.int64)
-            values = rule.convert(rule.numbers([state or "" for _, state in block], tally))
-            tally.rows += len(block)
-            points = ascending(at, values, rule.quantity, tally)
-            first = int(np.searchsorted(points.at, newest, "right"))
-            newest = int(points.at[-1])
-            yield Points(points.at[first:], points.values[first:])
+    return _rows(path, _STATES, "last_updated_ts", number, rule, tally)
 
 
 def _statistics(path: Path, number: int, rule: Rule, tally: Tally) -> Series:
@@ -81,10 +73,23 @@ def _statistics(path: Path, number: int, rule: Rule, tally: Tally) -> Series:
     column = rule.use or ("state" if rule.is_counter else "mean")
     shift = HOUR_MS if column in ("state", "sum") else 0
     query = f"SELECT start_ts, {column} FROM statistics WHERE metadata_id = ? AND start_ts IS NOT NULL"
+    for points in _rows(path, query, "start_ts", number, rule, tally):
+        yield Points(points.at + shift, points.values)
+
+
+def _rows(path: Path, query: str, column: str, number: int, rule: Rule, tally: Tally) -> Series:
+    """Read the rows of an entity, those that have a time. column: the time's, in seconds."""
+    seconds, done, newest = TimeReader("unix", "UTC"), 0, -1
     with _reading(path) as db:
-        rows = db.execute(f"{query} ORDER BY start_ts", (number,))
+        rows = db.execute(f"{query} ORDER BY {column}", (number,))
         while block := rows.fetchmany(BLOCK):
-            at = np.array([round(seconds * 1000) + shift for seconds, _ in block], dtype=np.int64)
-            values = np.array([np.nan if value is None else value for _, value in block], dtype=np.float64)
+            times = [str(time) for time, _ in block]
+            at = seconds.read(times)
+            places = np.arange(done + 1, done + 1 + len(block))
+            refuse_undated(at, times, places, f"{column} of {rule.field}", "unix", tally)
+            texts = ["" if value is None else str(value) for _, value in compress(block, at >= 0)]
             tally.rows += len(block)
-            yield ascending(at, rule.convert(values), rule.quantity, tally)
+            done += len(block)
+            points = ascending(at[at >= 0], rule.convert(rule.numbers(texts, tally), tally), rule.quantity, tally)
+            points, newest = newer(points, newest, tally)
+            yield points

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from flows.errors import ConfigError
-from flows.history.csv_source import NO_TEXT, no_text, open_text
 from flows.history.mapping import Influx, Mapping, Rule, not_there, some
 from flows.history.points import BLOCK
 from flows.history.spool import Spool
 from flows.history.tally import Tally
+from flows.history.text import NO_TEXT, check_text, no_text, open_text
 from flows.history.times import EARLY, LATE, UNDATED, UNREADABLE, rfc3339
 from flows.model.history import OLDEST_MS
 from flows.model.reading import FUTURE_MS
@@ -135,7 +135,7 @@ class Collector:
         times, texts = self._waiting[field]
         self._waiting[field] = ([], [])
         for rule in self._rules[field]:
-            values = rule.convert(rule.numbers(texts, self._tally))
+            values = rule.convert(rule.numbers(texts, self._tally), self._tally)
             known = ~np.isnan(values)
             self._spool.add(rule.quantity, np.array(times, dtype=np.int64)[known], values[known])
 
@@ -148,6 +148,7 @@ def fill(path: Path, mapping: Mapping, tally: Tally, spool: Spool) -> None:
             first = next((line for line in file if line.strip()), "")
             file.seek(0)
             if first.startswith(("#", ",")) and not first.startswith("# "):
+                check_text(path, ",")
                 read_annotated(csv.reader(file), choice, collector.add, tally, str(path))
             else:
                 read_lines(file, choice, collector.add, tally)

@@ -13,6 +13,7 @@ from flows.history.tally import Tally
 from flows.model.history import OLDEST_MS
 from flows.model.influx_address import InfluxAddress
 from flows.model.times import DAY_MS, now_ms
+from flows.settings import checked_token
 from flows.store.influx.server import InfluxServer, moment
 
 TOKEN = "INFLUXDB_TOKEN"
@@ -29,7 +30,8 @@ def fill(url: str, mapping: Mapping, tally: Tally, spool: Spool) -> None:
     if not token:
         raise ConfigError(TOKEN, "", "must hold a token that may read the bucket")
     source: Influx = mapping.source
-    with closing(InfluxServer(InfluxAddress(url, token, source.org, source.bucket), ANSWER_MS)) as server:
+    address = InfluxAddress(url, checked_token(token), source.org, source.bucket)
+    with closing(InfluxServer(address, ANSWER_MS)) as server:
         asker = _Asker(server, mapping)
         collector = Collector(mapping, tally, spool)
         now = now_ms()

@@ -4,9 +4,12 @@
 becomes the quantity NAME. A mistake is a ConfigError that names file, key, value and what is allowed.
 """
 
+import math
+import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -110,6 +113,17 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     use: str = ""
 
 
+def _with_comma(text: str) -> float:
+    """Read a number with a decimal comma. A point in it is of thousands, or of another system: no number."""
+    if "." in text:
+        raise ValueError(text)
+    return float(text.replace(",", "."))
+
+
+_READ: dict[str, Callable[[str], float]] = {".": float, ",": _with_comma}
+"""How a number is read, by its decimal sign. Raises ValueError."""
+
+
 class Rule(msgspec.Struct, frozen=True):
     """How one field becomes one quantity.
 
@@ -139,7 +153,7 @@ class Rule(msgspec.Struct, frozen=True):
         """Read texts as numbers; what is neither a number nor a known word is counted and missing."""
         if self.is_plain:
             with suppress(ValueError):
-                return np.array(list(map(float, cells)))
+                return np.array(list(map(_READ[self.decimal], cells)))
         return np.array([self._number(cell, tally) for cell in cells])
 
     def _number(self, cell: str, tally: Tally) -> float:
@@ -148,17 +162,21 @@ class Rule(msgspec.Struct, frozen=True):
         if word is not None:
             return word
         try:
-            return float(text.replace(self.decimal, ".") if self.decimal != "." else text)
+            return _READ[self.decimal](text)
         except ValueError:
             tally.remove(f"{self.quantity}: no number", repr(cell[:60]))
             return np.nan
 
-    def convert(self, numbers: Numbers) -> Numbers:
-        """Bring numbers into our unit; what is infinite is missing."""
-        values = numbers * self.scale + self.offset
+    def convert(self, numbers: Numbers, tally: Tally) -> Numbers:
+        """Bring numbers into our unit; what is infinite, there or here, is counted and missing."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = numbers * self.scale + self.offset
+        endless = np.isinf(numbers) | np.isinf(values)
+        if endless.any():
+            tally.remove(f"{self.quantity}: not finite", str(numbers[endless][0]), int(endless.sum()))
         if self.above is not None:
             values = np.where(np.isnan(values), np.nan, values > self.above)
-        return np.where(np.isfinite(values), values, np.nan)
+        return np.where(endless, np.nan, values)
 
 
 class Mapping(msgspec.Struct, frozen=True):
@@ -191,7 +209,7 @@ def some(names: Iterable[str]) -> str:
 def load_mapping(path: Path, kind: str) -> Mapping:
     """Read a mapping file for a kind of source. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         tables = tomllib.loads(text)
     except OSError as error:
         raise ConfigError("--map", str(path), f"cannot be read: {error.strerror}") from None
@@ -239,14 +257,24 @@ def _check_source(name: str, source: Source) -> None:
             raise ConfigError(f"{where} decimal", source.decimal, 'must be "." or ","')
         if bool(source.name) != bool(source.value):
             raise ConfigError(f"{where} value", source.value, "name and value belong together: give both or none")
-        if source.time_format not in ("iso", "unix", "unix_ms") and "%" not in source.time_format:
-            allowed = 'must be iso, unix, unix_ms or a format such as "%d.%m.%Y %H:%M"'
-            raise ConfigError(f"{where} time_format", source.time_format, allowed)
+        if source.time_format not in ("iso", "unix", "unix_ms"):
+            _check_format(where, source.time_format)
         if not is_zone(source.timezone):
             allowed = "must be an IANA time zone, such as Europe/Berlin"
             raise ConfigError(f"{where} timezone", source.timezone, allowed)
     if isinstance(source, HomeAssistant) and source.table not in ("states", "statistics"):
         raise ConfigError(f"{where} table", source.table, "must be states or statistics")
+
+
+def _check_format(where: str, form: str) -> None:
+    """Try a format: what it makes of a time, it must be able to read."""
+    allowed = 'must be iso, unix, unix_ms or a format such as "%d.%m.%Y %H:%M"'
+    if "%" not in form:
+        raise ConfigError(f"{where} time_format", form, allowed)
+    try:
+        datetime.strptime(datetime(2024, 12, 31, tzinfo=UTC).strftime(form), form)  # noqa: DTZ007 (only tried)
+    except (ValueError, re.error) as error:  # re.error: of a part that is named twice
+        raise ConfigError(f"{where} time_format", form, f"{allowed}: {error}") from None
 
 
 def _rule(name: str, quantity: str, body: Any, decimal: str) -> Rule:
@@ -260,8 +288,16 @@ def _rule(name: str, quantity: str, body: Any, decimal: str) -> Rule:
     is_flag = quantity in FLAG_NAMES
     if entry.above is not None and not is_flag:
         raise ConfigError(f"{where} above", entry.above, f"is for flags, which are {', '.join(FLAGS)}")
+    for key in ("scale", "offset", "above"):
+        value = getattr(entry, key)
+        if value is not None and not math.isfinite(value):
+            raise ConfigError(f"{where} {key}", value, "must be a number that is neither nan nor inf")
     scale, offset = 1.0, 0.0
-    if entry.unit is not None and not is_flag:
+    if entry.unit is not None and is_flag:
+        raise ConfigError(
+            f"{where} unit", entry.unit, "is not for flags, which are true or false: see above and words"
+        )
+    if entry.unit is not None:
         units = units_for(quantity)
         if entry.unit not in units:
             known = ", ".join(unit or '""' for unit in units)
@@ -289,7 +325,7 @@ def _rule(name: str, quantity: str, body: Any, decimal: str) -> Rule:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        float(text.replace(",", "."))
     except ValueError:
         return False
     return True

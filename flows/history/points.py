@@ -10,12 +10,17 @@ import numpy as np
 
 from flows.history.tally import Tally
 from flows.model.table import Numbers, Table, Times
+from flows.model.times import iso
 
 BLOCK = 20_000
 """Points of a block, at most about as many."""
 
 REPEAT_MS = 600_000
 """A held value is given again this often: the fold holds one for 15 minutes. [ms]"""
+
+
+LAST_STAYS = "of several at one time the last one stays"
+"""Why a value is left out."""
 
 
 class Points(NamedTuple):
@@ -35,9 +40,18 @@ def ascending(at: Times, values: Numbers, quantity: str, tally: Tally) -> Points
         at, values = at[order], values[order]
         last = np.append(at[1:] != at[:-1], True)
         if not last.all():
-            tally.removed[f"{quantity}: of several at one time the last one stays"] += int((~last).sum())
+            tally.removed[f"{quantity}: {LAST_STAYS}"] += int((~last).sum())
         at, values = at[last], values[last]
     return Points(at, values)
+
+
+def newer(points: Points, newest: int, tally: Tally) -> tuple[Points, int]:
+    """Leave out points that are not newer than those of the blocks before; also give the newest now."""
+    first = int(np.searchsorted(points.at, newest, "right"))
+    if first:
+        tally.refuse("out of order", iso(int(points.at[0])), first)
+    points = Points(points.at[first:], points.values[first:])
+    return points, int(points.at[-1]) if len(points.at) else newest
 
 
 class Newest:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from flows.errors import ConfigError
 from flows.graph import load_graph
 from flows.history.client import Client, chunk_from, chunked
@@ -43,14 +45,27 @@ def send(
     tables: Iterator[Table],
     sent: Sent,
     waiting: Callable[[str], None],
+    earlier: Callable[[int], None],
 ) -> Standing:
     """Send what is new of a source to the flow.
 
     waiting : called with what is wrong while the flow is waited for.
+    earlier : called with how many readings are new, but not later than what the import had: they are not sent.
     Raises FlowDown.
     """
     client = Client(settings, device_id, import_id, waiting)
-    return client.send(tables, source, client.standing(), sent)
+    begin, had = client.standing(), 0
+
+    def noted() -> Iterator[Table]:
+        nonlocal had
+        for table in tables:
+            had += int(np.searchsorted(table.at, begin.at, "right"))
+            yield table
+
+    standing = client.send(noted(), source, begin, sent)
+    if had > begin.read:
+        earlier(had - begin.read)
+    return standing
 
 
 def try_out(settings: Settings, device_id: str, tables: Iterator[Table], sent: Sent) -> Standing:

@@ -9,7 +9,7 @@ import msgspec
 
 from flows.errors import ConfigError
 from flows.history import csv_source, emoncms, homeassistant, influx, influx_server
-from flows.history.mapping import Csv, Influx, Mapping
+from flows.history.mapping import Influx, Mapping
 from flows.history.points import Newest, Series, ended, merged, repeated
 from flows.history.spool import Spool
 from flows.history.tally import Tally
@@ -48,8 +48,7 @@ def _series(kind: str, source: str, mapping: Mapping, tally: Tally, spool: Spool
         if mapping.source.table == "statistics":
             allowed = f"is of the database, but {path.name} is none: a CSV of the history page holds states"
             raise ConfigError(f"{mapping.name} [source] table", "statistics", allowed)
-        export = Csv(time="last_changed", name="entity_id", value="state", sorted=False)
-        mapping = msgspec.structs.replace(mapping, source=export)
+        mapping = msgspec.structs.replace(mapping, source=csv_source.HistoryExport())
     if isinstance(mapping.source, Influx):
         if is_url(kind, source):
             influx_server.fill(source, mapping, tally, spool)

@@ -262,7 +262,7 @@ class Importer(Keyed[HistoryState, _Shared]):
             # What was the newest there was counts as held up to these readings, too.
             spans = [(at, at) for at in sorted({*before}) if 0 <= at < first - HOLD_MS]
             for start, end in [*waiting, *spans, (first - HOLD_MS, last)]:
-                rows += _refold(item, state, limits, start, end, last)
+                rows += _refold(item, state, limits, start, end)
         else:
             rows += _rows(hours, device_id, item.order, "1h", 0, stop)
         rows += _days(device_id, item.order, hours, int(full.at[-1]))
@@ -287,7 +287,7 @@ class Importer(Keyed[HistoryState, _Shared]):
         mixed = at >= 0 and self._is_mixed(state, known, at, at)
         stop = limits.refold if mixed else known.past.fold.minute
         for start, end in _waiting(known.past) if mixed else []:
-            rows += _refold(item, state, limits, start, end, at)
+            rows += _refold(item, state, limits, start, end)
         rows += _rows(minutes, item.device_id, item.order, "1m", limits.minutes, stop)
         hour = hours_of(minutes)
         if len(hour.start):
@@ -338,11 +338,12 @@ def _waiting(past: Past) -> list[tuple[int, int]]:
     return [(int(start[0]), past.fold.at)] if len(start) else []
 
 
-def _refold(item: History, state: HistoryState, limits: Limits, start: int, end: int, newest: int) -> list[Refold]:
+def _refold(item: History, state: HistoryState, limits: Limits, start: int, end: int) -> list[Refold]:
     """Have the store fold what readings from `start` to `end` can change, as far as raw rows allow it."""
     start = max(limits.refold, start // MINUTE_MS * MINUTE_MS)
     end = (end + HOLD_MS) // MINUTE_MS * MINUTE_MS + MINUTE_MS
-    frontier = max(state.live_until, newest)
+    # Another import may reach further: it has closed the hour and the day in which this one ends.
+    frontier = max(state.live_until, *(each.past.fold.at for each in state.imports.values()))
     return [Refold(item.device_id, item.order + ORDER_STEP - 1, start, end, frontier)] if start < end else []
 
 

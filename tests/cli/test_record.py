@@ -124,6 +124,15 @@ def test_a_mistake_is_a_sentence_and_leaves_no_file(run, tmp_path, args, sentenc
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+def test_of_many_devices_some_are_named_and_that_there_are_more(run, data) -> None:
+    journal = Journal.open(data / "journal", min_free_bytes=1)
+    for number in range(30):
+        journal.append(FrameKind.MESSAGE, NOON, f"heatpump/d{number:02}/data", b"{}", qos=1)
+    journal.commit()
+    journal.close()
+    assert str(run("--device", "x").exception).endswith("d16, d17, …")
+
+
 def test_imported_history_is_counted_and_its_device_can_be_recorded_alone(run, data, tmp_path) -> None:
     table = Table(np.arange(3) * 60_000 + NOON, ("power",), np.ones((3, 1)))
     journal = Journal.open(data / "journal", min_free_bytes=1)

@@ -6,14 +6,18 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.errors import RetryableStoreError
+from flows.history.client import chunk_from
 from flows.journal import recording as format
 from flows.journal.recording import Head, Recording, write_recording
 from flows.journal.writer import Journal
 from flows.main import run_journal
 from flows.model.frame import Frame, FrameKind, Start, start_payload, tick_payload
+from flows.model.history import history_topic, payload_of
+from flows.model.table import Table
 from flows.model.times import DAY_MS, HOUR_MS
 from flows.store import open_reader
 from flows.store.dump import dump
@@ -183,6 +187,18 @@ def hourly(count: int, every: int = HOUR_MS):
         body = b'{"timestamp":%d,"electrical":{"power":%d}}' % (at, 1000 + number)
         yield Frame(2 * number, FrameKind.MESSAGE, at, "heatpump/site1/data", body, 1)
         yield Frame(2 * number + 1, FrameKind.TICK, at, payload=tick_payload(number * every // 1000))
+
+
+def test_history_whose_beginning_is_not_in_a_recording_is_said_to_be_left_out(tmp_path) -> None:
+    file, store = tmp_path / "d.hpr", tmp_path / "r.sqlite"
+    table = Table(np.array([NOW - DAY_MS]), ("power",), np.array([[900.0]]))
+    chunk = payload_of(chunk_from("a" * 32, "site1", 1, "test", table))  # number 0 came before the span
+    frames = [*hourly(3), Frame(8, FrameKind.HISTORY, NOW + 4 * HOUR_MS, history_topic("site1"), chunk)]
+    write_recording(file, Head("a" * 32, 0, 1 << 50, (), "1"), frames, lambda _: None)
+    done = heatpump("replay", file, "--into", store)
+    assert done.returncode == 0, done.stderr
+    assert "note: 1 chunk of imported history left out" in " ".join(done.stderr.split())
+    assert stored(store) == 3
 
 
 def test_readings_are_as_fresh_as_when_they_arrived_and_retention_goes_on_as_in_service(tmp_path) -> None:

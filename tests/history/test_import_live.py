@@ -16,6 +16,7 @@ from flows.history.client import Client
 from flows.history.mapping import load_mapping
 from flows.history.run import import_id_of
 from flows.lock import locked
+from flows.model.times import HOUR_MS
 from flows.settings import load_settings
 from tests.brokers import Mosquitto
 from tests.cli.heatpump import HEATPUMP, Running, heatpump
@@ -189,6 +190,47 @@ def test_a_source_that_has_grown_gives_only_what_is_new(flow: Flow, history, tmp
     assert done.returncode == 0, done.stderr
     assert standing(flow, history)["read"] == read + 10_000
     assert kwh(done.stdout) == months(flow)
+    assert "--again" not in done.stdout
+
+
+def test_what_a_source_has_more_before_what_was_imported_is_counted_and_comes_with_another_again(
+    flow: Flow, history
+):
+    lines = Path(history[2]).read_text().splitlines(keepends=True)
+    Path(history[2]).write_text("".join([lines[0], *lines[1_000:2_000]]))
+    assert heatpump(*history, HEATPUMP_DATA=flow.data).returncode == 0
+    Path(history[2]).write_text("".join([lines[0], *lines[990:2_005]]))
+    said = "          10  new, but earlier than what was imported before: another --again takes it"
+    done = heatpump(*history, HEATPUMP_DATA=flow.data)
+    assert done.stdout.splitlines()[:4] == [
+        "read           1,015 rows or points, 1,005 readings",
+        "taken          1,005 readings",
+        "refused           10",
+        said,
+    ]
+    assert said not in heatpump(*history, "--again", "1", HEATPUMP_DATA=flow.data).stdout
+    assert min(start for resolution, start in stored(flow) if resolution == "1h") == START + 82 * 12 * STEP
+
+
+def test_what_a_counter_rose_over_the_end_of_an_import_is_counted_and_comes_with_another_again(
+    flow: Flow, tmp_path
+):
+    source = tmp_path / "points.csv"
+    quantities = "".join(f'[quantity.{name}]\nfield="{name}"\n' for name in ("electric_energy", "temp_outlet"))
+    (tmp_path / "map.toml").write_text(
+        f'[source]\ntime_format="unix_ms"\nname="name"\nvalue="value"\nhold="1h"\n{quantities}'
+    )
+    command = ["import", "csv", str(source), "--device", "old", "--map", str(tmp_path / "map.toml")]
+    hours = [f"{START + hour * HOUR_MS},electric_energy,{hour}\n" for hour in range(4)]
+    temperature = f"{START + HOUR_MS * 5 // 2},temp_outlet,35\n"  # half an hour after the counter's newest value
+    source.write_text("".join(["time,name,value\n", *hours[:3], temperature]))
+    assert heatpump(*command, HEATPUMP_DATA=flow.data).returncode == 0
+    source.write_text("".join(["time,name,value\n", *hours[:3], temperature, hours[3]]))
+    done = heatpump(*command, HEATPUMP_DATA=flow.data)
+    assert "2  new, but earlier than what was imported before: another --again takes it" in done.stdout
+    assert sum(electric for electric, _ in kwh(done.stdout).values()) < 2.5
+    assert "--again" not in heatpump(*command, "--again", "1", HEATPUMP_DATA=flow.data).stdout
+    assert sum(electric for electric, _ in months(flow).values()) == 3.0
 
 
 def test_without_a_flow_it_says_what_to_do(history, tmp_path):

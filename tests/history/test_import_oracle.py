@@ -163,6 +163,17 @@ def test_any_cutting_any_repetition_and_any_retention_give_the_oracles_rows(samp
     assert [row.at for row in stored] == [at for at in sorted(samples) if at >= now - raw]
 
 
+def wrong_within_retention(samples: Any, sent: list[Any], batch: int) -> Any:
+    """Have a flow take what was sent, and compare its store with what all samples together give."""
+    newest = max(samples)
+    with TemporaryDirectory() as folder:
+        flow = Flow(Path(folder) / "store.sqlite", newest)
+        flow.feed(sent + [None] * TICKS_AFTER, batch)
+        flow.writer.close()
+        with closing(open_reader(Path(folder) / "store.sqlite")) as reader:
+            return wrong(reader, rows(completed(samples)), {}, newest)
+
+
 @settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories(), st.data(), st.sampled_from([1, 3, 100]))
 def test_live_and_imported_readings_merge_within_retention(samples, data, batch):
@@ -178,10 +189,17 @@ def test_live_and_imported_readings_merge_within_retention(samples, data, batch)
         place = data.draw(st.integers(place + 1, len(sent)))
     for tick in data.draw(st.lists(st.integers(0, 40), max_size=4)):
         sent.insert(min(tick, len(sent)), None)
-    newest, expected = max(samples), rows(completed(samples))
-    with TemporaryDirectory() as folder:
-        flow = Flow(Path(folder) / "store.sqlite", newest)
-        flow.feed(sent + [None] * TICKS_AFTER, batch)
-        flow.writer.close()
-        with closing(open_reader(Path(folder) / "store.sqlite")) as reader:
-            assert wrong(reader, expected, {}, newest) == []
+    assert wrong_within_retention(samples, sent, batch) == []
+
+
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(histories(), st.data(), st.sampled_from([1, 3, 100]))
+def test_two_imports_merge_within_retention_whichever_ends_first(samples, data, batch):
+    """Without live readings: the one that comes later may end in an hour and a day that the other has closed."""
+    split = data.draw(st.sampled_from(sorted(samples)))
+    of = {at: data.draw(st.sampled_from(["first", "second", "both"])) for at in samples}
+    one = {at: samples[at] for at in samples if of[at] != "second" or at > split}
+    other = {at: samples[at] for at in samples if of[at] != "first" and at <= split}
+    sent: list[Any] = chunks(one, data.draw(st.lists(st.integers(0, 30), max_size=3)), FIRST) if one else []
+    sent += chunks(other, data.draw(st.lists(st.integers(0, 30), max_size=3)), SECOND) if other else []
+    assert wrong_within_retention(samples, sent, batch) == []

@@ -13,6 +13,8 @@ from flows.model.quantities import FLAGS
 
 POWER = '[quantity.power]\nfield="p"\n'
 
+FAN = '[quantity.fan_running]\nfield="f"\n'
+
 MISTAKES = [
     ("csv", "x = 1", "map.toml x: 'x' is no part of a mapping"),
     ("csv", "quantity = [", "map.toml: '' is no TOML"),
@@ -26,6 +28,8 @@ MISTAKES = [
     ("csv", '[source]\ndecimal=";"\n' + POWER, "[source] decimal: ';' must be"),
     ("csv", '[source]\nname="n"\n' + POWER, "[source] value: '' name and value belong together"),
     ("csv", '[source]\ntime_format="german"\n' + POWER, "[source] time_format: 'german' must be iso, unix"),
+    ("csv", '[source]\ntime_format="%d.%d.%Y"\n' + POWER, "time_format: '%d.%d.%Y' must be iso, unix"),
+    ("csv", '[source]\ntime_format="%Q"\n' + POWER, "'Q' is a bad directive"),
     ("csv", '[source]\ntimezone="Berlin"\n' + POWER, "[source] timezone: 'Berlin' must be an IANA time zone"),
     (
         "csv",
@@ -47,6 +51,11 @@ MISTAKES = [
     ("csv", POWER + 'unit="°C"\n', "[quantity.power] unit: '°C' cannot become power; it may be W, kW"),
     ("csv", POWER + "above=3\n", "[quantity.power] above: 3.0 is for flags"),
     ("csv", POWER + 'use="median"\n', "[quantity.power] use: 'median' must be mean"),
+    ("csv", POWER + "scale=nan\n", "map.toml [quantity.power] scale: nan must be a number that is neither"),
+    ("csv", POWER + "scale=-inf\n", "[quantity.power] scale: -inf must be a number"),
+    ("csv", POWER + "offset=nan\n", "[quantity.power] offset: nan must be a number"),
+    ("csv", FAN + "above=nan\n", "[quantity.fan_running] above: nan must be a number"),
+    ("csv", FAN + 'unit="foo"\n', "[quantity.fan_running] unit: 'foo' is not for flags"),
     ("csv", POWER + 'scale="2"\n', "[quantity.power] scale: '2' cannot be used: Expected `float`"),
 ]
 
@@ -57,6 +66,21 @@ def test_a_mistake_is_named(tmp_path, kind, text, said):
     with pytest.raises(ConfigError) as caught:
         load_mapping(tmp_path / "map.toml", kind)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "form", ["%d.%m.%y %H:%M", "%Y-%m-%dT%H:%M:%S.%f%z", "%d/%b/%Y %I:%M %p", "%G-%V-%u %Z", "%c", "%j %Y %%"]
+)
+def test_any_format_that_times_can_be_read_with_is_taken(tmp_path, form):
+    (tmp_path / "map.toml").write_text(f'[source]\ntime_format="{form}"\n{POWER}')
+    assert load_mapping(tmp_path / "map.toml", "csv").source.time_format == form
+
+
+def test_a_mapping_that_an_editor_saved_with_a_byte_order_mark_is_the_same_mapping(tmp_path):
+    (tmp_path / "plain.toml").write_text(POWER)
+    (tmp_path / "marked.toml").write_text(POWER, encoding="utf-8-sig")
+    plain, marked = (load_mapping(tmp_path / f"{name}.toml", "csv") for name in ("plain", "marked"))
+    assert (marked.text, marked.rules) == (plain.text, plain.rules)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
@@ -78,6 +102,25 @@ def test_a_word_that_is_a_number_means_the_same_whatever_stands_beside_it(tmp_pa
     (rule,) = load_mapping(tmp_path / "map.toml", "csv").rules
     read = rule.numbers([*cells, *beside], Tally())
     assert np.array_equal(read, [*numbers, *[np.nan] * len(beside)], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers", "wrong"),
+    [
+        (["1,5", "-0,2", "1500", "1,5e1"], [1.5, -0.2, 1500.0, 15.0], None),
+        (["1.500", "1,5"], [np.nan, 1.5], "'1.500'"),
+        (["1.500", "1500"], [np.nan, 1500.0], "'1.500'"),
+        (["1.500,5", ""], [np.nan, np.nan], "'1.500,5'"),
+        (["2,5", "-"], [7.0, np.nan], None),
+    ],
+)
+def test_with_a_decimal_comma_a_point_makes_no_number(tmp_path, cells, numbers, wrong):
+    keys = 'words={"2,5"=7}' if "2,5" in cells else ""
+    (tmp_path / "map.toml").write_text(f'[source]\ndecimal=","\n{POWER}{keys}')
+    (rule,) = load_mapping(tmp_path / "map.toml", "csv").rules
+    tally = Tally()
+    assert np.array_equal(rule.numbers(cells, tally), numbers, equal_nan=True)
+    assert tally.first == ({"power: no number": wrong} if wrong else {})
 
 
 @pytest.mark.parametrize("path", sorted(Path("docs/how-to/import").glob("*.toml")), ids=lambda path: path.name)

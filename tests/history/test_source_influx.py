@@ -201,6 +201,14 @@ def test_a_live_influxdb_is_asked_with_bound_names_and_its_answer_read(tmp_path,
         Read("influx", url, LIVE, tmp_path)
 
 
+@pytest.mark.parametrize("token", ["secret €", "secret\nX-Other: 1", "secret\udcff"])
+def test_a_token_that_no_http_header_can_hold_is_refused_and_not_shown(tmp_path, monkeypatch, token):
+    monkeypatch.setenv(TOKEN, token)
+    with pytest.raises(ConfigError, match=r"INFLUXDB_TOKEN.* must be one line of ASCII") as caught:
+        Read("influx", "http://127.0.0.1:9", LIVE, tmp_path)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["query_json_dialect_annotations_last", "query_json_pivot_range"])
 def test_what_a_real_influxdb_answered_is_read_whole_and_pivoted(tmp_path, name):
     (tmp_path / "a.csv").write_bytes(recorded(name).encode())
@@ -211,3 +219,12 @@ def test_what_a_real_influxdb_answered_is_read_whole_and_pivoted(tmp_path, name)
     read = Read("influx", tmp_path / "a.csv", mapping, tmp_path)
     newest = read.rows[max(read.rows)]
     assert newest == {"temp_inlet": 49.0, "temp_outlet": 52.0, "power": 1959.0, "compressor_running": 1.0}
+
+
+def test_a_quote_that_is_never_closed_in_an_annotated_csv_is_refused(tmp_path):
+    rows = "".join(f"2026-02-02T00:0{minute}:00Z,1000,power\n" for minute in range(9))
+    (tmp_path / "q.csv").write_text(f'#group,false,false,true\n_time,_value,_field\n"{rows}')
+    with pytest.raises(
+        ConfigError, match="a quote in line 3 is never closed: '\"2026-02-02T00:00:00Z,1000,power'"
+    ):
+        Read("influx", tmp_path / "q.csv", '[quantity.power]\nfield="power"\n', tmp_path)

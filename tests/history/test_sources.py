@@ -1,6 +1,10 @@
 """Each source as its system writes it gives the readings that went in."""
 
 import gzip
+import json
+import math
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +52,36 @@ def test_the_hour_that_a_clock_shows_twice_in_autumn_is_read_twice(tmp_path):
     assert {at: row["power"] for at, row in read.rows.items()} == {first + n * half: n + 1.0 for n in range(5)}
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "fixed"),
+    [
+        ("Europe/Berlin", "2024-03-31", '"Etc/GMT-1"'),
+        ("America/New_York", "2024-03-10", '"Etc/GMT+5"'),
+        ("Australia/Adelaide", "2024-10-06", "one that never changes"),
+    ],
+)
+def test_a_time_that_a_clock_skips_in_spring_is_refused_with_the_zone_of_a_logger_that_keeps_winter_time(
+    tmp_path, zone, day, fixed
+):
+    hours = ["01:00", "01:30", "02:00", "02:30", "03:00", "03:30"]
+    (tmp_path / "a.csv").write_text(
+        "time,p\n" + "".join(f"{day} {at},{number}\n" for number, at in enumerate(hours))
+    )
+    mapping = '[source]\ntimezone="{}"\n[quantity.power]\nfield="p"'
+    read = Read("csv", tmp_path / "a.csv", mapping.format(zone), tmp_path)
+    assert [row["power"] for row in read.rows.values()] == [0.0, 1.0, 4.0, 5.0], "the rows after it are in order"
+    assert np.diff(list(read.rows)).tolist() == [30 * MINUTE] * 3
+    reason = "a time that the timezone skips in time"
+    assert read.tally.refused == {reason: 2}
+    assert read.tally.first[reason] == (
+        f"row 4: '{day} 02:00' (timezone \"{zone}\"; of a logger that keeps winter time all year it must be {fixed})"
+    )
+    if fixed.startswith('"'):
+        read = Read("csv", tmp_path / "a.csv", mapping.format(fixed.strip('"')), tmp_path)
+        assert [row["power"] for row in read.rows.values()] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+        assert not read.tally.refused
+
+
 @pytest.mark.parametrize(("form", "text"), [("unix", "1728540000"), ("unix_ms", "1728540000000")])
 def test_unix_times_in_a_gzipped_csv(tmp_path, form, text):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(f"time,p\n{text},7\n".encode()))
@@ -61,25 +95,35 @@ def test_bad_rows_are_counted_with_their_reasons_and_harm_no_other(tmp_path):
         "2024-10-10T06:01:00Z\n2024-10-10T06:02:00Z,5\n1999-12-31T00:00:00Z,6\n2024-10-10T06:02:00Z,7\nmorning,much\n"
     )
     read = Read("csv", tmp_path / "a.csv", '[quantity.power]\nfield="p"', tmp_path)
-    assert {at: row["power"] for at, row in read.rows.items()} == {T: 1.0, T + 2 * MINUTE: 5.0}
+    assert {at: row["power"] for at, row in read.rows.items()} == {T: 1.0, T + 2 * MINUTE: 7.0}
     assert read.tally.refused == {
         "no time in time": 2,
         "a time after now in time": 1,
         "a time before 2000 in time": 1,
         "out of order: sort the file, or set sorted = false": 1,
-        "the same time as a row before": 1,
         "another number of cells than the header": 1,
     }
     assert read.tally.first == {
         "no time in time": "row 3: 'yesterday' (time_format \"iso\")",
         "a time after now in time": "row 4: '2099-01-01T00:00:00Z' (time_format \"iso\")",
         "a time before 2000 in time": "row 8: '1999-12-31T00:00:00Z' (time_format \"iso\")",
-        "out of order: sort the file, or set sorted = false": "row 5: '2024-10-10T05:00:00Z'",
-        "the same time as a row before": "row 9: '2024-10-10T06:02:00Z'",
+        "out of order: sort the file, or set sorted = false": "row 5: '2024-10-10T05:00:00Z', earlier than row 2: '2024-10-10T06:00:00Z'",
         "another number of cells than the header": "row 6: '2024-10-10T06:01:00Z'",
-        "power: no number": "'much'",
     }
+    assert read.tally.removed == {"power: of several at one time the last one stays": 1}
     assert read.tally.rows == 9
+
+
+@pytest.mark.parametrize("rows", [4, 19_998, 19_999, 20_000, 20_001], ids=lambda rows: f"{rows} rows before it")
+def test_a_row_far_too_late_is_named_where_all_after_it_are_out_of_order(tmp_path, rows):
+    seconds = [T // 1000 + number for number in range(rows + 3)]
+    seconds[rows] += 86_400
+    (tmp_path / "a.csv").write_text("time,p\n" + "".join(f"{at},1\n" for at in seconds))
+    read = Read("csv", tmp_path / "a.csv", '[source]\ntime_format="unix"\n[quantity.power]\nfield="p"', tmp_path)
+    reason = "out of order: sort the file, or set sorted = false"
+    assert read.tally.refused == {reason: 2}
+    first = f"row {rows + 3}: '{seconds[rows + 1]}', earlier than row {rows + 2}: '{seconds[rows]}'"
+    assert read.tally.first[reason] == first
 
 
 def test_rows_in_any_order_of_one_value_each(tmp_path):
@@ -133,6 +177,38 @@ def test_emoncms_feeds_of_both_engines_by_name_tag_and_number(tmp_path):
         Read("emoncms", tmp_path, '[quantity.power]\nfield="elec"', tmp_path)
 
 
+@pytest.mark.parametrize("head", ["", "time,value\n", "\n"])
+def test_rows_of_a_csv_of_emoncms_are_counted_as_read_and_a_header_is_none(tmp_path, head):
+    lines = ["2024-10-10T06:00:00Z,1", "yesterday,2", "2024-10-10T06:01:00Z", "2024-10-10T06:02:00Z,3"]
+    (tmp_path / "p.csv").write_text(head + "\n".join(lines) + "\n")
+    read = Read("emoncms", tmp_path, '[quantity.power]\nfield="p"', tmp_path)
+    assert read.rows == {T: {"power": 1.0}, T + 2 * MINUTE: {"power": 3.0}}
+    assert read.tally.rows == 4
+    wrong = "another number of cells than time,value in p.csv"
+    assert read.tally.refused == {"no time in p.csv": 1, wrong: 1}
+    row = 3 if head else 2
+    assert read.tally.first["no time in p.csv"].startswith(f"row {row}: 'yesterday'")
+    assert read.tally.first[wrong].startswith(f"row {row + 1}: ")
+
+
+def test_a_name_that_several_feeds_of_emoncms_have_is_refused_with_what_tells_them_apart(tmp_path):
+    feeds = [("1", "a", "dup"), ("2", "b", "dup"), ("3", "a", "twin"), ("4", "a", "twin"), ("5", "a", "one")]
+    named = [{"id": number, "tag": tag, "name": name} for number, tag, name in feeds]
+    (tmp_path / "feeds.json").write_text(json.dumps(named))
+    for number, _, _ in feeds:
+        write_phpfina(tmp_path, int(number), T // 1000, 60, [float(number)])
+
+    def power(field: str) -> float:
+        return Read("emoncms", tmp_path, f'[quantity.power]\nfield="{field}"', tmp_path).rows[T]["power"]
+
+    assert [power(field) for field in ("a:dup", "b:dup", "4", "one")] == [1.0, 2.0, 4.0, 5.0]
+    for field, said in {"dup": "a:dup, b:dup", "twin": "3, 4", "a:twin": "3, 4"}.items():
+        with pytest.raises(
+            ConfigError, match=rf"power\] field: '{field}' is the name of several .* one of {said}$"
+        ):
+            power(field)
+
+
 STATES = {
     "sensor.flow": {T: "35.5", T + 20 * MINUTE: "unavailable", T + 40 * MINUTE: "36.5"},
     "binary_sensor.dhw": {T: "off", T + 40 * MINUTE: "on"},
@@ -167,6 +243,52 @@ def test_home_assistant_statistics_are_means_of_hours_and_counters_at_their_ends
     assert rows[T + 90 * MINUTE]["electric_energy"] == pytest.approx(100.5)
 
 
+def test_a_feed_of_emoncms_with_impossible_times_is_told_as_that(tmp_path):
+    write_phpfina(tmp_path, 1, 0, 60, [1.0] * 3)
+    write_phpfina(tmp_path, 2, 4_102_444_800, 60, [float("nan"), 1.0])
+    write_phpfina(tmp_path, 3, 0xFFFFFFFF, 0xFFFFFFFF, [1.0] * 50_000)
+    write_phptimeseries(tmp_path, 4, {0: 1.0, T: 2.0, 4_102_444_800_000: 3.0})
+    feeds = {"power": 1, "temp_inlet": 2, "temp_outlet": 3, "flow_rate": 4}
+    mapping = "".join(f'[quantity.{name}]\nfield="{feed}"\n' for name, feed in feeds.items())
+    read = Read("emoncms", tmp_path, mapping, tmp_path)
+    assert read.rows == {T: {"flow_rate": 2.0}}
+    assert read.tally.rows == 3 + 2 + 50_000 + 3
+    assert read.tally.refused == {
+        "a time before 2000 in 1.meta": 3,
+        "a time after now in 2.meta": 1,
+        "a time after now in 3.meta": 50_000,
+        "a time before 2000 in feed_4.MYD": 1,
+        "a time after now in feed_4.MYD": 1,
+    }
+    assert read.tally.first["a time after now in 2.meta"] == "row 2: '4102444860' (time_format \"unix\")"
+
+
+@pytest.mark.parametrize("table", ["states", "statistics"])
+def test_home_assistant_rows_with_impossible_times_are_told_as_that(tmp_path, table):
+    path, good = tmp_path / "ha.db", T // 1000
+    points = {T: "1"}
+    write_homeassistant(path, {"sensor.p": points}, {"sensor.p": [(T, 1.0, None)]})
+    column, value = ("last_updated_ts", "state") if table == "states" else ("start_ts", "mean")
+    times = (-5.0, 10.0, 4_102_444_800.0, good * 1000.0, 1e300, 9e999, "yesterday", b"\xff", good + 3600.0)
+    with closing(sqlite3.connect(path)) as db, db:
+        for at in times:
+            db.execute(f"INSERT INTO {table} (metadata_id, {column}, {value}) VALUES (1, ?, 2)", (at,))
+    mapping = f'[source]\ntable="{table}"\nhold=""\n[quantity.power]\nfield="sensor.p"'
+    read = Read("homeassistant", path, mapping, tmp_path)
+    assert [at // 1000 for at in read.rows] == [good, good + 3600]
+    assert read.tally.rows == 10
+    where = f"{column} of sensor.p"
+    assert read.tally.refused == {
+        f"a time before 2000 in {where}": 2,
+        f"a time after now in {where}": 3,
+        f"no time in {where}": 3,
+    }
+    assert read.tally.first[f"a time before 2000 in {where}"] == "row 1: '-5.0' (time_format \"unix\")"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"DELETE FROM {table} WHERE {column} IN (?, ?)", (good, good + 3600))
+    assert not Read("homeassistant", path, mapping, tmp_path).rows
+
+
 FIELD = '[quantity.power]\nfield="{}"\n'
 ROWS = '[source]\nname="what"\nvalue="how"\n'
 
@@ -174,10 +296,25 @@ ROWS = '[source]\nname="what"\nvalue="how"\n'
 @pytest.mark.parametrize(
     ("kind", "text", "mapping", "said"),
     [
-        ("csv", "", FIELD, "is empty: its first line must name the columns"),
+        ("csv", "", FIELD, "is empty, or begins so: its first line must name the columns"),
+        ("csv", "\ntime,p\n", FIELD, "is empty, or begins so: its first line must name the columns"),
+        ("csv", "time,p,p\n", FIELD, "[quantity.power] field: 'p' is the name of 2 columns of source: give each"),
         ("csv", "time,q\n", FIELD, "map.toml [quantity.power] field: 'p' is no column of source; it has time, q"),
         ("csv", "time,what,how\n2024-10-10,q,1\n", ROWS + FIELD, "'p' has no row in source; there are q"),
         ("homeassistant", "entity_id,state,last_changed\nsensor.q,1,2024-10-10\n", FIELD, "there are sensor.q"),
+        (
+            "homeassistant",
+            "entity_id,state,last_updated\nsensor.p,1,2024-10-10\n",
+            FIELD,
+            "source' has no column last_changed: it is no export of the history page of Home Assistant; "
+            "it has entity_id, state, last_updated",
+        ),
+        (
+            "homeassistant",
+            "entity_id,state,state,last_changed\n",
+            FIELD,
+            "source' has 2 columns state: it is no export of the history page of Home Assistant; it has entity_id, ",
+        ),
         (
             "homeassistant",
             "entity_id,state,last_changed\n",
@@ -201,12 +338,93 @@ def test_a_source_that_lacks_what_the_mapping_names_is_refused_with_what_it_has(
 def test_a_gzip_that_is_cut_off_or_damaged_is_called_so(tmp_path, kind):
     whole = gzip.compress(b"".join(b"time,%d\n" % number for number in range(9999)))
     for data, said in (
-        (whole[:-2000], "is a gzip that is cut off"),
-        (whole[:-8] + b"x" * 8, "is a gzip that is damaged"),
+        (whole[:-2000], r"is a gzip that is cut off after line \d\d\d\d: "),
+        (whole[:-8] + b"x" * 8, "is a gzip that is damaged after line 9999 "),
     ):
         (tmp_path / "a.gz").write_bytes(data)
         with pytest.raises(ConfigError, match=said):
             Read(kind, tmp_path / "a.gz", '[quantity.power]\nfield="0"', tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "emoncms"])
+@pytest.mark.parametrize("harm", ["no UTF-8", "a gzip that is cut off"])
+def test_of_a_text_that_cannot_be_read_to_its_end_nothing_is_taken_and_the_line_is_named(tmp_path, kind, harm):
+    text = b"time,p\n" + b"".join(b"%d,1\n" % (T // 1000 + number) for number in range(50_000))
+    if harm == "no UTF-8":
+        data, said = text + b"1728590000,\xe9\n", "line 50002 has b'\\xe9' after b'1728590000,'"
+    else:
+        data, said = gzip.compress(text)[:-20], "is a gzip that is cut off after line 4"
+    path = tmp_path / "p.csv"
+    path.write_bytes(data)
+    keys = '[source]\ntime_format="unix"\n' if kind == "csv" else ""
+    (tmp_path / "map.toml").write_text(f'{keys}[quantity.power]\nfield="p"\n')
+    mapping, taken = load_mapping(tmp_path / "map.toml", kind), []
+    with opened(kind, str(path if kind == "csv" else tmp_path), mapping, Tally()) as tables:
+        with pytest.raises(ConfigError) as caught:
+            taken.extend(tables)
+    assert said in str(caught.value)
+    assert not taken
+
+
+@pytest.mark.parametrize("kind", ["csv", "emoncms"])
+def test_a_quote_that_is_never_closed_is_refused_for_the_rows_that_it_swallows(tmp_path, kind):
+    path = tmp_path / "p.csv"
+    source = path if kind == "csv" else tmp_path
+    mapping = '[source]\ntime_format="unix"\n' * (kind == "csv") + '[quantity.power]\nfield="p"\n'
+    begins = b'time,p\n%d,1\n%d,"1\n' % (T // 1000, T // 1000 + 1)
+    path.write_bytes(begins + b"5,1\n" * 9)
+    with pytest.raises(ConfigError, match="a quote in line 3 is never closed: '1728540001,\"1'"):
+        Read(kind, source, mapping, tmp_path)
+    path.write_bytes(begins + b'2"\n')  # a cell of two lines that is closed costs its row alone
+    read = Read(kind, source, mapping, tmp_path)
+    assert read.tally.removed == {"power: no number": 1}
+    assert read.rows[T] == {"power": 1.0}
+
+
+@pytest.mark.parametrize("keys", ["", "sorted=false", 'hold="1s"'])
+@pytest.mark.parametrize("before", [1, 19_999, 20_000], ids=lambda rows: f"after {rows} rows")
+def test_rows_of_one_time_are_merged_value_by_value_however_the_file_is_read(tmp_path, keys, before):
+    times = (T // 1000 - before + number for number in range(before))
+    rows = [
+        *(f"{at},0,0" for at in times),
+        *(f"{T // 1000},{cells}" for cells in ("1,", ",2", ",", "x,3", "4,inf")),
+    ]
+    (tmp_path / "a.csv").write_text("time,p,t\n" + "\n".join(rows) + "\n")
+    mapping = (
+        f'[source]\ntime_format="unix"\n{keys}\n[quantity.power]\nfield="p"\n[quantity.temp_inlet]\nfield="t"'
+    )
+    read = Read("csv", tmp_path / "a.csv", mapping, tmp_path)
+    assert (len(read.rows), read.rows[T]) == (before + 1, {"power": 4.0, "temp_inlet": 3.0})
+    several = "of several at one time the last one stays"
+    counts = {
+        f"power: {several}": 1,
+        f"temp_inlet: {several}": 1,
+        "power: no number": 1,
+        "temp_inlet: not finite": 1,
+    }
+    assert (read.tally.removed, read.tally.refused) == (counts, {})
+
+
+def test_infinite_values_are_left_out_and_counted_whatever_the_source(tmp_path):
+    hours = [(T, math.inf, None), (T + 60 * MINUTE, 2.0, None)]
+    write_homeassistant(tmp_path / "ha.db", {}, {"p": hours})
+    write_phpfina(tmp_path, 1, T // 1000, 3600, [math.inf, 2.0, math.nan])
+    (tmp_path / "a.csv").write_text("time,p\n2024-10-10T06:00Z,inf\n2024-10-10T07:00Z,2\n2024-10-10T08:00Z,NaN\n")
+    (tmp_path / "a.lp").write_text(f"pump p=+Inf {T}000000\npump p=2 {T + 60 * MINUTE}000000\n")
+    for kind, name, keys in (
+        ("csv", "a.csv", ""),
+        ("csv", "a.csv", "sorted=false"),
+        ("influx", "a.lp", ""),
+        ("emoncms", "", ""),
+        ("homeassistant", "ha.db", 'table="statistics"\nhold=""'),
+    ):
+        field = "1" if kind == "emoncms" else "p"
+        mapping = f'[source]\n{keys}\n[quantity.power]\nfield="{field}"\n[quantity.fan_running]\nfield="{field}"\nabove=1'
+        read = Read(kind, tmp_path / name, mapping, tmp_path)
+        rows = {at: row for at, row in read.rows.items() if row}
+        assert rows == {T + 60 * MINUTE: {"power": 2.0, "fan_running": 1.0}}, kind
+        assert read.tally.removed == {"power: not finite": 1, "fan_running: not finite": 1}
+        assert read.tally.first == {"power: not finite": "inf", "fan_running: not finite": "inf"}
 
 
 def test_values_of_one_time_are_counted_and_the_last_one_stays(tmp_path):
