@@ -2,7 +2,7 @@
 """An outage of the server store: what waits meanwhile, whether all of it comes, and how fast it is caught up with.
 
     .venv/bin/python scripts/bench_outage.py --influxd /usr/bin/influxd
-    .venv/bin/python scripts/bench_outage.py --influxd /usr/bin/influxd --minutes 10 --devices 1000
+    .venv/bin/python scripts/bench_outage.py --influxd /usr/bin/influxd --minutes 10 --devices 1000 --every 1
 
 A fleet sends for two minutes, so that the store knows its series. Then influxd is killed with -9; what the fleet
 sends in an outage of that length is published as fast as the journal takes it, and influxd is started again. Flow
@@ -38,8 +38,7 @@ from tests.ledger.runner import influx_address, influx_settings
 TIMES_LIVE = 15
 """How much faster than the fleet sends the rest must be caught up with."""
 
-STEP_S = 10
-TURNS_BEFORE = 13
+BEFORE_S = 130
 LOOK_EVERY_S = 0.5
 WINDOW = 60_000
 PATIENCE_S = 3600.0
@@ -48,17 +47,18 @@ PATIENCE_S = 3600.0
 def main(
     influxd: Annotated[str, typer.Option(help="Binary of an InfluxDB 2 server.")],
     minutes: Annotated[float, typer.Option(min=0.5, help="How long the outage lasts. [min]")] = 60.0,
-    devices: Annotated[int, typer.Option(min=10, help="Devices, each with a reading every 10 s.")] = 10_000,
+    devices: Annotated[int, typer.Option(min=10, help="How many send.")] = 10_000,
+    every: Annotated[int, typer.Option(min=1, max=60, help="How far a device's readings are apart. [s]")] = 10,
     payload: Annotated[Payload, typer.Option(help="What a reading holds.")] = Payload.contract,
     folder: Annotated[Path | None, typer.Option(help="Where the data go; else a temporary folder.")] = None,
 ) -> None:
     """Kill, publish, start, wait, compare."""
-    turns = round(minutes * 60 / STEP_S)
-    fleet = Fleet(devices, TURNS_BEFORE + turns, time.time_ns() // 1_000_000, payload)
+    turns, turns_before = round(minutes * 60 / every), BEFORE_S // every
+    fleet = Fleet(devices, turns_before + turns, time.time_ns() // 1_000_000, payload, every * 1000)
     with ExitStack() as stack:
         where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="outage-", dir=folder)))
-        settings = {"minutes": minutes, "devices": devices, "live rate": f"{devices / STEP_S:,.0f} readings/s"}
-        show_settings({**settings, "payload": payload.value, "data on": file_system(where)})
+        fleets = {"devices": devices, "every [s]": every, "live rate": f"{devices / every:,.0f} readings/s"}
+        show_settings({"minutes": minutes, **fleets, "payload": payload.value, "data on": file_system(where)})
         packets = where / "packets-of-the-fleet"
         packets.mkdir()
         messages = firehose.prepare(packets, fleet.messages(1))
@@ -73,7 +73,7 @@ def main(
         publisher = firehose.start(broker.port, packets)
         stack.callback(publisher.kill)
         gate = firehose.Gate(packets)
-        before = devices * TURNS_BEFORE
+        before = devices * turns_before
         store = influx_address(server)
         journal_all(site, gate, before)
         wait_stored(site)
@@ -97,13 +97,13 @@ def main(
         table.add_row("health says", f"{health['status']}: {'; '.join(health['problems'])}")
         table.add_row("influxd answers again after [s]", f"{up - began:.1f}")
         table.add_row("caught up after [s]", f"{seconds:.1f}")
-        table.add_row("readings/s, times the live rate", f"{rate:,.0f}, {rate / (devices / STEP_S):.1f}")
+        table.add_row("readings/s, times the live rate", f"{rate:,.0f}, {rate / (devices / every):.1f}")
         for name, cpu_s in (("the flow", spent), ("influxd", theirs)):
             table.add_row(f"CPU of {name}, µs a reading", f"{cpu_s / turns / devices * 1e6:.1f}")
         table.add_row("peak memory of the flow [MB]", f"{flow.peak_mb:.0f}")
         console.print(table)
         wrong = differences(store, fleet)
-    if rate < TIMES_LIVE * devices / STEP_S:
+    if rate < TIMES_LIVE * devices / every:
         wrong.append(f"caught up with at less than {TIMES_LIVE} times the live rate")
     for sentence in wrong[:20]:
         console.print(sentence, style="red", highlight=False)

@@ -76,7 +76,7 @@ def _rights(server: "InfluxServer") -> Generator[Finding, None, bool]:
 
     Returns whether all can be read.
     """
-    from flows.store.influx.buckets import existing, may_make, spoken, wanted
+    from flows.store.influx.buckets import REBUILD, existing, gone, may_make, spoken, wanted
 
     there, missing, well = existing(server), [], 0
     for name, seconds in wanted(server.address).items():
@@ -93,7 +93,12 @@ def _rights(server: "InfluxServer") -> Generator[Finding, None, bool]:
         else:
             well += 1
     if missing and may_make(server):
-        yield Finding("InfluxDB, buckets", f"to be made by the next start: {', '.join(missing)}")
+        made = f"to be made by the next start: {', '.join(missing)}"
+        if gone(server, there):
+            made, remedy = f"deleted, with all that they held; {made}", f"After that start, {REBUILD}."
+            yield Finding("InfluxDB, buckets", made, remedy)
+        else:
+            yield Finding("InfluxDB, buckets", made)
     elif missing:
         remedy = f"Make them in InfluxDB, or give INFLUXDB_TOKEN {_RIGHTS}."
         yield Finding("InfluxDB, buckets", f"not there: {', '.join(missing)}; the token may not make them", remedy)

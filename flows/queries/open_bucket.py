@@ -3,6 +3,8 @@
 The store holds closed buckets only; with this, a chart's right edge is alive.
 """
 
+from functools import partial
+
 import numpy as np
 
 from flows.model.quantities import HEAT_SOURCES
@@ -52,11 +54,12 @@ def finer_rows(
 ) -> RollupTable:
     """Read the rows of [start, end), the open one composed. At most a day of hours or two hours of minutes."""
     most = (end - start) // BUCKET_MS[resolution]
-    rows = rollup_table(reader.rollup_columns(device.device_id, resolution, start, end, columns, most))
+    page = reader.beside(partial(reader.rollup_columns, device.device_id, resolution, start, end, columns, most))
     opened = open_start(device, resolution)
-    if opened is None or not start <= opened < end:
-        return rows
-    row = open_row(reader, device, resolution, columns)
+    row = None
+    if opened is not None and start <= opened < end:
+        row = open_row(reader, device, resolution, columns)
+    rows = rollup_table(page())
     return rows if row is None else stacked([rows_at(rows, np.flatnonzero(rows.start != opened)), row])
 
 
@@ -76,7 +79,7 @@ def rollup_table(page: Columns) -> RollupTable:
 
 def _minute(reader: StoreReader, device: StoredDevice, start: int, columns: list[str]) -> RollupTable | None:
     end = start + MINUTE_MS
-    rows = reader.readings(device.device_id, start - HOLD_MS, end, MOST_SAMPLES)[::-1]
+    rows = reader.readings(device.device_id, start - HOLD_MS, end, MOST_SAMPLES, history=device.metadata)[::-1]
     names = tuple(dict.fromkeys(name for row in rows for name in row.values))
     samples = table_of([row.at for row in rows], [row.values for row in rows], names)
     minute = open_minute(samples, device.metadata)

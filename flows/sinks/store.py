@@ -16,7 +16,7 @@ import msgspec
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from flows.build import Piece
-from flows.errors import RetryableStoreError, RowRefused, StoreError
+from flows.errors import OutsideRetention, RetryableStoreError, RowRefused, StoreError
 from flows.model.command import CommandOutcome
 from flows.model.dead_letter import KEPT_BYTES, DeadLetter, LetterChange, not_stored
 from flows.model.reading import FIRST_ROW, ORDER_STEP
@@ -166,11 +166,11 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             if change is None:
                 rows.append((item, why))
             else:
-                changes[change.order] = not_stored(change, "store_refused", why)
+                changes[change.order] = not_stored(change, why.reason, str(why))
         for item, why in self._apply([*changes.values(), *self._letters(rows, arrived)]):
             self._keep_in_file(item, why)
 
-    def _apply(self, items: list[StoreItem]) -> Iterator[tuple[StoreItem, str]]:
+    def _apply(self, items: list[StoreItem]) -> Iterator[tuple[StoreItem, RowRefused]]:
         """Write items but those that the store refuses for good, and yield these, and why.
 
         Where it cannot tell which they are, what is refused is halved.
@@ -179,9 +179,15 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             if items:
                 self._patiently(lambda: self._put(items))
         except RowRefused as error:
-            culprits = error.culprits or ([(items[0], str(error))] if len(items) == 1 else [])
+            culprits = error.culprits or ([(items[0], error)] if len(items) == 1 else [])
+            old = [why for _, why in culprits if isinstance(why, OutsideRetention)]
+            if old:
+                # As a rule many at once: an outage, or a rebuild, reaches farther back than raw rows are kept.
+                text = "dead letters, older than the store keeps readings: %s; the last: %s"
+                log.warning(text, len(old), old[-1])
             for item, why in culprits:
-                log.error("the store refuses a %s: %s", type(item).__name__, why)
+                if not isinstance(why, OutsideRetention):
+                    log.error("the store refuses a %s: %s", type(item).__name__, why)
                 self._refused_rows += isinstance(item, RawRow)
                 yield item, why
             if culprits:
@@ -192,7 +198,7 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             yield from self._apply(items[:half])
             yield from self._apply(items[half:])
 
-    def _letters(self, refused: list[tuple[StoreItem, str]], arrived: int) -> list[StoreItem]:
+    def _letters(self, refused: list[tuple[StoreItem, RowRefused]], arrived: int) -> list[StoreItem]:
         """Make letters of refused rows. The rows of a frame always come together, so their number makes the id.
 
         arrived : of the newest frame, for rows that do not say it. [ms since 1970, UTC]
@@ -209,14 +215,13 @@ class StorePartition(StatefulSinkPartition[Piece, None]):
             data = msgspec.json.encode(_readable(item))
             device_id = getattr(item, "device_id", "")
             came = getattr(item, "arrived", arrived)
-            letters.append(
-                DeadLetter(order, device_id, "", came, "store_refused", why, data[:KEPT_BYTES], len(data))
-            )
+            kept = data[:KEPT_BYTES]
+            letters.append(DeadLetter(order, device_id, "", came, why.reason, str(why), kept, len(data)))
         return letters
 
-    def _keep_in_file(self, item: StoreItem, why: str) -> None:
+    def _keep_in_file(self, item: StoreItem, why: RowRefused) -> None:
         with self._refused.open("ab") as file:
-            file.write(msgspec.json.encode({"why": why, "item": _readable(item)}) + b"\n")
+            file.write(msgspec.json.encode({"why": str(why), "item": _readable(item)}) + b"\n")
 
     def _patiently(self, write: Callable[[], Any]) -> None:
         """Try until the store takes it. Raises StoreError when asked to stop: the journal has it all."""

@@ -1,7 +1,7 @@
 """What every store can do: SQLite now, InfluxDB beside it. tests/store/ holds one suite for all of them."""
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -16,6 +16,10 @@ from flows.model.rows import StoreItem
 
 if TYPE_CHECKING:
     from flows.store.export import Restored
+
+T = TypeVar("T")
+History = list[DeviceMetadata]
+"""Oldest valid_from first."""
 
 
 class Fence(msgspec.Struct, frozen=True):
@@ -163,6 +167,12 @@ class StoreReader(Protocol):
     def ping(self) -> None:
         """Raise StoreError if the store cannot be read."""
 
+    def beside(self, question: Callable[[], T]) -> Callable[[], T]:
+        """Ask a question while others are asked, where that is faster; what is given is called for the answer.
+
+        question : a read that asks nothing beside itself; it may see the store earlier or later than they do.
+        """
+
     def fence(self) -> Fence | None:
         """Return the last durable fence, None of a new store."""
 
@@ -176,12 +186,26 @@ class StoreReader(Protocol):
         """One device, or None."""
 
     def readings(
-        self, device_id: str, start: int, end: int, limit: int, newest_first: bool = True
+        self,
+        device_id: str,
+        start: int,
+        end: int,
+        limit: int,
+        newest_first: bool = True,
+        history: History | None = None,
     ) -> list[StoredReading]:
-        """At most `limit` raw rows of a span."""
+        """At most `limit` raw rows of a span. history: the device's metadata, None: they are looked up."""
 
-    def raw_columns(self, device_id: str, start: int, end: int, fields: list[str], limit: int) -> Columns:
-        """Raw values by column, oldest first, at most `limit` rows."""
+    def raw_columns(
+        self,
+        device_id: str,
+        start: int,
+        end: int,
+        fields: list[str],
+        limit: int,
+        history: History | None = None,
+    ) -> Columns:
+        """Raw values by column, oldest first, at most `limit` rows. history: as for `readings`."""
 
     def rollups(self, device_id: str, resolution: Resolution, start: int, end: int, limit: int) -> list[RollupRow]:
         """Rollup rows whose bucket starts in the span, oldest first."""

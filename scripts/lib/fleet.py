@@ -112,19 +112,22 @@ class Pump:
 
 
 class Fleet:
-    """Readings of many devices: event times 10 s apart a device, up to about now.
+    """Readings of many devices: event times one step apart a device, up to about now.
 
-    rounds : readings a device. Device d of n sends d/n · 10 s after the first.
-    first  : event time of the first. [ms since 1970, UTC]
+    rounds  : readings a device. Device d of n sends d/n steps after the first.
+    step_ms : from reading to reading of a device; values move as in 10 s all the same. [ms]
+    first   : event time of the first. [ms since 1970, UTC]
     """
 
-    def __init__(self, devices: int, rounds: int, now: int, payload: Payload = Payload.measured) -> None:
-        self.devices, self.rounds, self.payload = devices, rounds, payload
-        self.first = now - rounds * STEP_MS
+    def __init__(
+        self, devices: int, rounds: int, now: int, payload: Payload = Payload.measured, step_ms: int = STEP_MS
+    ) -> None:
+        self.devices, self.rounds, self.payload, self.step_ms = devices, rounds, payload, step_ms
+        self.first = now - rounds * step_ms
 
     def at(self, number: int, turn: int) -> int:
         """When a device measures its n-th reading. [ms since 1970, UTC]"""
-        return self.first + turn * STEP_MS + number * STEP_MS // self.devices
+        return self.first + turn * self.step_ms + number * self.step_ms // self.devices
 
     def readings(self, number: int) -> Iterator[str]:
         """All readings of one device, in order."""

@@ -8,7 +8,7 @@ from typing import Any
 from flows.model.quantities import QUANTITIES
 from flows.store import StoreAddress, open_reader
 from flows.store.protocol import StoredReading
-from scripts.lib.fleet import STEP_MS, Fleet, Pump
+from scripts.lib.fleet import Fleet, Pump
 
 COMPARED = 25
 """Of that many devices every value is compared, of all others the times."""
@@ -33,7 +33,7 @@ class Progress:
     def rounds(self) -> int:
         """How many readings of every device are stored."""
         newest = self._reader.readings(Pump(self._last).device_id, self._fleet.first, self._end, 1)
-        return (newest[0].at - self._fleet.at(self._last, 0)) // STEP_MS + 1 if newest else 0
+        return (newest[0].at - self._fleet.at(self._last, 0)) // self._fleet.step_ms + 1 if newest else 0
 
 
 def rows_of(store: StoreAddress, fleet: Fleet) -> dict[str, int]:
@@ -56,7 +56,7 @@ def differences(store: StoreAddress, fleet: Fleet) -> list[str]:
         for number in range(fleet.devices):
             device_id = Pump(number).device_id
             wanted = [fleet.at(number, turn) for turn in range(fleet.rounds)]
-            times = reader.raw_columns(device_id, 0, wanted[-1] + STEP_MS, [], len(wanted) + 1000).time
+            times = reader.raw_columns(device_id, 0, wanted[-1] + fleet.step_ms, [], len(wanted) + 1000).time
             if times != wanted:
                 missing, more = set(wanted) - set(times), set(times) - set(wanted)
                 found.append(f"{device_id}: {len(missing)} readings are missing, {len(more)} were not published")

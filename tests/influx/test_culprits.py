@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from flows.build import Piece
+from flows.main import run_journal
 from flows.model.cells import cells_of
 from flows.model.reading import ORDER_STEP
 from flows.model.rows import RawRow
@@ -17,6 +18,7 @@ from flows.store.influx.server import InfluxServer
 from flows.store.influx.writer import InfluxWriter
 from flows.telemetry.meter import Meter
 from tests.influx.real import installation
+from tests.pipeline.conftest import Recorder
 
 pytestmark = pytest.mark.slow
 
@@ -80,8 +82,38 @@ def test_one_line_that_is_too_old_for_the_bucket_is_the_only_one_that_is_refused
         count, letters = stored(address, tmp_path, batch)
     assert count == COUNT - 1
     (letter,) = letters
-    assert (letter.reason, letter.device_id) == ("store_refused", batch[CULPRIT].device_id)
+    assert (letter.reason, letter.device_id) == ("older_than_retention", batch[CULPRIT].device_id)
     assert "dropped 1 points outside retention policy of duration 720h0m0s" in letter.detail
+
+
+def test_readings_that_came_in_time_and_are_read_too_late_are_no_mistake_of_ours_and_in_the_rollups(
+    tmp_path, caplog
+):
+    recorder = Recorder(tmp_path / "journal")
+    recorder.now = came = (time.time_ns() // 1_000_000 - 40 * DAY_MS) // DAY_MS * DAY_MS
+    recorder.start()
+    for _ in range(30):
+        recorder.reading(electrical={"power": 900.0})
+        recorder.tick(10)
+    recorder.now += DAY_MS
+    recorder.reading(electrical={"power": 900.0})
+    recorder.tick(10)
+    recorder.close()
+    end = came + DAY_MS
+    with installation() as address:
+        assert run_journal(tmp_path / "journal", address) == 0
+        with closing(open_reader(address)) as reader:
+            assert reader.stats().total_readings == 0
+            letters = reader.dead_letters(None, None, None, 100)
+            rollups = {
+                resolution: [row.values["power_mean"] for row in reader.rollups("site1", resolution, came, end, 4)]
+                for resolution in ("1m", "1h", "1d")
+            }
+    assert [letter.reason for letter in letters] == ["older_than_retention"] * 31
+    assert rollups == {"1m": [900.0] * 4, "1h": [900.0], "1d": [900.0]}
+    told = [record for record in caplog.records if record.name == "heatpump.store"]
+    assert {record.levelname for record in told} == {"WARNING"} and len(told) < 31
+    assert told[0].getMessage().startswith("dead letters, older than the store keeps readings: ")
 
 
 def test_several_lines_that_are_refused_for_other_reasons_are_told_each_in_its_own_words(tmp_path):
@@ -101,6 +133,10 @@ def test_several_lines_that_are_refused_for_other_reasons_are_told_each_in_its_o
     }
     assert ["setpoint_dhw" in letter.detail for letter in letters].count(True) == 1
     assert ["outside retention" in letter.detail for letter in letters].count(True) == 1
+    assert {letter.device_id: letter.reason for letter in letters} == {
+        batch[CULPRIT].device_id: "store_refused",
+        batch[ANOTHER].device_id: "older_than_retention",
+    }
 
 
 def test_of_two_rows_that_make_one_line_the_one_that_is_taken_alone_is_stored(tmp_path):

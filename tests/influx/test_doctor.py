@@ -16,6 +16,7 @@ from flows.model.times import DAY_MS
 from flows.store import open_writer
 from flows.store.influx import buckets
 from flows.store.influx.server import InfluxServer
+from flows.store.protocol import Fence
 from tests.brokers import free_port
 from tests.cli.heatpump import heatpump
 from tests.influx.real import installation, token
@@ -113,6 +114,18 @@ def test_a_missing_bucket_is_told_with_whether_the_token_may_make_it(tmp_path):
             said = wrong(examined(less, tmp_path), "InfluxDB, buckets")
         assert f"not there: {address.meta} (kept for ever); the token may not make them" in said
         assert names(address) == there
+
+
+def test_a_bucket_that_was_deleted_is_told_from_one_that_was_never_made(tmp_path):
+    with installation() as address:
+        with closing(open_writer(address)) as writer:
+            writer.commit_fence(Fence("journal", 1, 0))
+        with closing(InfluxServer(address)) as server:
+            api = server.client.buckets_api()
+            api.delete_bucket(api.find_bucket_by_name(address.bucket))
+        said = wrong(examined(address, tmp_path), "InfluxDB, buckets")
+    assert said.startswith(f"deleted, with all that they held; to be made by the next start: {address.bucket} (")
+    assert "After that start, `heatpump rebuild`" in said
 
 
 def test_a_token_that_may_not_write_or_not_read_is_told_of_each_bucket(tmp_path):

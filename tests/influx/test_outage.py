@@ -25,9 +25,9 @@ def row(at: int, order: int) -> RawRow:
 def asked(monkeypatch) -> list[str]:
     """What the server is asked, in Flux."""
     asked: list[str] = []
-    text = InfluxServer.text
+    stream = InfluxServer.stream
     monkeypatch.setattr(
-        InfluxServer, "text", lambda server, flux, **bound: asked.append(flux) or text(server, flux, **bound)
+        InfluxServer, "stream", lambda server, flux, **bound: asked.append(flux) or stream(server, flux, **bound)
     )
     return asked
 

@@ -10,10 +10,10 @@ from http.client import parse_headers
 import pytest
 
 import flows.store.influx.server
-from flows.errors import NoStoreYet, RetryableStoreError, RowRefused, StoreError
+from flows.errors import NoStoreYet, OutsideRetention, RetryableStoreError, RowRefused, StoreError
 from flows.model.influx_address import InfluxAddress
 from flows.store.influx.reader import InfluxReader
-from flows.store.influx.server import InfluxServer, OutsideRetention, Refused, RetryAfter
+from flows.store.influx.server import InfluxServer, Refused, RetryAfter
 from tests.brokers import free_port
 from tests.influx.recorded import proxy, recorded
 

@@ -4,7 +4,9 @@ import resource
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import pytest
@@ -45,11 +47,22 @@ class StoreUnderTest(Protocol):
         """Close both sides."""
 
 
+@cache
+def _empty() -> bytes:
+    """A new store's file: to make one takes its many steps, each of which waits for the disk."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "store.sqlite"
+        open_writer(path).close()
+        assert [each.name for each in path.parent.glob("store.sqlite*")] == [path.name]
+        return path.read_bytes()
+
+
 class Sqlite:
     """The embedded store in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.path = self.address = folder / "store.sqlite"
+        self.path.write_bytes(_empty())
         self._open()
 
     def _open(self) -> None:

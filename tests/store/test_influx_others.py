@@ -12,7 +12,7 @@ from flows.model.rows import Forget
 from flows.model.times import iso
 from flows.queries.fields import asked_fields
 from flows.queries.series import plan, series
-from flows.store.influx.answers import time_ms
+from flows.store.influx.answers import times_ms
 from flows.store.influx.rowreading import read_rollups
 from flows.store.influx.server import InfluxServer
 from flows.store.protocol import Columns, StoredReading, StoreStats
@@ -126,9 +126,9 @@ def test_a_start_asks_for_all_fields_of_other_programs_devices_alone(store, monk
     of_others(store, f"device_id=site1 power=1 {NOW}")
     store.apply(raw(NOW + 1, 1, "site2", power=1.0))
     asked: list[str] = []
-    text = InfluxServer.text
+    stream = InfluxServer.stream
     monkeypatch.setattr(
-        InfluxServer, "text", lambda server, flux, **bound: asked.append(flux) or text(server, flux, **bound)
+        InfluxServer, "stream", lambda server, flux, **bound: asked.append(flux) or stream(server, flux, **bound)
     )
     store.reopen()
     store.apply(raw(NOW + 2, 2, "site2", power=1.0))
@@ -143,7 +143,7 @@ def test_what_a_dashboard_asks_of_our_bucket_is_answered_as_ever(store):
     store.apply(raw(times[0], 9, device_id="site2", temp_inlet=1.0), raw(now - 25 * HOUR, 10, temp_inlet=2.0))
     with closing(InfluxServer(store.address)) as server:
         (block,) = server.ask(OF_A_DASHBOARD.replace("BUCKET", store.address.bucket))
-        assert list(map(time_ms, block.column("_time"))) == times
+        assert times_ms(block.column("_time")).tolist() == times
         assert block.column("_value") == ["40.5", "41.5", "42.5", "43.5", "44.5"]
         assert set(block.names) - {"", "result", "table"} == {
             "_start", "_stop", "_time", "_value", "_field", "_measurement", "device_id",

@@ -16,8 +16,9 @@ from flows.store import open_reader
 from flows.store.influx.outgoing import LINES_A_REQUEST, Outgoing
 from flows.store.influx.server import InfluxServer
 from flows.store.protocol import StoredDevice
+from tests.folding import block_of
 
-from .conftest import NOW, Influx, letter, outcome
+from .conftest import MINUTE, NOW, Influx, letter, minute, outcome
 
 
 @pytest.fixture
@@ -68,6 +69,29 @@ def test_no_letter_is_counted_that_is_not_kept_however_many_requests_a_batch_tak
     store.apply(*letters)
     assert [store.reader.dead_letter(each.order) is None for each in letters[:2]] == [False, False]
     assert len(store.reader.dead_letters("site00", None, None, 999)) == KEPT_PER_HOUR
+
+
+class Heard(InfluxServer):
+    """Keeps what was written."""
+
+    def __init__(self, address: InfluxAddress) -> None:
+        super().__init__(address)
+        self.heard: list[tuple[str, bytes]] = []
+
+    def write(self, bucket: str, lines: bytes, precision: str = "ms") -> None:
+        self.heard.append((bucket, lines))
+        super().write(bucket, lines, precision)
+
+
+def test_minutes_of_one_device_go_together_whichever_batch_brought_them(store):
+    devices, starts = ["site1", "site2", "site3"], [NOW + n * MINUTE for n in range(4)]
+    closed = [block_of([minute(at, 1, device, voltage_mean=1.0) for device in devices]) for at in starts]
+    server = Heard(store.address)
+    with through(store, server):
+        store.apply(*closed)
+    [body] = [lines for bucket, lines in server.heard if bucket == store.address.rollups("1m")]
+    sent = [(line.split(b" ")[0].decode(), int(line.split(b" ")[-1])) for line in body.split(b"\n")]
+    assert sent == [(f"sensor_rollup,device_id={device}", at) for device in devices for at in starts]
 
 
 class Watched(InfluxServer):

@@ -267,6 +267,8 @@ def test_both_stores_hold_the_same_whatever_comes_when_and_breaks_off(stores, se
     for part, bound, most in (
         (samples, "MOST_ROWS", 40),
         (samples, "FEWEST_ROWS", 10),
+        (samples, "PLAIN_BYTES", 1_500),
+        (samples, "PACKED_AT_ONCE", 4),
         (shelf, "MOST_KNOWN", 8),
         (recent, "MOST_BUCKETS", 2),
         (letters, "MOST_KNOWN", 3),

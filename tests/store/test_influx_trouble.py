@@ -9,6 +9,7 @@ import pytest
 from flows.errors import RetryableStoreError
 from flows.store.influx import buckets
 from flows.store.influx.server import InfluxServer
+from flows.store.protocol import Fence
 
 from .conftest import FOREVER, NOW, Influx, minute, raw
 
@@ -57,6 +58,21 @@ def test_what_a_batch_had_written_when_it_broke_off_is_new_when_it_is_written_ag
         {"voltage": 230.0, "power": 900.0},
         {"voltage": 232.0},
     ]
+
+
+def test_a_bucket_that_somebody_deleted_is_made_anew_and_told(store, server, caplog):
+    api = server.client.buckets_api()
+    minutes = server.address.rollups("1m")
+    api.delete_bucket(api.find_bucket_by_name(minutes))
+    buckets.prepare(server)
+    assert caplog.messages == []  # no flow has written here: there was nothing
+    store.writer.commit_fence(Fence("journal", 1, 0))
+    api.delete_bucket(api.find_bucket_by_name(minutes))
+    buckets.prepare(server)
+    (told,) = caplog.messages
+    assert told.startswith(f"bucket {minutes} was gone and is made anew, empty") and "heatpump rebuild" in told
+    buckets.prepare(server)
+    assert len(caplog.messages) == 1
 
 
 def test_parts_of_a_batch_that_broke_off_are_new_too(store, server):

@@ -2,9 +2,9 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
+from itertools import chain
 
 import msgspec
 import numpy as np
@@ -14,6 +14,9 @@ from flows.model.table import Times
 
 csv.field_size_limit(1 << 24)
 """A text that InfluxDB takes has at most 1 MiB; Python's own limit is 128 kB. It is the whole process's."""
+
+
+_BLANK = "\r\n\r\n"
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -55,36 +58,75 @@ def blocks(text: str) -> Iterator[Block]:
         yield block
 
 
-def series(text: str) -> Iterator[Series]:
-    """Read an answer of points grouped by all their labels: only the cells that differ are looked at.
+def series(pieces: Iterable[str]) -> Iterator[Series]:
+    """Read an answer of points grouped by all their labels, each table as soon as it is there.
 
+    Only the cells that differ are looked at.
+    pieces : of the answer, cut anywhere.
     Raises RetryableStoreError where the server broke it off with an error.
     """
-    if '"' in text or "error" in text:
-        for block in blocks(text):
-            yield from _tables(block)
-        return
-    for names, body in _parts(text):
-        first = names.index("_time")
-        if names[first + 1] != "_value":
-            raise ValueError(f"time and value are not side by side: {names}")
+    names: list[str] = []
+    rest, searched = "", 0
+    coming = chain(pieces, (_BLANK,))
+    for piece in coming:
+        rest += piece
         begin = 0
-        while begin < len(body):
-            line = body[begin : body.index("\r\n", begin)]
-            cells = line.split(",")
-            # What stands between the value of a point and the time of the next is the same in all of a table.
-            before, after = ",".join(cells[:first]), ",".join(["", *cells[first + 2 :]])
-            following = body.find(f"\r\n,{cells[1]},{int(cells[2]) + 1},", begin)
-            end = len(body) if following < 0 else following + 2
-            points = body[begin + len(before) + 1 : end - len(after) - 2]
-            points = points.replace(f"{after}\r\n{before},", ",")
-            if "\r\n" in points:  # tables that are not numbered one by one
-                yield from _tables(_block(names, body[begin:]))
+        while True:
+            if not names:
+                begin = _past_blank_lines(rest, begin)
+                end = rest.find("\r\n", begin)
+                if end < 0:
+                    break
+                names, begin = rest[begin:end].split(","), end + 2
+            if '"' in rest or "_time" not in names:
+                # Quoted cells, or an error.
+                text = f"{','.join(names)}\r\n{rest[begin:]}{''.join(coming)}"
+                yield from chain.from_iterable(map(_tables, blocks(text)))
+                return
+            if rest.startswith("\r\n", begin):
+                names = []
+                continue
+            end = _table_end(rest, begin, searched)
+            if end < 0:
+                searched = len(rest) - begin
                 break
-            both = points.split(",")
-            labels = dict(zip(names, cells, strict=True))
-            yield Series(labels, both[::2], both[1::2])
-            begin = end
+            yield from _table(names, rest[begin:end])
+            begin, searched = end, 0
+        rest = rest[begin:]
+
+
+def _past_blank_lines(text: str, begin: int) -> int:
+    while text.startswith("\r\n", begin):
+        begin += 2
+    return begin
+
+
+def _table_end(text: str, begin: int, searched: int) -> int:
+    """Find where the table that begins there ends, −1 if that is still to come. searched: so far it is not."""
+    line_end = text.find("\r\n", begin)
+    if line_end < 0:
+        return -1
+    _, result, table, _ = text[begin:line_end].split(",", 3)
+    next_table = f"\r\n,{result},{int(table) + 1},"
+    since = max(line_end, begin + searched - len(next_table))
+    ends = [place for mark in (next_table, _BLANK) if (place := text.find(mark, since)) >= 0]
+    return min(ends) + 2 if ends else -1
+
+
+def _table(names: list[str], lines: str) -> Iterator[Series]:
+    """Read the lines of a table."""
+    first = names.index("_time")
+    if names[first + 1] != "_value":
+        raise ValueError(f"time and value are not side by side: {names}")
+    cells = lines[: lines.index("\r\n")].split(",")
+    # What stands between the value of a point and the time of the next is the same in all of a table.
+    before, after = ",".join(cells[:first]), ",".join(["", *cells[first + 2 :]])
+    points = lines[len(before) + 1 : len(lines) - len(after) - 2].replace(f"{after}\r\n{before},", ",")
+    if "\r\n" in points:  # tables that are not numbered one by one
+        yield from _tables(_block(names, lines))
+        return
+    both = points.split(",")
+    yield Series(dict(zip(names, cells, strict=True)), both[::2], both[1::2])
 
 
 def _tables(block: Block) -> Iterator[Series]:
@@ -111,7 +153,7 @@ def _block(names: list[str], lines: str) -> Block:
 
 def _parts(text: str) -> Iterator[tuple[list[str], str]]:
     """Split an answer without quoted cells: the names of columns, and lines with their ends."""
-    for part in text.split("\r\n\r\n"):
+    for part in text.split(_BLANK):
         head, _, body = part.strip("\r\n").partition("\r\n")
         if body:
             yield head.split(","), f"{body}\r\n"
@@ -133,13 +175,6 @@ def _quoted(text: str) -> Iterator[Block]:
         yield Block(names, [list(column) for column in zip(*rows, strict=True)])
 
 
-def time_ms(text: str) -> int:
-    """Read a time of an answer: RFC 3339, UTC, to the millisecond below. [ms since 1970, UTC]"""
-    whole = datetime.fromisoformat(f"{text[:19]}+00:00")
-    fraction = text[20:-1]
-    return int(whole.timestamp()) * 1000 + (int(fraction[:3].ljust(3, "0")) if fraction else 0)
-
-
 def times_ms(texts: Sequence[str]) -> Times:
-    """Read times of an answer, as `time_ms` does. [ms since 1970, UTC]"""
+    """Read times of an answer: RFC 3339, UTC, to the millisecond below. [ms since 1970, UTC]"""
     return np.array([text[:-1] for text in texts], dtype="datetime64[ms]").astype(np.int64)

@@ -1,6 +1,7 @@
 """The buckets of an installation: made and checked at start; changed only where somebody asks for that."""
 
 import logging
+from collections.abc import Collection
 from typing import Any
 
 from influxdb_client.domain.bucket import Bucket
@@ -8,20 +9,28 @@ from influxdb_client.domain.bucket_retention_rules import BucketRetentionRules
 from influxdb_client.domain.buckets import Buckets
 
 from flows.model.influx_address import InfluxAddress
+from flows.store.influx import fences
 from flows.store.influx.server import InfluxServer, Refused
 
 log = logging.getLogger("heatpump.store")
+
+REBUILD = "`heatpump rebuild` stores again what of it the journal still has"
+"""What to do about a bucket that is gone."""
 
 
 def prepare(server: InfluxServer) -> None:
     """Make the buckets that are missing. A bucket with another retention than ours is told, and left as it is.
 
+    So is one that is missing though the store was fed: somebody deleted it.
     Raises RetryableStoreError: the server is away, refuses the token or organisation, or to make a bucket.
     """
     there = existing(server)
+    deleted = gone(server, there)
     for name, seconds in wanted(server.address).items():
         if name not in there:
             make(server, name, seconds)
+            if name in deleted:
+                log.warning("bucket %s was gone and is made anew, empty: %s", name, REBUILD)
         elif there[name] != seconds:
             log.warning("%s", another_retention(name, there[name], seconds))
 
@@ -38,6 +47,17 @@ def existing(server: InfluxServer) -> dict[str, int]:
     """
     found = (bucket for name in server.address.retentions for bucket in _find(server, name=name))
     return {bucket.name: next((rule.every_seconds for rule in bucket.retention_rules), 0) for bucket in found}
+
+
+def gone(server: InfluxServer, there: Collection[str]) -> list[str]:
+    """Name the buckets that a flow has written into and that are not there any more. there: those that are.
+
+    A fence is in the meta bucket, so without that one nobody knows: the first start makes all that are missing.
+    """
+    missing = [name for name in server.address.retentions if name not in there]
+    if not missing or server.address.meta in missing or fences.read(server) is None:
+        return []
+    return missing
 
 
 def make(server: InfluxServer, name: str, seconds: int) -> None:

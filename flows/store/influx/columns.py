@@ -1,6 +1,7 @@
 """Series of an answer, one a field, put side by side as rows of one time."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -48,34 +49,49 @@ def side_by_side(answer: Iterable[Series], limit: int | None = None, newest: boo
     limit  : most rows of each: the first of them, or the newest. A server that cuts every series there gives all
              that is needed.
     """
-    found: dict[str, list[Series]] = {}
+    found: dict[str, list[_Column]] = {}
     for series in answer:
-        found.setdefault(text_of(series.labels.get("device_id", "")), []).append(series)
+        found.setdefault(text_of(series.labels.get("device_id", "")), []).append(_column(series))
     return {device_id: _joined(theirs, limit, newest) for device_id, theirs in found.items()}
 
 
-def _joined(series: list[Series], limit: int | None, newest: bool) -> Rows:
-    common = series[0].times
-    alike = [each.times == common for each in series]
-    distinct = common if all(alike) else list(set().union(*(each.times for each in series)))
+class _Column(NamedTuple):
+    """A series, its values read: the server makes the next one meanwhile. Neither: it is of another program."""
+
+    field: str
+    times: list[str]
+    numbers: list[float] | None = None
+    texts: list[str] | None = None
+
+
+def _column(series: Series) -> _Column:
+    field, values = series.labels["_field"], series.values
+    if field in TEXTS:
+        return _Column(field, series.times, texts=values)
+    try:
+        numbers = [*map(_FLAGS.__getitem__ if values[0] in _FLAGS else float, values)]
+    except ValueError:
+        return _Column(field, series.times)  # text where ours are numbers
+    return _Column(field, series.times, numbers)
+
+
+def _joined(columns: list[_Column], limit: int | None, newest: bool) -> Rows:
+    common = columns[0].times
+    alike = [each.times == common for each in columns]
+    distinct = common if all(alike) else list(set().union(*(each.times for each in columns)))
     at, of_text = np.unique(times_ms(distinct), return_inverse=True)
     place_of = {} if all(alike) else dict(zip(distinct, of_text.tolist(), strict=True))
     of_common = of_text if all(alike) else [place_of[time] for time in common]
     numbers: dict[str, Numbers] = {}
     texts: dict[str, list[str]] = {}
-    for each, is_alike in zip(series, alike, strict=True):
-        field, values = each.labels["_field"], each.values
+    for each, is_alike in zip(columns, alike, strict=True):
         places = of_common if is_alike else [place_of[time] for time in each.times]
-        if field in TEXTS:
-            held = texts.setdefault(field, [""] * len(at))
-            for place, value in zip(places, values, strict=True):
+        if each.numbers is not None:
+            numbers.setdefault(each.field, np.full(len(at), np.nan))[places] = each.numbers
+        elif each.texts is not None:
+            held = texts.setdefault(each.field, [""] * len(at))
+            for place, value in zip(places, each.texts, strict=True):
                 held[place] = value
-            continue
-        try:
-            found = [*map(_FLAGS.__getitem__ if values[0] in _FLAGS else float, values)]
-        except ValueError:
-            continue  # text where ours are numbers is another program's
-        numbers.setdefault(field, np.full(len(at), np.nan))[places] = found
     if limit is not None and len(at) > limit:
         kept = slice(-limit, None) if newest else slice(limit)
         at = at[kept]

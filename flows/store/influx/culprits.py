@@ -11,17 +11,17 @@ from flows.store.influx.names import READING
 class LinesRefused(RowRefused):
     """Lines of raw rows that InfluxDB never takes; all others of their requests are stored.
 
-    lines : each with InfluxDB's words.
+    lines : each with what InfluxDB said of it.
     """
 
-    def __init__(self, lines: Mapping[bytes, str]) -> None:
-        super().__init__(next(iter(lines.values())))
+    def __init__(self, lines: Mapping[bytes, RowRefused]) -> None:
+        super().__init__(str(next(iter(lines.values()))))
         self.lines = lines
 
 
 def named(error: LinesRefused, items: Iterable[StoreItem]) -> RowRefused:
     """Name the rows that the lines were written of; none where that is not sure: several may make one line."""
-    why = {_point(line): words for line, words in error.lines.items()}
+    why = {_point(line): said for line, said in error.lines.items()}
     found = [
         (item, why[point])
         for item in items

@@ -124,7 +124,7 @@ class Past:
     def _stored_derived(self, request: Refold, at: Times, names: Sequence[str]) -> Numbers:
         """Read derived values as they are stored at these times; NaN where none is."""
         server = self._catalog.server
-        answer = server.text(
+        answer = server.stream(
             _DERIVED,
             bucket=server.address.bucket,
             measurement=READING,

@@ -12,10 +12,10 @@ from operator import attrgetter
 
 import msgspec
 
-from flows.errors import RowRefused
+from flows.errors import OutsideRetention, RowRefused
 from flows.store.influx.culprits import LinesRefused
 from flows.store.influx.lanes import Lanes
-from flows.store.influx.server import InfluxServer, OutsideRetention
+from flows.store.influx.server import InfluxServer
 
 LINES_A_REQUEST = 5_000
 
@@ -61,6 +61,8 @@ class Outgoing:
         for bucket in self._server.address.retentions:
             for precision in ("ms", "ns"):
                 lines = self._lines.pop((bucket, precision), [])
+                if bucket != self._server.address.meta:
+                    lines.sort(key=_series)  # batches written as one bring minute after minute of all devices
                 share = max(-(-len(lines) // AT_ONCE), FEWEST_LINES)
                 for some in _cut(lines, min(share, LINES_A_REQUEST)):
                     self._requests.append(_Request(bucket, precision, b"\n".join(some)))
@@ -116,24 +118,29 @@ class Outgoing:
             # is told (see StoreSink). The meta bucket keeps all.
             address = self._server.address
             if (bucket, precision) == (address.bucket, "ms"):
-                culprits = self._culprits(bucket, body.split(b"\n"), str(error))
+                culprits = self._culprits(bucket, body.split(b"\n"), error)
                 if culprits:
                     raise LinesRefused(culprits) from None
             elif bucket == address.meta or not isinstance(error, OutsideRetention):
                 raise
 
-    def _culprits(self, bucket: str, lines: list[bytes], why: str) -> dict[bytes, str]:
+    def _culprits(self, bucket: str, lines: list[bytes], why: RowRefused) -> dict[bytes, RowRefused]:
         """Send raw rows that were refused together again, halved down to those that are refused alone."""
         if len(lines) == 1:
             return {lines[0]: why}
-        found: dict[bytes, str] = {}
+        found: dict[bytes, RowRefused] = {}
         half = len(lines) // 2
         for some in (lines[:half], lines[half:]):
             try:
                 self._server.write(bucket, b"\n".join(some))
             except RowRefused as error:
-                found.update(self._culprits(bucket, some, str(error)))
+                found.update(self._culprits(bucket, some, error))
         return found
+
+
+def _series(line: bytes) -> bytes:
+    """Give measurement and tags, up to the first space that an id may have."""
+    return line.partition(b" ")[0]
 
 
 def _cut(lines: Sequence[bytes], most: int) -> Iterator[Sequence[bytes]]:

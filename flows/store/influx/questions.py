@@ -86,7 +86,7 @@ def ask_and_first(
     flux += (cut.flux if cut and not few else "") + _KEPT + '  |> yield(name: "rows")\n'
     flux += first + "  |> first()\n" + _KEPT + '  |> yield(name: "first")\n'
     answers: dict[str, list[Series]] = {"rows": [], "first": []}
-    for each in series(server.text(flux, **bound)):
+    for each in series(server.stream(flux, **bound)):
         answers[each.labels["result"]].append(each)
     at = min((int(times_ms(each.times)[0]) for each in answers["first"]), default=end)
     return _by_device(of, answers["rows"], cut), at
@@ -146,8 +146,8 @@ def _answer(
     cut: Cut | None = None,
 ) -> dict[str, Rows]:
     flux, bound = _points(of, start, end, fields)
-    text = server.text(flux + then + (_KEPT if len(of.device_ids) == 1 else _KEPT_OF_EACH), **bound)
-    return _by_device(of, series(text), cut)
+    answer = server.stream(flux + then + (_KEPT if len(of.device_ids) == 1 else _KEPT_OF_EACH), **bound)
+    return _by_device(of, series(answer), cut)
 
 
 def _by_device(of: Of, answer: Iterable[Series], cut: Cut | None) -> dict[str, Rows]:

@@ -1,7 +1,8 @@
 """InfluxReader: every method is one or a few bounded questions in Flux; an answer may lie between two batches."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -12,7 +13,7 @@ from flows.model.episode import Episode, EpisodeKind
 from flows.model.influx_address import InfluxAddress
 from flows.model.quantities import FLAG_NAMES, HEAT_SOURCES, Value
 from flows.model.rollup import Resolution, RollupRow
-from flows.model.table import Numbers, Table
+from flows.model.table import Numbers, Table, Times
 from flows.physics.compose import rows_of
 from flows.physics.derive import DERIVED
 from flows.store.influx import alerts, commands, devices, episodes, fences, letters, tally
@@ -33,11 +34,13 @@ from flows.store.protocol import (
     Columns,
     DeadLetterCount,
     Fence,
+    History,
     StoredAlert,
     StoredDeadLetter,
     StoredDevice,
     StoredReading,
     StoreStats,
+    T,
 )
 
 QUESTIONS_BESIDE = 8
@@ -46,11 +49,34 @@ QUESTIONS_BESIDE = 8
 USUAL_PACE_MS = 60_000
 """Of devices that send as often, the newest rows are looked for where they should be. [ms]"""
 
+MARGIN = 1.05
+"""So much further back than they should be."""
+
+
+class _Pace(msgspec.Struct, frozen=True):
+    """How a device was seen to send.
+
+    every  : from row to row. [ms]
+    behind : the newest row, before the end of the span. [ms]
+    """
+
+    every: float
+    behind: int
+
+    def since(self, end: int, rows: int) -> int:
+        """Tell where so many rows before an end should begin. [ms since 1970, UTC]"""
+        return end - self.behind - round((MARGIN * rows + 1) * self.every)
+
+
+def _pace(at: Times, end: int) -> _Pace:
+    """Look at two or more rows, oldest first."""
+    return _Pace((int(at[-1]) - int(at[0])) / (len(at) - 1), end - int(at[-1]))
+
 
 class InfluxReader:
     """Everyone's side of the server store; see StoreReader. Threads may share it.
 
-    _paces : how often devices were seen to send, by id, until the end of a span. [ms]
+    _paces : of devices that were asked for their newest rows, by id.
     The server may be away, and the buckets not be made yet: then a read raises RetryableStoreError.
     """
 
@@ -58,11 +84,15 @@ class InfluxReader:
         self._server = InfluxServer(address)
         self._pinged = InfluxServer(address, PING_TIMEOUT_MS)
         self._beside = ThreadPoolExecutor(QUESTIONS_BESIDE, "influx-reader")
-        self._paces: dict[str, float] = {}
+        self._paces: dict[str, _Pace] = {}
 
     def ping(self) -> None:
         """Raise StoreError if the store cannot be read; a server that holds its answer back is not waited for."""
         fences.read(self._pinged)
+
+    def beside(self, question: Callable[[], T]) -> Callable[[], T]:
+        """Ask now: each question takes a while before it is answered at all."""
+        return self._beside.submit(question).result
 
     def fence(self) -> Fence | None:
         """Return the last durable fence, None of a new store."""
@@ -86,28 +116,42 @@ class InfluxReader:
         return msgspec.structs.replace(found, latest=newest_values(self._server, device_id))
 
     def readings(
-        self, device_id: str, start: int, end: int, limit: int, newest_first: bool = True
+        self,
+        device_id: str,
+        start: int,
+        end: int,
+        limit: int,
+        newest_first: bool = True,
+        history: History | None = None,
     ) -> list[StoredReading]:
         """At most `limit` raw rows of a span."""
-        # Each question takes a while before it is answered at all: the second is on its way meanwhile.
-        history = self._beside.submit(devices.history, self._server, device_id)
+        told = self._history(device_id, history)
         rows = self._rows(device_id, start, end, limit, newest_first)
         if not len(rows.table.at):
             return []
-        table = with_derived(rows.table, history.result())
+        table = with_derived(rows.table, told())
         parts = zip(table.at.tolist(), rows.late.tolist(), rows.clock, _values(table), strict=True)
         found = [StoredReading(device_id, at, at + late, clock, values) for at, late, clock, values in parts]
         return found[::-1] if newest_first else found
 
-    def raw_columns(self, device_id: str, start: int, end: int, fields: list[str], limit: int) -> Columns:
+    def raw_columns(
+        self,
+        device_id: str,
+        start: int,
+        end: int,
+        fields: list[str],
+        limit: int,
+        history: History | None = None,
+    ) -> Columns:
         """Raw values by column, oldest first, at most `limit` rows."""
         if not fields:
             return Columns(raw_times(self._server, device_id, start, end, limit).tolist(), {})
         derived = not DERIVED.isdisjoint(fields)
         names = {*fields, *DERIVED_FROM} - DERIVED if derived else set(fields)
+        told = self._history(device_id, history if derived else [])
         table = read_raw(self._server, device_id, start, end, names, limit, own=[ORDER]).table
         if derived and len(table.at):
-            table = with_derived(table, devices.history(self._server, device_id))
+            table = with_derived(table, told())
         found = {name: listed(table.values[:, n], name in FLAG_NAMES) for n, name in enumerate(table.names)}
         return Columns(table.at.tolist(), {name: found.get(name) or [None] * len(table.at) for name in fields})
 
@@ -174,18 +218,27 @@ class InfluxReader:
         self._server.close()
         self._pinged.close()
 
+    def _history(self, device_id: str, known: History | None) -> Callable[[], History]:
+        if known is not None:
+            return lambda: known
+        return self.beside(partial(devices.history, self._server, device_id))
+
     def _rows(self, device_id: str, start: int, end: int, limit: int, newest_first: bool) -> RawRows:
         """Read rows for `readings`; of a device that was asked before, where the newest are expected."""
-        pace = self._paces.get(device_id, 0.0)
-        expected = end - round(1.25 * limit * pace)
-        if newest_first and 0.0 < pace <= USUAL_PACE_MS and limit > 1 and expected > start:
-            rows = read_raw(self._server, device_id, expected, end, own=[LATE, CLOCK])
-            if len(rows.table.at) >= limit:
-                self._paces[device_id] = (end - int(rows.table.at[-limit])) / limit
-                return newest(rows, limit)
+        pace = self._paces.get(device_id)
+        if newest_first and limit > 1 and pace is not None and pace.every <= USUAL_PACE_MS:
+            expected = pace.since(end, limit)
+            if expected > start:
+                rows = read_raw(self._server, device_id, expected, end, own=[LATE, CLOCK])
+                if len(rows.table.at) >= limit:
+                    return self._paced(device_id, newest(rows, limit), end)
         rows = read_raw(self._server, device_id, start, end, None, limit, newest_first, [LATE, CLOCK])
-        if newest_first and limit == len(rows.table.at):
-            self._paces[device_id] = (end - int(rows.table.at[0])) / limit
+        if newest_first and limit > 1 and len(rows.table.at) == limit:
+            return self._paced(device_id, rows, end)
+        return rows
+
+    def _paced(self, device_id: str, rows: RawRows, end: int) -> RawRows:
+        self._paces[device_id] = _pace(rows.table.at, end)
         return rows
 
 

@@ -8,8 +8,9 @@ StoreError           it does not understand the request: a fault of ours
 
 import json
 import zlib
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -23,7 +24,7 @@ from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError, ProtocolError
 
-from flows.errors import NoStoreYet, RetryableStoreError, RowRefused, StoreError
+from flows.errors import NoStoreYet, OutsideRetention, RetryableStoreError, RowRefused, StoreError
 from flows.model.influx_address import InfluxAddress
 from flows.store.influx.answers import Block, blocks
 
@@ -31,6 +32,9 @@ WRITE_TIMEOUT_MS = 30_000
 QUERY_TIMEOUT_MS = 20_000
 HELLO_TIMEOUT_S = 3.0
 PING_TIMEOUT_MS = 2_000
+
+PIECE_BYTES = 1 << 16
+"""Of an answer so much is read at once, and looked at while the server makes more. [B]"""
 
 CONNECTIONS = 50
 """So many are kept for the next question; more of them at once work, but are let go with a line in the log."""
@@ -49,10 +53,6 @@ _LATER = ("queue length exceeded", "memory allocation limit reached", "organizat
 
 _NO_BUCKET = "could not find bucket"
 _LONGEST_WORDS = 500
-
-
-class OutsideRetention(RowRefused):
-    """Some lines are older than what the bucket keeps: those were dropped, the others are stored."""
 
 
 class Refused(RetryableStoreError):
@@ -126,20 +126,27 @@ class InfluxServer:
         yield from blocks(self.text(flux, **bound))
 
     def text(self, flux: str, *, grouped: bool = False, **bound: Any) -> str:
-        """Ask a question in Flux, get CSV; `p_name` in the question is the value bound to `name`.
+        """Ask a question, get the whole answer; see `stream`."""
+        return "".join(self.stream(flux, grouped=grouped, **bound))
+
+    def stream(self, flux: str, *, grouped: bool = False, **bound: Any) -> Iterator[str]:
+        """Ask a question in Flux, get CSV as it comes; `p_name` in it is the value bound to `name`.
 
         grouped : with InfluxDB's annotation that tells which columns make the tables.
         bound   : text, numbers, flags, datetimes (see `moment`) and lists of these: never part of the text.
         Raises RetryableStoreError, StoreError.
         """
+        values = {f"p_{name}": value for name, value in bound.items()}
         with self.speaking("read"):
-            values = {f"p_{name}": value for name, value in bound.items()}
             answer = self._questions.query_raw(flux, dialect=_GROUPED if grouped else _PLAIN, params=values)
-            kind: str = answer.headers.get("Content-Type", "")
-            text: str = answer.data.decode(errors="replace")
-        if not kind.startswith("text/csv"):
-            raise self.no_influxdb(f"a question with {kind or 'nothing'}")
-        return text
+            with closing(answer):  # one that was read to its end has let go of its connection by then
+                kind: str = answer.headers.get("Content-Type", "")
+                if not kind.startswith("text/csv"):
+                    raise self.no_influxdb(f"a question with {kind or 'nothing'}")
+                decoder = getincrementaldecoder("utf-8")("replace")
+                while piece := answer.read(PIECE_BYTES):
+                    yield decoder.decode(piece)
+                yield decoder.decode(b"", final=True)
 
     def delete(self, bucket: str, predicate: str, start: int, end: int) -> None:
         """Delete points in [start, end) [ms] that a predicate names; it may hold no text but tags of `tag_of`."""

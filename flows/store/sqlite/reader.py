@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -22,11 +22,13 @@ from flows.store.protocol import (
     Columns,
     DeadLetterCount,
     Fence,
+    History,
     StoredAlert,
     StoredDeadLetter,
     StoredDevice,
     StoredReading,
     StoreStats,
+    T,
 )
 from flows.store.sqlite import alerts, devices, episodes
 from flows.store.sqlite.catalog import layout_of
@@ -56,6 +58,10 @@ class SqliteReader:
         with self._reading() as db:
             db.execute("SELECT 1 FROM device LIMIT 1").fetchone()
 
+    def beside(self, question: Callable[[], T]) -> Callable[[], T]:
+        """Ask when the answer is called for: there is nothing to wait for meanwhile."""
+        return question
+
     def fence(self) -> Fence | None:
         """Return the last durable fence, None of a new store."""
         with self._reading() as db:
@@ -81,7 +87,13 @@ class SqliteReader:
             return next(iter(devices.select(db, device_id)), None)
 
     def readings(
-        self, device_id: str, start: int, end: int, limit: int, newest_first: bool = True
+        self,
+        device_id: str,
+        start: int,
+        end: int,
+        limit: int,
+        newest_first: bool = True,
+        history: History | None = None,
     ) -> list[StoredReading]:
         """At most `limit` raw rows of a span."""
         with self._reading() as db:
@@ -90,7 +102,8 @@ class SqliteReader:
                 return []
             rest = f"ORDER BY key {'DESC' if newest_first else 'ASC'} LIMIT {limit:d}"
             rows = select_span(db, "raw", "key, late, clock, body", device, start, end, rest).fetchall()
-            layout, history = layout_of(db, "raw"), history_of(db, device)
+            layout = layout_of(db, "raw")
+            history = history_of(db, device) if history is None else history
         rows.sort()
         table = raw_table(layout, [row[0] for row in rows], [row[3] for row in rows], history)
         flags = [name in FLAG_NAMES for name in table.names]
@@ -110,16 +123,24 @@ class SqliteReader:
         ]
         return found[::-1] if newest_first else found
 
-    def raw_columns(self, device_id: str, start: int, end: int, fields: list[str], limit: int) -> Columns:
+    def raw_columns(
+        self,
+        device_id: str,
+        start: int,
+        end: int,
+        fields: list[str],
+        limit: int,
+        history: History | None = None,
+    ) -> Columns:
         """Raw values by column, oldest first, at most `limit` rows."""
         with self._reading() as db:
             device = devices.key(db, device_id)
-            rows, history = [], []
+            rows = []
             if device is not None:
                 chosen = "key, body" if fields else "key"
                 rest = f"ORDER BY key LIMIT {limit:d}"
                 rows = select_span(db, "raw", chosen, device, start, end, rest).fetchall()
-                history = history_of(db, device)
+                history = history_of(db, device) if history is None else history
             layout = layout_of(db, "raw")
         keys = [row[0] for row in rows]
         if not fields:
@@ -129,7 +150,7 @@ class SqliteReader:
             names = [name for name in layout.names if name in fields]
             table = Table(times_of(keys), tuple(names), unpack(layout, bodies, [*map(layout.names.index, names)]))
         else:
-            table = raw_table(layout, keys, bodies, history)
+            table = raw_table(layout, keys, bodies, history or [])
         found = {name: listed(table.values[:, n], name in FLAG_NAMES) for n, name in enumerate(table.names)}
         return Columns(table.at.tolist(), {name: found.get(name) or [None] * len(rows) for name in fields})
 
