@@ -76,11 +76,20 @@ class RowRefused(StoreError):
     """A row that the store will never take (a number too large, a broken constraint); nothing was written.
 
     culprits : the refused rows, each with why, where the store can tell.
+    reason   : of the dead letter that it becomes.
     """
 
-    def __init__(self, text: str, culprits: Sequence[tuple[Any, str]] = ()) -> None:
+    reason = "store_refused"
+
+    def __init__(self, text: str, culprits: "Sequence[tuple[Any, RowRefused]]" = ()) -> None:
         super().__init__(text)
         self.culprits = culprits
+
+
+class OutsideRetention(RowRefused):
+    """Rows are older than what the store keeps, as those that are replayed late: no mistake; others are stored."""
+
+    reason = "older_than_retention"
 
 
 class StoreDamaged(StoreError):

@@ -1,8 +1,8 @@
 """`heatpump rebuild`: compute all state anew from what the journal holds, when the start rules refuse.
 
 The store keeps what it has; frames that it has already are applied again and change nothing. Devices' metadata
-are journaled anew, and alerts from before the journal's beginning are cleared. A damaged store is set aside. What
-is neither in the store nor in the journal stays missing: the report names it.
+are journaled anew, and alerts that frames raised which the journal does not hold are cleared. A damaged store is
+set aside. What is neither in the store nor in the journal stays missing: the report names it.
 """
 
 from contextlib import closing
@@ -37,8 +37,10 @@ UNFENCED_FRAMES = 10_000_000
 def rebuild(settings: Settings) -> str:
     """Set recovery state aside and let the next start replay the whole journal; return a report.
 
-    A journal other than the store's is adopted: its frames count as newer than everything stored. A damaged store
-    is set aside, and the next start makes one.
+    A journal other than the store's is adopted: its frames count as newer than everything stored. Where it is the
+    store's, but ends before what the store has (its newest segment was lost, a flow on a copy of it wrote into the
+    store), its frames keep their numbers, and only what is written from now on counts as newer. A damaged store is
+    set aside, and the next start makes one.
     Raises StartRefused while a flow runs or where there is nothing to rebuild from.
     """
     data = settings.data
@@ -46,19 +48,26 @@ def rebuild(settings: Settings) -> str:
         raise StartRefused(f"there is no data folder {data}: nothing to rebuild; name it with --data")
     with locked(data / "lock"):
         journal = Journal.open(data / "journal")
-        info = describe(data / "journal")
+        info = held = describe(data / "journal")
         aside = None if settings.influxdb_url else _set_damaged_aside(settings.store_path)
         writer = open_writer(settings.store)
         try:
             fence = writer.fence()
             adopted = fence is not None and fence.journal_id != info.journal_id
             base = fence.base if fence else 0
-            if fence is not None and (adopted or fence.seq > info.last_seq):
+            if fence is not None and adopted:
                 base += fence.seq + UNFENCED_FRAMES
+            elif fence is not None and fence.seq > held.last_seq:
+                # The store has frames of the next numbers that are not here: another frame that got one of these
+                # would count as stored already. A higher base would move the frames that the store has, too.
+                journal.close()
+                journal = Journal.open(data / "journal", above=fence.seq + UNFENCED_FRAMES)
+                info = describe(data / "journal")
             first = Position(info.journal_id, info.first_seq - 1)
             with closing(open_reader(settings.store)) as reader:
                 _carry_metadata(reader, journal)
-                writer.apply(_clears(reader, base + info.first_seq, base + info.last_seq))
+                known = range((base + held.first_seq) * ORDER_STEP, (base + held.last_seq + 1) * ORDER_STEP)
+                writer.apply(_clears(reader, known, (base + info.last_seq + 1) * ORDER_STEP))
             writer.commit_fence(Fence(info.journal_id, first.seq, base))
         finally:
             writer.close()
@@ -66,8 +75,8 @@ def rebuild(settings: Settings) -> str:
         recovery.set_aside(data / "recovery")
         recovery.set_aside(data / "recovery-copies")
         (data / MARK).write_bytes(msgspec.json.encode(first))
-    report = _report(info.first_seq, info.last_seq, info.first_arrived, fence, adopted)
-    return f"{report} {_kept(aside, info.first_arrived)}" if aside else report
+    report = _report(held.first_seq, held.last_seq, held.first_arrived, fence, adopted)
+    return f"{report} {_kept(aside, held.first_arrived)}" if aside else report
 
 
 def _carry_metadata(reader: StoreReader, journal: Journal) -> None:
@@ -80,15 +89,17 @@ def _carry_metadata(reader: StoreReader, journal: Journal) -> None:
     journal.commit()
 
 
-def _clears(reader: StoreReader, first_seq: int, last_seq: int) -> list[StoreItem]:
-    """Clear alerts raised before the journal begins: nobody remembers them; what still holds is raised again."""
+def _clears(reader: StoreReader, known: range, order: int) -> list[StoreItem]:
+    """Clear alerts that no frame of the journal raised: nobody remembers them; what still holds is raised again.
+
+    known : the orders of what the journal holds.
+    order : of the clears, above all that is stored.
+    """
     now = now_ms()
     return [
-        msgspec.structs.replace(
-            alert.last, order=(last_seq + 1) * ORDER_STEP, at=now, arrived=now, state="cleared", value=None
-        )
+        msgspec.structs.replace(alert.last, order=order, at=now, arrived=now, state="cleared", value=None)
         for alert in reader.alerts(None, 0, LATEST_MS, MOST_ALERTS, open_only=True)
-        if int(alert.last.id.rpartition("/")[2]) < first_seq * ORDER_STEP
+        if int(alert.last.id.rpartition("/")[2]) not in known
     ]
 
 
@@ -129,6 +140,8 @@ def _report(first: int, last: int, first_arrived: int | None, fence: Fence | Non
     text = f"The next start computes all state anew from the journal's frames {first} to {last}."
     if adopted:
         text += " The journal is another one than the store was fed from; it is adopted."
+    elif fence is not None and fence.seq > last:
+        text += f" The store keeps what it has of frames {last + 1} to {fence.seq}, which are not in the journal."
     elif fence is not None and fence.seq + 1 < first and first_arrived is not None:
         when = _clock(first_arrived)
         text += f" Missing for good: frames {fence.seq + 1} to {first - 1}, which arrived before {when}."

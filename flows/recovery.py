@@ -137,8 +137,9 @@ def prepare(
     stored = fence.seq if fence else 0
     if fence is not None and stored > journal.last_seq:
         raise StartRefused(
-            f"the store has frames up to {stored}, the journal ends at {journal.last_seq}: an older journal "
-            "was put in place; put the right one back, or run `heatpump rebuild` to go on with this one"
+            f"the store has frames up to {stored}, the journal ends at {journal.last_seq}: an older journal was "
+            "put in place, or a flow on a copy of it wrote into this store; put the right one back, or run "
+            "`heatpump rebuild` to go on with this one"
         )
     saved = read_saved(folder)
     if saved is not None:

@@ -109,9 +109,17 @@ class Settings(Variables):
         if not token:
             allowed = f"needs a token: give INFLUXDB_TOKEN, or write one into {path} (docs/how-to/influxdb.md)"
             raise ConfigError("INFLUXDB_URL", self.influxdb_url, allowed)
-        if not (token.isascii() and token.isprintable()):  # no header can hold it, and http.client would show it
-            raise ConfigError("INFLUXDB_TOKEN", "…", "must be one line of ASCII characters")
-        return token
+        return checked_token(token)
+
+
+def checked_token(token: str) -> str:
+    """Give back InfluxDB's token if an HTTP header can hold it; http.client would show it in its error.
+
+    Raises ConfigError that does not.
+    """
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigError("INFLUXDB_TOKEN", "…", "must be one line of ASCII characters")
+    return token
 
 
 def load_settings(**given: object) -> Settings:

@@ -23,7 +23,7 @@ class Header(msgspec.Struct, frozen=True):
     """What a segment says of itself.
 
     first_seq : the first number it may hold.
-    last_seq  : the last one used before it; numbers between the two were never given out.
+    last_seq  : the last one used before it; numbers between the two were never given out here.
     """
 
     journal_id: bytes

@@ -57,7 +57,13 @@ class Journal:
     """
 
     def __init__(
-        self, folder: Path, segment_bytes: int, max_bytes: int, min_free_bytes: int, sync: Callable[[int], None]
+        self,
+        folder: Path,
+        segment_bytes: int,
+        max_bytes: int,
+        min_free_bytes: int,
+        sync: Callable[[int], None],
+        above: int,
     ) -> None:
         self.folder = folder
         self._segment_bytes, self._max_bytes, self._min_free_bytes = segment_bytes, max_bytes, min_free_bytes
@@ -72,7 +78,7 @@ class Journal:
         self.sync_counts, self.sync_s = [0] * (len(SYNC_BOUNDS_S) + 1), 0.0
         self.synced_at: deque[tuple[int, float]] = deque(maxlen=1_000)
         self.written = self.imported = 0
-        self._open_folder()
+        self._open_folder(above)
 
     @classmethod
     def open(
@@ -82,6 +88,7 @@ class Journal:
         max_bytes: int = 10_000 * MB,
         min_free_bytes: int = 1_000 * MB,
         sync: Callable[[int], None] = os.fdatasync,
+        above: int = 0,
     ) -> "Journal":
         """Open or create the journal in a folder; cuts a torn tail and makes durable what is there.
 
@@ -89,14 +96,15 @@ class Journal:
         max_bytes      : size of the whole journal at which it counts as full.
         min_free_bytes : free disk space below which it counts as full.
         sync           : makes a file's data durable.
+        above          : no number up to it is given out: frames that are not here may have had them.
         Raises JournalError if the folder holds no usable journal.
         """
         try:
-            return cls(folder, segment_bytes, max_bytes, min_free_bytes, sync)
+            return cls(folder, segment_bytes, max_bytes, min_free_bytes, sync, above)
         except OSError as error:
             raise JournalError(f"the journal in {folder} cannot be opened: {error}") from error
 
-    def _open_folder(self) -> None:
+    def _open_folder(self, above: int) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         segments = list_segments(self.folder)
         self._id = journal_id_of(segments, self.folder) or os.urandom(16)
@@ -121,7 +129,7 @@ class Journal:
         if self.torn:
             log.warning("cut %s torn bytes from the end of the journal in %s", self.torn, self.folder)
         self._closed = [(segment.path, segment.first_seq, os.path.getsize(segment.path)) for segment in segments]
-        self.last_seq = self.synced_seq = max(used, free)
+        self.last_seq = self.synced_seq = max(used, free, above)
         self._begin_segment(used)
         for path in empty:
             if path != self._path:

@@ -45,6 +45,7 @@ class Seen(msgspec.Struct, frozen=True):
     attempts : how many there were; a command that saw an older state of the letter has no effect.
     arrived  : of the original. [ms since 1970, UTC]
     payload  : what is kept of it; in JSON base64. size: of all of it. [bytes]
+    free     : the first millisecond from `arrived` on of which its device has no reading. [ms since 1970, UTC]
     """
 
     state: LetterState
@@ -53,6 +54,7 @@ class Seen(msgspec.Struct, frozen=True):
     arrived: Counted
     payload: bytes
     size: Counted
+    free: Counted = 0
 
 
 class LetterCommand(msgspec.Struct, frozen=True):
@@ -68,12 +70,14 @@ class Retry(msgspec.Struct, frozen=True):
     order     : of the reading.
     letter_id : None where the letter held several readings: each is on its own then.
     attempt   : 1 of the first.
+    free      : see Seen.
     """
 
     order: int
     letter_id: int | None
     attempt: int
     command: Command
+    free: int = 0
 
 
 class LetterChange(msgspec.Struct, frozen=True):

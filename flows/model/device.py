@@ -54,6 +54,10 @@ class DeviceMetadata(msgspec.Struct, frozen=True):
 
 DEFAULT_METADATA = DeviceMetadata()
 
+MOST_HISTORY_BYTES = 250_000
+"""Of a device's entries as JSON, some 900: every answer about its readings looks at them, and a text in InfluxDB
+has at most 1 MiB, with what protects its quotes."""
+
 
 def check_metadata(entry: DeviceMetadata) -> None:
     """Refuse what nothing could compute with. Raises BadQuery."""
@@ -87,9 +91,17 @@ def metadata_at(history: list[DeviceMetadata], at: int) -> DeviceMetadata:
 
 
 def with_metadata(history: list[DeviceMetadata], entry: DeviceMetadata) -> list[DeviceMetadata]:
-    """Add one entry, replacing one of the same valid_from; oldest first."""
+    """Add an entry, replacing one of the same valid_from; oldest first. Raises BadQuery: there are too many."""
     kept = [known for known in history if known.valid_from != entry.valid_from]
-    return sorted([*kept, entry], key=lambda known: known.valid_from)
+    changed = sorted([*kept, entry], key=lambda known: known.valid_from)
+    size = len(msgspec.json.encode(changed))
+    if size > MOST_HISTORY_BYTES:
+        allowed = (
+            f"would make {len(changed)} entries of {size} bytes, at most {MOST_HISTORY_BYTES} are kept; "
+            "one takes the place of another by its valid_from"
+        )
+        raise BadQuery("valid_from", entry.valid_from, allowed)
+    return changed
 
 
 class MetadataChanged(msgspec.Struct, frozen=True):

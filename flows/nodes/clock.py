@@ -18,7 +18,7 @@ import msgspec
 
 from flows.model.cells import NOTHING
 from flows.model.command import Command
-from flows.model.dead_letter import DeadLetter
+from flows.model.dead_letter import DeadLetter, Retry
 from flows.model.frame import Start, Tick
 from flows.model.reading import EARLIEST_MS, FIRST_ROW, FUTURE_MS, ORDER_STEP, Reading
 from flows.nodes.ports import Keyed, Node, Ports, Snapshot
@@ -221,7 +221,7 @@ class Clock(Keyed[DeviceClock, _Shared]):
     def _reading(self, reading: Reading, out: Ports) -> None:
         state = self.state_of(reading.device_id)
         if reading.retry is not None:
-            self._retried(state, reading, out)
+            self._retried(state, reading, reading.retry, out)
             return
         if reading.number is not None and self._is_repeated(state, reading, reading.number):
             self.counts["duplicate"] += 1
@@ -242,19 +242,23 @@ class Clock(Keyed[DeviceClock, _Shared]):
             self._power_on(state, reading, first=self._is_first(state, reading))
             self._arrival(state, reading, out)
 
-    def _retried(self, state: DeviceClock, reading: Reading, out: Ports) -> None:
+    def _retried(self, state: DeviceClock, reading: Reading, retry: Retry, out: Ports) -> None:
         """Date what was a dead letter by its own arrival; it says nothing of how the device's clock goes now.
+
+        Where nothing else dates it that is a time which is free: what it came together with was dated without it.
 
         Nobody knows any more whether it was the first of its boot, so 85.0 is a power-on value.
         """
         self._power_on(state, reading, first=True)
         at, up, boot = unix_time(reading), uptime(reading), state.boot
+        place = reading.order % ORDER_STEP if retry.letter_id is None else 0
+        arrival = max(reading.arrived, retry.free + place)
         if at is not None:
             self._emit(reading, at, "device", out)
         elif up is None:
-            self._emit(reading, reading.arrived, "arrival", out)
+            self._emit(reading, arrival, "arrival", out)
         elif boot is None or not is_of(boot, reading, up):
-            self._emit(reading, reading.arrived, "boot", out)
+            self._emit(reading, arrival, "boot", out)
         elif boot.dated:
             self._date(boot, reading, up, out)
         else:

@@ -11,6 +11,7 @@ State  ids of the newest commands, so that a repeated one has one effect; letter
 
 import json
 import logging
+from collections import Counter
 from functools import lru_cache
 from typing import Any
 
@@ -72,19 +73,22 @@ class Refused(Exception):
         self.reason, self.detail = reason, detail
 
 
-def parse_reading(raw: bytes | Array, device_id: str, order: int, frame: Frame, payload: Any | None) -> Reading:
+def parse_reading(
+    raw: bytes | Array, device_id: str, order: int, frame: Frame, payload: Any | None, removed: Counter[str]
+) -> Reading:
     """Read one JSON object.
 
     raw     : it, or the array that it is part of.
     payload : what `decode_payload` found; else values are as sent, of any type.
+    removed : why groups of values were left out is added to it; what is in them is for `validate` to judge.
     Raises Refused: not_json, not_an_object, empty, device_mismatch.
     """
     if payload is None or not (cells := cells_of(payload)):
-        return _field_by_field(raw, device_id, order, frame)
+        return _field_by_field(raw, device_id, order, frame, removed)
     try:
         levels, invalid = _known_levels(payload.alerts), _known_untrusted(payload.valid)
     except (msgspec.DecodeError, RecursionError):
-        return _field_by_field(raw, device_id, order, frame)
+        return _field_by_field(raw, device_id, order, frame, removed)
     named, timestamp, boot_id, number = payload.device, payload.timestamp, payload.boot_id, payload.seq
     version = payload.firmware_version if payload.version is None else payload.version
     if named is not None and named != device_id:
@@ -107,15 +111,19 @@ def parse_reading(raw: bytes | Array, device_id: str, order: int, frame: Frame, 
     )
 
 
-def _field_by_field(raw: bytes | Array, device_id: str, order: int, frame: Frame) -> Reading:
+def _field_by_field(
+    raw: bytes | Array, device_id: str, order: int, frame: Frame, removed: Counter[str]
+) -> Reading:
     """Read one JSON object of any shape; its values are as sent."""
     raw, fields = _fields(raw if isinstance(raw, bytes) else raw.text(order % ORDER_STEP))
     sent: dict[str, Any] = {}
-    _collect(fields, TREE, sent)
+    wrong = _collect(fields, TREE, sent)
     get = fields.get
     named = get("device")
     if named is not None and named != device_id:
         raise _misnamed(named, device_id)
+    if wrong:
+        removed["wrong type"] += wrong
     version = get("firmware_version") if get("version") is None else get("version")
     return Reading(
         device_id,
@@ -188,7 +196,9 @@ def _cleaned(value: Any) -> Any:
     return value if value is None or isinstance(value, bool) or finite(value) is not None else None
 
 
-def _collect(payload: dict[str, Any], tree: Tree, values: dict[str, Any]) -> None:
+def _collect(payload: dict[str, Any], tree: Tree, values: dict[str, Any]) -> int:
+    """Collect the values of a payload, by quantity; give how many groups are no objects."""
+    wrong = 0
     for key, part in tree.items():
         value = payload.get(key)
         if value is None:
@@ -196,7 +206,10 @@ def _collect(payload: dict[str, Any], tree: Tree, values: dict[str, Any]) -> Non
         if isinstance(part, Quantity):
             values[part.name] = value
         elif isinstance(value, dict):
-            _collect(value, part, values)
+            wrong += _collect(value, part, values)
+        else:
+            wrong += 1
+    return wrong
 
 
 def parse_readings(frame: Frame) -> list[tuple[int, bytes]]:
@@ -327,13 +340,13 @@ class Decode(Keyed[_None, _Shared]):
         text = frame.payload
         if text[:1] == b"{":  # one reading; `_message` makes a letter of what is refused
             payload = decode_payload(text) if is_plain(text) else None
-            passed.append(parse_reading(text, device_id, frame.seq * ORDER_STEP, frame, payload))
+            passed.append(parse_reading(text, device_id, frame.seq * ORDER_STEP, frame, payload, self.counts))
             self.counts["received"] += 1
             return
         parts = self._parts(frame)
         for order, raw, payload in parts:
             try:
-                passed.append(parse_reading(raw, device_id, order, frame, payload))
+                passed.append(parse_reading(raw, device_id, order, frame, payload, self.counts))
             except Exception as error:
                 part = raw if isinstance(raw, bytes) else raw.text(order % ORDER_STEP)
                 dead.append(_letter(frame, device_id, order, _why(error), part))

@@ -277,10 +277,14 @@ class Register(Keyed[DeviceState, _Shared]):
         passed.append(Forgotten(device_id, order))
 
     def _put(self, command: Command, device_id: str, passed: list[Any], rows: list[Any]) -> None:
-        """Take new metadata: from `valid_from` on, by default from ever for the first, else from now."""
+        """Take new metadata: from `valid_from` on, by default from ever for the first, else from now.
+
+        Those that are in force already are no entry, or who says them every hour would fill the history.
+        """
         body = {name: value for name, value in command.body.items() if name != "device_id"}
         history = self.devices[device_id].metadata if device_id in self.devices else []
-        if body.get("valid_from") is None:
+        from_now = body.get("valid_from") is None
+        if from_now:
             body["valid_from"] = command.at if history else 0
         try:
             entry = msgspec.convert(body, DeviceMetadata)
@@ -288,15 +292,19 @@ class Register(Keyed[DeviceState, _Shared]):
                 kept = metadata_at(history, entry.valid_from).group
                 entry = msgspec.structs.replace(entry, group=kept)
             check_metadata(entry)
+            after = with_metadata(history, entry)
         except (msgspec.ValidationError, BadQuery) as error:
             rows.append(refused(command, f"metadata: {error}"))
+            return
+        before = metadata_at(history, entry.valid_from)
+        if from_now and history and entry == msgspec.structs.replace(before, valid_from=entry.valid_from):
+            rows.append(done(command, f"metadata of {device_id} are as they were"))
             return
         order = command.seq * ORDER_STEP
         if device_id not in self.devices:
             rows.append(DeviceRow(device_id, order))
         state = self.state_of(device_id)
-        before = metadata_at(state.metadata, entry.valid_from)
-        state.metadata = with_metadata(state.metadata, entry)
+        state.metadata = after
         rows.append(DeviceRow(device_id, order, metadata=state.metadata))
         rows.append(done(command, f"metadata of {device_id} stored"))
         recompute = entry.valid_from if computes_otherwise(before, entry) else None

@@ -55,7 +55,7 @@ def carry_out(command: Command, decided: dict[int, int], read: Read, out: Ports)
         del decided[next(iter(decided))]
     command = msgspec.structs.replace(command, body=kept_body(command.body))
     attempt = seen.attempts + (command.name == "dead_letter_retry")
-    retry = Retry(command.seq * ORDER_STEP, letter_id, attempt, command)
+    retry = Retry(command.seq * ORDER_STEP, letter_id, attempt, command, seen.free)
     if command.name == "dead_letter_drop":
         out["rows"].append(dropped(retry, letter_id))
     else:

@@ -172,6 +172,23 @@ def test_numbers_go_on_after_everything_was_trimmed_and_the_flow_restarted(folde
     assert write(third, 1) == 13
 
 
+def test_numbers_go_on_above_one_that_frames_elsewhere_may_have_and_what_lies_between_is_no_damage(folder):
+    journal = open_small(folder)
+    write(journal, 10)
+    journal.close()
+    open_small(folder, above=1_000).close()
+    assert describe(folder).last_seq == 1_000
+    again = open_small(folder)
+    assert write(again, 2) == 1_002
+    again.close()
+    open_small(folder, above=500)
+    for after in (0, 10, 500, 1_000):
+        frames, damage = read_all(folder, after)
+        assert seqs(frames) == [seq for seq in (*range(1, 11), 1_001, 1_002) if seq > after]
+        assert (damage.regions, damage.size, damage.frames) == (0, 0, 0)
+    assert describe(folder).last_seq == 1_002
+
+
 def test_a_description_names_the_ends(folder):
     with pytest.raises(JournalError, match="no journal"):
         describe(folder)

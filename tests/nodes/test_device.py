@@ -4,7 +4,7 @@ import pytest
 
 from flows.model.command import Command
 from flows.model.dead_letter import DeadLetter
-from flows.model.device import Forgotten, MetadataChanged
+from flows.model.device import MOST_HISTORY_BYTES, Forgotten, MetadataChanged
 from flows.model.frame import Start, Tick
 from flows.model.reading import ORDER_STEP, Status
 from flows.model.rows import DeviceRow, Forget, Retain
@@ -55,6 +55,43 @@ def test_the_first_metadata_count_from_ever_and_the_next_from_now(run_node):
     assert [entry.valid_from for entry in changes[-1].history] == [0, NOW + 2]
     assert [change.recompute_from for change in changes] == [0, NOW + 2]
     assert [row.outcome for row in out.rows if hasattr(row, "outcome")] == ["done", "done"]
+
+
+def test_metadata_that_are_in_force_already_are_no_new_entry_unless_a_time_is_named(run_node):
+    items = [
+        command(1, "device_put", device_id="site1", name="Home", group="north"),
+        command(2, "device_put", device_id="site1", name="Home"),
+        command(3, "device_put", device_id="site1", name="Home", valid_from=NOW),
+        command(4, "device_put", device_id="site1", name="Cabin"),
+        command(5, "device_put", device_id="site1", name="Home"),
+    ]
+    out = run_node(NODE, items)
+    changes = [item for item in out.items if isinstance(item, MetadataChanged)]
+    assert [[entry.valid_from for entry in change.history] for change in changes] == [
+        [0],
+        [0, NOW],
+        [0, NOW, NOW + 4],
+        [0, NOW, NOW + 4, NOW + 5],
+    ]
+    outcomes = [row for row in out.rows if hasattr(row, "outcome")]
+    assert [row.outcome for row in outcomes] == ["done"] * 5
+    assert outcomes[1].detail == "metadata of site1 are as they were"
+
+
+def test_a_history_of_metadata_is_bounded_and_a_correction_of_it_is_still_taken(run_node):
+    name = "x" * 100
+    some = [command(n, "device_put", device_id="site1", name=name, location=str(n)) for n in range(1, 1201)]
+    corrected = command(1201, "device_put", device_id="site1", name=name, location="0", valid_from=0)
+    out = run_node(NODE, [*some, corrected])
+    outcomes = [row for row in out.rows if hasattr(row, "outcome")]
+    taken = [row.outcome for row in outcomes].index("refused")
+    assert {row.outcome for row in outcomes[:taken]} == {"done"}
+    assert {row.outcome for row in outcomes[taken:-1]} == {"refused"}
+    assert "valid_from" in outcomes[taken].detail and str(MOST_HISTORY_BYTES) in outcomes[taken].detail
+    assert outcomes[-1].outcome == "done"
+    changes = [item for item in out.items if isinstance(item, MetadataChanged)]
+    assert len(changes[-1].history) == taken and changes[-1].history[0].location == "0"
+    assert 500 < taken < 1000
 
 
 def test_a_new_name_alone_recomputes_nothing(run_node):

@@ -58,6 +58,18 @@ class Chain:
         return pipe, rows
 
 
+def test_what_nothing_dates_takes_a_time_that_its_device_has_no_reading_of():
+    pipe, rows = Chain().run(command(free=NOW + 3))
+    assert [(reading.at, reading.arrived, reading.clock) for reading in pipe] == [(NOW + 3, NOW, "arrival")]
+    assert change_of(rows).outcome.detail == "stored as reading of site1 at 2026-02-02T02:40:00.003Z"
+    several = b'[{"temperature":{"inlet":1}},{"temperature":{"inlet":2}}]'
+    pipe, _ = Chain().run(command(several, free=NOW + 3))
+    assert [reading.at for reading in pipe] == [NOW + 3, NOW + 4]
+    dated = json.dumps({"timestamp": NOW - 5, "temperature": {"inlet": 4}}).encode()
+    pipe, _ = Chain().run(command(dated, free=NOW + 3))
+    assert [reading.at for reading in pipe] == [NOW - 5]
+
+
 def change_of(rows):
     (change,) = [row for row in rows if isinstance(row, LetterChange)]
     return change

@@ -127,6 +127,31 @@ def test_a_full_reading_takes_the_fast_way_and_a_dirty_one_does_not(status, monk
     assert through(msgspec.json.encode(body), {}, monkeypatch, True)[0] == [False]
 
 
+@pytest.mark.parametrize("group", ["[900]", "900", '"900"', "false", "[]"])
+@pytest.mark.parametrize("form", ["{}", "[{}]", '[{{"status":{{"fan":1}}}},{}]'])
+def test_a_group_of_the_wrong_type_is_counted_as_a_field_is_and_spoils_no_value_beside_it(
+    monkeypatch, form, group
+):
+    body = f'{{"temperature":{{"inlet":30.5}},"electrical":{group},"pressure":null}}'
+    data = form.format(body).encode()
+    (_, slow), (_, fast) = (through(data, {}, monkeypatch, fast) for fast in (False, True))
+    assert fast == slow
+    assert dict(fast[0][-1].values) == {"temp_inlet": 30.5}
+    assert [counts.get("wrong type", 0) for counts in fast[4]] == [1, 0]
+
+
+def test_a_group_of_the_wrong_type_within_a_group_or_alone_is_counted_too(monkeypatch):
+    for data, letters, wrong in (
+        (b'{"electrical":{"power":900,"phase1":[1],"phase2":2}}', 0, 2),
+        (b'{"electrical":[900]}', 1, 1),
+        (b'{"electrical":null}', 1, 0),
+        (b'{"device":"site2","electrical":[900]}', 1, 0),
+    ):
+        _, _, first, second, counts = through(data, {}, monkeypatch, True)[1]
+        assert len(first + second) == letters
+        assert sum(each.get("wrong type", 0) for each in counts) == wrong
+
+
 @pytest.mark.parametrize("part", ['{"voltage":1e999}', '{"voltage":' + "9" * 400 + "}", "{}"])
 @pytest.mark.parametrize("name", ["alerts", "valid"])
 def test_a_part_of_any_kind_spoils_no_value_beside_it(monkeypatch, name, part):

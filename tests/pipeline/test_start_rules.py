@@ -8,7 +8,7 @@ import pytest
 from flows import recovery
 from flows.errors import ConfigError, StartRefused
 from flows.graph import load_graph
-from flows.journal.reader import describe
+from flows.journal.reader import JournalReader, describe
 from flows.journal.retention import trim
 from flows.journal.writer import Journal
 from flows.main import run_journal
@@ -16,6 +16,7 @@ from flows.rebuild import allowed_from, rebuild
 from flows.settings import Settings, load_settings
 from flows.store import open_reader, open_writer
 from flows.store.dump import dump
+from tests.influx.real import installation
 
 from .conftest import NOW, Recorder
 
@@ -162,8 +163,81 @@ def test_an_older_journal_put_in_place_is_refused(site, tmp_path):
     site.run()
     shutil.rmtree(site.journal)
     shutil.copytree(tmp_path / "older", site.journal)
-    with pytest.raises(StartRefused, match="an older journal was put in place"):
+    with pytest.raises(StartRefused, match="an older journal was put in place, or a flow on a copy of it wrote"):
         site.run()
+
+
+@pytest.fixture(params=["sqlite", "influx"])
+def settings(request, tmp_path):
+    """Of an installation with a store of either kind."""
+    data = tmp_path / "data"
+    if request.param == "sqlite":
+        yield load_settings(data=data)
+        return
+    with installation(None, None) as address:
+        named = {"influxdb_url": address.url, "influxdb_token": address.token, "influxdb_bucket": address.bucket}
+        yield load_settings(data=data, influxdb_retention="3650d", **named)
+
+
+def test_what_a_flow_on_a_copy_stored_is_kept_and_a_rebuild_doubles_nothing_and_loses_nothing_new(
+    settings, tmp_path, record
+):
+    def tell(recorder, name):
+        """Send a reading with an alert level, a message that is no JSON, and an alert of the device's own."""
+        recorder.reading(electrical={"current": 20.0})
+        recorder.message("heatpump/site1/data", "{")
+        recorder.message("heatpump/site1/alerts", f'{{"type": "{name}", "level": "warning"}}')
+        recorder.tick()
+
+    def run(folder):
+        recovery_folder, anew = folder / "recovery", allowed_from(folder)
+        assert run_journal(folder / "journal", settings.store, recovery_folder, epoch_ms=100, anew=anew) == 0
+
+    def told():
+        with closing(open_reader(settings.store)) as reader:
+            events = [alert.last for alert in reader.alerts(None, 0, 2**42, 100)]
+            letters = sum(each.count for each in reader.dead_letter_counts(None, 0, 2**42))
+        return sorted(each.alert_type.removeprefix("device_") for each in events if each.state == "noted"), letters
+
+    def open_of():
+        with closing(open_reader(settings.store)) as reader:
+            return sorted(alert.last.device_id for alert in reader.alerts(None, 0, 2**42, 100, open_only=True))
+
+    ours = record("data/journal")
+    ours.start()
+    tell(ours, "ours")
+    ours.close()
+    run(settings.data)
+    shutil.copytree(settings.data, tmp_path / "copy")
+    theirs = Recorder(tmp_path / "copy" / "journal")
+    theirs.now, theirs.ticks = ours.now, ours.ticks
+    for number in range(3):
+        tell(theirs, f"theirs{number}")
+    theirs.reading("site9", electrical={"current": 20.0})
+    theirs.close()
+    run(tmp_path / "copy")
+    with pytest.raises(StartRefused, match="a flow on a copy of it wrote into this store"):
+        run(settings.data)
+    assert open_of() == ["site1", "site9"]
+
+    last = describe(settings.data / "journal").last_seq
+    assert f"keeps what it has of frames {last + 1} to " in rebuild(settings)
+    before = list(dump(settings.store))
+    run(settings.data)
+    assert list(dump(settings.store)) == before
+    assert told() == (["ours", "theirs0", "theirs1", "theirs2"], 4)
+    assert open_of() == ["site1"]  # what the other flow raised nobody would ever clear
+
+    later = Recorder(settings.data / "journal")
+    later.now, later.ticks = ours.now, ours.ticks
+    tell(later, "later")
+    later.close()
+    run(settings.data)
+    assert told() == (["later", "ours", "theirs0", "theirs1", "theirs2"], 5)
+    with JournalReader(settings.data / "journal", 0) as reader:
+        while reader.read(100):
+            pass
+        assert (reader.damage.regions, reader.damage.frames) == (0, 0)
 
 
 def test_a_flipped_byte_in_a_middle_segment_costs_its_frame_and_no_other(site, tmp_path):
