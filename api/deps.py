@@ -38,7 +38,7 @@ class Context(msgspec.Struct):
         return self.settings.online_timeout_s * 1000
 
 
-def _context(connection: HTTPConnection) -> Context:
+async def _context(connection: HTTPConnection) -> Context:
     context: Context = connection.app.state.context
     return context
 

@@ -16,10 +16,17 @@ START_S = 10.0
 
 
 def free_port() -> int:
-    """Find a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port nobody listens on, and that nobody else is given for a minute.
+
+    A connection that was closed from the server's side leaves its port waiting: the system gives it to nobody who
+    asks for any, while who listens on it by number may (SO_REUSEADDR, as servers have it).
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = int(server.getsockname()[1])
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            server.accept()[0].close()
+            client.recv(1)  # that it was closed has come: the order of closing is certain
+    return port
 
 
 class Broker(ABC):

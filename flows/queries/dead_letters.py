@@ -7,6 +7,7 @@ import msgspec
 
 from flows.errors import NotFound
 from flows.model.dead_letter import LetterState
+from flows.model.reading import ORDER_STEP
 from flows.model.times import iso
 from flows.queries.permitted import newest
 from flows.store.protocol import StoredDeadLetter, StoreReader
@@ -114,8 +115,16 @@ def command_body(reader: StoreReader, letter_id: int, may_see: MaySee = _all) ->
         "arrived": letter.arrived,
         "payload": base64.b64encode(letter.body).decode() if letter.state == "open" else "",
         "size": letter.size,
+        "free": _free(reader, letter) if letter.state == "open" else 0,
     }
     return {"letter_id": letter_id, "seen": seen}
+
+
+def _free(reader: StoreReader, letter: StoredDeadLetter) -> int:
+    """Find the first time from a letter's arrival on at which its device has no reading. [ms since 1970, UTC]"""
+    until = letter.arrived + ORDER_STEP
+    taken = set(reader.raw_columns(letter.device_id, letter.arrived, until, [], ORDER_STEP).time)
+    return next(at for at in range(letter.arrived, until + 1) if at not in taken)
 
 
 def refused_by_hour(

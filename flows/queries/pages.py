@@ -1,8 +1,8 @@
 """pages: one device's rows of a span by column, in short reads, the open bucket last."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -45,7 +45,7 @@ def pages(
     zone       : whose days 1d rows are.
     """
     if resolution == "raw":
-        yield from _raw(reader, device.device_id, start, end, columns)
+        yield from _raw(reader, device, start, end, columns)
     elif resolution == "1d" and zone.key not in ("UTC", "Etc/UTC"):
         yield from _site_days(reader, device, start, end, columns, zone)
     else:
@@ -70,9 +70,9 @@ def _midnight(at: int, zone: ZoneInfo, days: int) -> int:
     return round((local + timedelta(days=days)).timestamp()) * 1000
 
 
-def _raw(reader: StoreReader, device_id: str, start: int, end: int, columns: list[str]) -> Iterator[Columns]:
+def _raw(reader: StoreReader, device: StoredDevice, start: int, end: int, columns: list[str]) -> Iterator[Columns]:
     while start < end:
-        page = reader.raw_columns(device_id, start, end, columns, PAGE_ROWS)
+        page = reader.raw_columns(device.device_id, start, end, columns, PAGE_ROWS, device.metadata)
         if page.time:
             yield page
         if len(page.time) < PAGE_ROWS:
@@ -88,19 +88,25 @@ def _rollups(
     end: int,
     columns: list[str],
 ) -> Iterator[Columns]:
+    def page_from(first: int) -> Callable[[], Columns]:
+        return reader.beside(
+            partial(reader.rollup_columns, device.device_id, resolution, first, end, columns, PAGE_ROWS)
+        )
+
+    if start >= end:
+        return
+    page, newest = page_from(start), None
     opened = open_start(device, resolution)
     if opened is not None and start <= opened < end:
-        # Composed first: if it closes meanwhile its stored row is read below, and this one is not needed.
+        # If it closes meanwhile either its stored row is in the page, or it is composed of all that it has.
         row = open_row(reader, device, resolution, columns)
         newest = None if row is None else _columns_of(row, columns)
-    else:
-        newest = None
-    while start < end:
-        page = reader.rollup_columns(device.device_id, resolution, start, end, columns, PAGE_ROWS)
-        if page.time:
-            yield page
-            start = page.time[-1] + BUCKET_MS[resolution]
-        if len(page.time) < PAGE_ROWS:
+    while (found := page()).time:
+        start = found.time[-1] + BUCKET_MS[resolution]
+        is_last = len(found.time) < PAGE_ROWS or start >= end
+        page = page if is_last else page_from(start)
+        yield found
+        if is_last:
             break
     if newest is not None and newest.time[0] >= start:
         yield newest

@@ -1,6 +1,7 @@
 """stats: totals of the whole store, or of some devices."""
 
 from collections.abc import Collection
+from functools import partial
 
 import msgspec
 
@@ -25,14 +26,14 @@ class Stats(msgspec.Struct, frozen=True):
 
 def stats(reader: StoreReader, now: int, timeout_ms: int, own: Collection[str] | None = None) -> Stats:
     """Count what is there. now: [ms since 1970, UTC]. own: only of these devices, None for all."""
-    totals = reader.stats() if own is None else _of_some(reader, own)
+    asked = reader.beside(reader.stats) if own is None else partial(_of_some, reader, own)
+    devices = reader.devices(with_latest=False)
+    totals = asked()
     return Stats(
         total_readings=totals.total_readings,
         total_alerts=totals.total_alerts,
         devices_online=sum(
-            is_online(device, now, timeout_ms)
-            for device in reader.devices(with_latest=False)
-            if own is None or device.device_id in own
+            is_online(device, now, timeout_ms) for device in devices if own is None or device.device_id in own
         ),
         oldest_reading=None if totals.oldest is None else iso(totals.oldest),
         newest_reading=None if totals.newest is None else iso(totals.newest),

@@ -72,6 +72,7 @@ def look(
     A store that cannot be read is a fact, too.
     """
     try:
+        reader.ping()  # one that holds its answers back is found out in 2 s, by a question in 20
         return system, _facts(reader, device_id, now, timeout_ms, own)
     except StoreError as error:
         told = str(error).partition(";")[0]

@@ -208,6 +208,11 @@ class Meter:
                 return found
         return {}
 
+    @property
+    def headless(self) -> int:
+        """Count chunks of history that were left out, because some before them never came."""
+        return sum(step.logic.counts["out of sequence"] for step in self.steps if step.logic)
+
     def _astray(self) -> str:
         """Name the step that lost or doubled readings, or else the store if the sum does not close."""
         astray = [step.step.id for step in self.steps if step.astray]

@@ -2,12 +2,18 @@
 
 import re
 import socket
+import threading
 
+import httpx
 import pytest
 
 from api.health import Counters, decode, problems
 from api.serve import listening
 from flows.errors import ConfigError
+from flows.model.influx_address import InfluxAddress
+from flows.settings import Settings
+
+from .conftest import running
 
 WEDGED = (
     b'{"store": {"waiting": "InfluxDB at http://10.0.0.7:8086 refuses to write into sensor_data: 500 not attempting to'
@@ -60,3 +66,30 @@ def test_a_host_that_is_none_is_blamed_and_not_the_port():
 def test_a_port_in_use_is_blamed():
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="HEATPUMP_API_PORT"):
         listening("127.0.0.1", taken.getsockname()[1])
+
+
+THREADS = 40
+"""So many questions Starlette answers at once (anyio's limit)."""
+
+
+@pytest.mark.slow
+def test_health_is_told_while_more_questions_than_there_are_threads_wait_for_the_store(tmp_path):
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as silent:
+        address = InfluxAddress(f"http://127.0.0.1:{silent.getsockname()[1]}", "TOKEN")
+        with running(Settings(data=tmp_path), address) as api:
+
+            def ask() -> None:
+                httpx.get(f"http://127.0.0.1:{api.port}/api/devices", timeout=60, trust_env=False)
+
+            waiting = [threading.Thread(target=ask) for _ in range(60)]
+            for each in waiting:
+                each.start()
+            silent.settimeout(60)
+            held = [silent.accept()[0] for _ in range(THREADS)]  # each question's own connection
+            assert api.get("/").json()["status"] == "running"
+            assert api.get("/api/health").json()["influxdb_connected"] is False
+            assert all(each.is_alive() for each in waiting)  # a question waits for 20 s
+            for connection in (silent, *held):
+                connection.close()
+            for each in waiting:
+                each.join()

@@ -47,6 +47,13 @@ def browser(api: Api):
 
 
 @pytest.fixture(autouse=True)
+def cheap_to_refuse(request, monkeypatch) -> None:
+    """Compare the unknown with as little work as the known have here, but where the work is what is looked at."""
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setattr(passwords, "NOBODYS", cheap.NOBODYS)
+
+
+@pytest.fixture(autouse=True)
 def without_cookies(api: Api) -> None:
     api.client.cookies.clear()
 

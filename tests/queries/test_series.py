@@ -64,6 +64,14 @@ def test_hours_answer_where_raw_readings_and_minutes_are_gone(address):
     assert ask(address, NOON, NOON + 170 * MINUTE, fields="power").resolution == "1h"
 
 
+@pytest.mark.parametrize("past", [0, 1, 30 * MINUTE, 58 * MINUTE, 59 * MINUTE, 59 * MINUTE + 1, HOUR - 1])
+def test_whatever_part_of_an_hour_a_span_begins_in_its_resolution_is_the_same(address, past):
+    fill(address, range(NOON - 2 * HOUR, NOON + 26 * HOUR, 20 * SECOND))
+    assert ask(address, NOON + past, NOON + past + 24 * HOUR, fields="power").resolution == "1m"
+    assert ask(address, NOON + past, NOON + past + 6 * HOUR, fields="power").resolution == "raw"
+    assert ask(address, NOON + past, NOON + past + 6 * HOUR, fields="electric_kwh_space").resolution == "1m"
+
+
 @pytest.mark.parametrize("resolution", ["1m", "1h", "1d"])
 def test_the_open_bucket_is_what_it_will_be_stored_as_if_nothing_more_comes(address, resolution):
     """The next reading's arrival closes the bucket; until then the query says what has counted so far."""
