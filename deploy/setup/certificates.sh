@@ -69,21 +69,21 @@ keyUsage=critical,digitalSignature
 extendedKeyUsage=serverAuth
 subjectAltName=$(alternative_names)
 authorityKeyIdentifier=keyid") 2>/dev/null || fail "the certificate could not be made"
+    install -m 644 "$tls/ca.crt" "$tls/nginx/ca.crt.new"
     place "$new/server.crt" "$new/server.key"
     rm -rf "$new"
-    (umask 022 && cp "$tls/ca.crt" "$tls/nginx/ca.crt.new" && mv -f "$tls/nginx/ca.crt.new" "$tls/nginx/ca.crt")
     say "made a certificate for $(alternative_names), until $(expiry_of "$tls/nginx/server.crt")"
 }
 
-# Puts a certificate and its key where mosquitto and nginx see them; both look, and take it over by themselves.
-place() {
+# Puts a certificate and its key where mosquitto and nginx see them; both look, and take it over by themselves. As either
+# may start at any moment, a file is its user's before it is there.
+place() { # CERTIFICATE, KEY
     local each
     for each in $USERS; do
-        (umask 022 && cp "$1" "$tls/$each/server.crt.new")
-        (umask 077 && cp "$2" "$tls/$each/server.key.new")
-        mv -f "$tls/$each/server.key.new" "$tls/$each/server.key"
-        mv -f "$tls/$each/server.crt.new" "$tls/$each/server.crt"
+        install -m 644 "$1" "$tls/$each/server.crt.new"
+        install -m 600 "$2" "$tls/$each/server.key.new"
     done
+    own_files
 }
 
 take_certificate() {

@@ -95,7 +95,6 @@ rotate_session() {
 rotate_tls() {
     if [[ -e "$tls/nginx/ca.crt" ]]; then
         make_server_certificate
-        own_files
     else
         say "the certificate is yours: ./setup.sh --tls-cert FILE --tls-key FILE takes a new one"
     fi

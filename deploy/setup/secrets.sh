@@ -70,18 +70,26 @@ make_secrets() {
     own_files
 }
 
-# Gives each file to the user of its container, where it is another's.
+# Gives each file to the user of its container, where it is another's; a certificate and key that wait as FILE.new become
+# FILE then, not one without the other, as a run that was broken off may have left it.
 own_files() {
     # shellcheck disable=SC2016  # the inner shell expands
     as_root '
         give() {
-            for file in "$2" "$3" "$4"; do
-                [ -e "$file" ] || continue
-                [ "$(stat -c %u:%g "$file")" = "$1:$1" ] || chown "$1:$1" "$file"
+            [ ! -e "$2" ] || [ "$(stat -c %u:%g "$2")" = "$1:$1" ] || chown "$1:$1" "$2"
+        }
+        give_all() {
+            for file in server.key server.crt ca.crt; do
+                give "$1" "$2/$file"
+                give "$1" "$2/$file.new"
+            done
+            [ -e "$2/server.key.new" ] && [ -e "$2/server.crt.new" ] || return 0
+            for file in server.key server.crt ca.crt; do
+                [ ! -e "$2/$file.new" ] || mv -f "$2/$file.new" "$2/$file"
             done
         }
-        for file in data/secrets/[A-Z]*; do give "$1" "$file" "" ""; done
-        give "$2" data/tls/mosquitto/server.crt data/tls/mosquitto/server.key ""
-        give "$3" data/tls/nginx/server.crt data/tls/nginx/server.key data/tls/nginx/ca.crt
+        for file in data/secrets/[A-Z]*; do give "$1" "$file"; done
+        give_all "$2" data/tls/mosquitto
+        give_all "$3" data/tls/nginx
     ' sh "$OURS" "$MOSQUITTO" "$NGINX"
 }

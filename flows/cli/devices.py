@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from flows.store.protocol import StoreReader
 
-SHOWN = ("temp_outlet", "temp_inlet", "power")
+SHOWN = {"temp_outlet": "flow", "temp_inlet": "return", "power": "power"}
+"""What the table shows, by what its columns are called, as on the pages."""
+
 MOST_ALERTS = 10_000
 LONGEST_ALERT = 15
 """Of the usual alert types: they stay whole in 80 columns."""
@@ -116,8 +118,8 @@ def _table(lines: list[Line], now: int) -> "Table":
     table.add_column("device", overflow="fold", min_width=12)
     table.add_column("online", no_wrap=True)
     table.add_column("seen\nUTC", no_wrap=True)
-    for name in SHOWN:
-        table.add_column(f"{name.removeprefix('temp_')}\n{BY_NAME[name].unit}", justify="right", no_wrap=True)
+    for name, heading in SHOWN.items():
+        table.add_column(f"{heading}\n{BY_NAME[name].unit}", justify="right", no_wrap=True)
     table.add_column("open alerts", overflow="fold", min_width=LONGEST_ALERT)
     for line in lines:
         name = f"\n{printable(line.name)}" if line.name else ""

@@ -63,6 +63,10 @@ def test_the_table_is_whole_however_narrow_the_terminal(tmp_path, now, columns):
         assert word in shown
 
 
+def test_the_columns_are_called_as_on_the_pages(tmp_path, now):
+    assert "seen flow return power" in " ".join(listed(tmp_path).split())
+
+
 @pytest.mark.parametrize(("days", "form"), [(1, "%d %b %H:%M"), (700, "%d %b %Y")])
 def test_of_an_imported_device_it_is_told_up_to_when_there_are_values(tmp_path, now, days, form):
     newest = now - days * 24 * HOUR

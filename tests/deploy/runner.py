@@ -25,7 +25,12 @@ VENV = Path(sys.prefix)
 PROGRAMS = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc"),
     *(str(ROOT / name) for name in ("flows", "api", "panel_app", "scripts", "pyproject.toml")),
-    *(str(path) for path in sorted({VENV, Path(sys.base_prefix).resolve()})),
+    # A Python of the system's own lies in /usr, which is there.
+    *(
+        str(path)
+        for path in sorted({VENV, Path(sys.base_prefix).resolve()})
+        if Path("/usr") not in (path, *path.parents)
+    ),
 )
 """What of this machine a container sees, read only: system, Python and our code."""
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,51 @@ def test_a_new_password_of_the_shared_account_replaces_that_of_env(asked: Site):
     done = asked.run("--rotate", "mqtt-password")
     assert done.returncode == 0 and "devices with the old password cannot connect" in done.stdout
     assert asked.env()["MQTT_PASSWORD"] == "" and len(asked.secret("MQTT_PASSWORD")) == 43
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to other users")
+def test_a_new_certificate_is_its_users_at_every_moment(site: Site):
+    """Mosquitto or nginx may be starting: one that cannot read its certificate ends."""
+    tls = site.folder / "data/tls"
+    files = [tls / user / name for user in ("mosquitto", "nginx") for name in ("server.key", "server.crt")]
+    before, seen, done = [path.read_bytes() for path in files], set(), threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            for path in files:
+                stat = path.stat()
+                seen.add((path.parent.name, path.name, stat.st_uid, f"{stat.st_mode & 0o777:o}"))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        rotated = site.run("--rotate", "tls")
+    finally:
+        done.set()
+        looking.join()
+    assert rotated.returncode == 0, rotated.stdout + rotated.stderr
+    assert all(path.read_bytes() != old for path, old in zip(files, before, strict=True))
+    assert seen == {
+        ("mosquitto", "server.key", 1883, "600"),
+        ("mosquitto", "server.crt", 1883, "644"),
+        ("nginx", "server.key", 101, "600"),
+        ("nginx", "server.crt", 101, "644"),
+    }
+    assert list(tls.rglob("*.new*")) == []
+
+
+def test_half_of_what_a_run_that_was_broken_off_placed_is_not_taken(site: Site):
+    mosquitto = site.folder / "data/tls/mosquitto"
+    before, half = (mosquitto / "server.crt").read_bytes(), mosquitto / "server.crt.new"
+    half.write_bytes(before[:100])
+    site.set_up()
+    assert (mosquitto / "server.crt").read_bytes() == before
+    assert site.run("--rotate", "tls").returncode == 0 and not half.exists()
+    assert (
+        (mosquitto / "server.crt").read_bytes()
+        == (site.folder / "data/tls/nginx/server.crt").read_bytes()
+        != before
+    )
 
 
 def test_a_certificate_of_ones_own_is_taken_only_with_its_key(site: Site, tmp_path: Path):
