@@ -13,6 +13,10 @@ PATIENCE_S = 10.0
 LONG_PATIENCE_S = 20.0
 """For a reading to follow: the API itself waits for it up to 15 s."""
 
+IDLE_S = 2.0
+"""So long a connection without a question is kept. The API closes it after 5 s: who kept it as long would now and
+then ask just when it is closed, and have no answer."""
+
 UNAUTHORIZED, NOT_FOUND = 401, 404
 
 
@@ -37,7 +41,12 @@ class ApiClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.refused = asyncio.Event()
         self._client = httpx.AsyncClient(
-            base_url=url, headers=headers, timeout=PATIENCE_S, trust_env=False, verify=_tls()
+            base_url=url,
+            headers=headers,
+            timeout=PATIENCE_S,
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=IDLE_S),
+            trust_env=False,
+            verify=_tls(),
         )
 
     async def get(self, path: str, *, patience_s: float = PATIENCE_S, **query: Any) -> Any:
@@ -65,9 +74,9 @@ class ApiClient:
         except httpx.TimeoutException:
             raise ApiProblem(path, 0, "the API did not answer in time") from None
         except httpx.HTTPError as error:
-            raise ApiProblem(
-                path, 0, f"the API cannot be reached ({str(error) or type(error).__name__})"
-            ) from None
+            # httpx has no words for a connection that is reset while it is read or written.
+            why = str(error) or "the connection was cut off"
+            raise ApiProblem(path, 0, f"the API cannot be reached ({why})") from None
         if answer.is_success:
             return answer
         if answer.status_code == UNAUTHORIZED:

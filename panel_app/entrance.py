@@ -75,6 +75,13 @@ def use_own_handlers(gate: Gate) -> None:
     waited_for: dict[str, Callable[[], None]] = {}
 
     class PageHandler(DocHandler):
+        async def prepare(self) -> None:
+            await super().prepare()
+            # Bokeh takes a page's path with a slash behind it, too; what the page then asks for is not there.
+            path, _, query = (self.request.uri or "").partition("?")
+            if path != "/" and path.endswith("/"):
+                self.redirect("/" + path.strip("/") + (f"?{query}" if query else ""))
+
         async def get_session(self) -> ServerSession:  # type: ignore[override]
             if any(self.get_arguments(name) for name in CHOSEN) or CHOSEN_BY_HEADER in self.request.headers:
                 raise HTTPError(403)

@@ -15,6 +15,10 @@ log = logging.getLogger("heatpump.panel.feed")
 Listener = Callable[[dict[str, Any]], None]
 LONGEST_WAIT_S = 10.0
 
+PING_S, PONG_S = 3.0, 7.0
+"""How often the API is asked whether it is there, and how long it may take to say so: one that hangs keeps its
+connection open, and a page would go on calling itself live."""
+
 
 class Feed:
     """What happens, as it happens. connected: whether it is heard at all; heard_at: when last. [s since 1970]"""
@@ -36,7 +40,14 @@ class Feed:
         wait_s = 0.5
         while True:
             try:
-                async with connect(self._url, subprotocols=self._protocols, open_timeout=5, proxy=None) as socket:
+                async with connect(
+                    self._url,
+                    subprotocols=self._protocols,
+                    open_timeout=5,
+                    ping_interval=PING_S,
+                    ping_timeout=PONG_S,
+                    proxy=None,
+                ) as socket:
                     self.connected, wait_s = True, 0.5
                     async for text in socket:
                         self._tell(text)

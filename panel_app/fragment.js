@@ -2,8 +2,11 @@
 //
 //   data-action="ack" data-id="7"   a click, or a choice in a select, is sent as {action, id, value};
 //                                   of a form what was filled in, when it is sent
+//   data-after="name"               what is filled in must be later than in the field of that name, else
+//                                   data-wrong="words" stand at it, and the form is not sent
 //   data-copy="text"                a click copies the text; "link" copies the page's address
 //   data-navigate="device"          a choice in a select opens this page with that parameter
+//   data-popup                      of details: Esc, and a press elsewhere, close it
 //   data-find                       what is chosen from its list opens: a page, else this page of that device
 export function render({ model }) {
   const root = document.createElement("div");
@@ -33,6 +36,12 @@ export function render({ model }) {
     event.target.reset();
     event.target.closest("details")?.removeAttribute("open");
   });
+  root.addEventListener("input", ({ target }) => {
+    for (const field of target.form?.querySelectorAll("[data-after]") ?? []) {
+      const { after, wrong } = field.dataset;
+      field.setCustomValidity(field.value > field.form.elements[after].value ? "" : wrong);
+    }
+  });
   root.addEventListener("change", (event) => {
     const { navigate, action, find } = event.target.dataset;
     if (navigate) open(navigate, event.target.value);
@@ -42,6 +51,19 @@ export function render({ model }) {
       else if (found) open("device", found.value);
     } else if (action && event.target.tagName === "SELECT") tell(event.target);
   });
+  root.addEventListener("keydown", (event) => {
+    const popup = event.key === "Escape" && event.target.closest("details[data-popup][open]");
+    if (!popup) return;
+    popup.removeAttribute("open");
+    popup.querySelector("summary").focus();
+  });
+  const pressed = (event) => {
+    for (const popup of root.querySelectorAll("details[data-popup][open]")) {
+      if (!event.composedPath().includes(popup)) popup.removeAttribute("open");
+    }
+  };
+  document.addEventListener("pointerdown", pressed, true);
+  model.on("remove", () => document.removeEventListener("pointerdown", pressed, true));
   model.on("html", draw);
   root.innerHTML = model.html;
   return root;

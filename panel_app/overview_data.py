@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 
 from flows.model.quantities import FLAGS
-from flows.model.times import DAY_MS, iso, now_ms
+from flows.model.times import DAY_MS, HOUR_MS, iso, now_ms
 from panel_app.api_client import ApiClient, ApiProblem
-from panel_app.components.device import is_recording, last_seen, site_zone
+from panel_app.charts import buckets
+from panel_app.charts.frame import STEP_MS
+from panel_app.components.device import is_recording, last_seen, open_alerts, site_zone
 from panel_app.components.kpi_requests import (
     Comparison,
     Request,
@@ -25,7 +27,7 @@ from panel_app.components.kpi_sums import cop_of
 from panel_app.components.page_state import NEWEST, Answers, Failure, Refused
 from panel_app.components.sentence import Cop
 from panel_app.session import Session
-from panel_app.spans import Shown
+from panel_app.spans import Shown, began
 from panel_app.watch import EVER, Seen
 from panel_app.words import instant
 
@@ -53,12 +55,16 @@ CHARTS, REFUSED = "Charts", "Refused messages"
 
 
 class Charts(msgspec.Struct, frozen=True):
-    """What is drawn of a span; as /series, /episodes and /alerts answer."""
+    """What is drawn of a span; as /series, /episodes and /alerts answer.
+
+    first : when the device's first reading was, where that lies in the span. [ms since 1970, UTC]
+    """
 
     span: Shown
     series: dict[str, Any]
     episodes: list[dict[str, Any]]
     alerts: list[dict[str, Any]]
+    first: int | None = None
 
 
 class OverviewData:
@@ -136,6 +142,11 @@ class OverviewData:
         return status is not None and last_seen(status) is None and now_ms() - self.met_at < NEW_MS
 
     @property
+    def is_live(self) -> bool:
+        """Tell whether what is new would be heard."""
+        return self._session.site.feed.connected and self._seen.fed
+
+    @property
     def _is_unknown(self) -> bool:
         problem = self._seen.problems.get("status")
         return problem is not None and problem.status == NOT_FOUND
@@ -144,6 +155,13 @@ class OverviewData:
         """Ask at once for what is shown: it was chosen anew, or failed."""
         self._anew.set()
         self._session.site.watch.refresh(self.device)
+
+    def try_again(self) -> None:
+        """Do again what failed: ask, and acknowledge."""
+        for failure in self.failures.values():
+            if failure.alert:
+                self._session.begin(self.acknowledge(failure.alert))
+        self.ask_anew()
 
     async def live(self) -> None:
         """Find the device, then follow it until the page is closed."""
@@ -163,9 +181,10 @@ class OverviewData:
 
     async def acknowledge(self, alert_id: str) -> None:
         """Acknowledge an alert."""
-        if alert_id not in {alert["id"] for alert in self._seen.alerts or ()}:
+        found = next((alert for alert in self._seen.alerts or () if alert["id"] == alert_id), None)
+        if found is None:
             return
-        with self._told("The acknowledgement"):
+        with self._told(f"the acknowledgement of {found['alert_type']}", alert_id):
             await self._api.post(f"/api/alerts/{alert_id}/ack", {"by": "dashboard"})
         self.ask_anew()
 
@@ -197,6 +216,10 @@ class OverviewData:
                 self._fail(name, problem)
             else:
                 self.failures.pop(name, None)
+        waiting = {alert["id"] for alert in open_alerts(seen.alerts or []) if not alert.get("acknowledged_by")}
+        for failure in list(self.failures.values()):
+            if failure.alert and failure.alert not in waiting:
+                del self.failures[failure.part]  # it came through after all, or is over
         if self._is_unknown:
             self._session.begin(self._ask_devices())
             self._session.begin(self._ask_refused())
@@ -237,19 +260,15 @@ class OverviewData:
             if not self._is_unknown:
                 with self._told(CHARTS):
                     charts = await ask_charts(self._api, self.device, span, self._fields())
-                    self.nearest = None if charts.series["readings"] else await self._nearest_reading(span)
+                    found = (
+                        None if charts.series["readings"] else await newest_hour(self._api, self.device, span.end)
+                    )
+                    self.nearest = found
                     self.charts = charts
                     wait_s = CHARTS_EVERY_S[charts.series["resolution"]] if span.live else None
                     self._charted()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._anew.wait(), wait_s)
-
-    async def _nearest_reading(self, span: Shown) -> int | None:
-        """Find the newest hour with readings before the end of a span: its start. [ms since 1970, UTC]"""
-        found = await self._api.get(
-            f"/api/devices/{self.device}/readings", start=EVER, end=iso(span.end), limit=1, resolution="1h"
-        )
-        return instant(found[0]["time"]) if found else None
 
     async def _keep_figures(self) -> None:
         await self._first_seen.wait()
@@ -278,23 +297,25 @@ class OverviewData:
         return {request.key: answer for request, answer in zip(requests, answers, strict=True)}
 
     @contextmanager
-    def _told(self, part: str) -> Iterator[None]:
+    def _told(self, part: str, alert: str = "") -> Iterator[None]:
         """Within it a question that is not answered is remembered as the failure of a part; success forgets it.
+
+        alert : id of the one that is acknowledged, where nothing is asked.
 
         So is an answer that nobody thought of: the page says it, and asks again.
         """
         try:
             yield
         except ApiProblem as problem:
-            self._fail(part, problem)
+            self._fail(part, problem, alert)
         except Exception as error:
             log.exception("%s of %s: an answer was not understood", part, self.device)
-            self._fail(part, ApiProblem(part, 0, f"the answer was not understood ({error!r})"))
+            self._fail(part, ApiProblem(part, 0, f"the answer was not understood ({error!r})"), alert)
         else:
             self.failures.pop(part, None)
 
-    def _fail(self, part: str, problem: ApiProblem) -> None:
-        self.failures[part] = Failure(part, problem.status, problem.detail, now_ms())
+    def _fail(self, part: str, problem: ApiProblem, alert: str = "") -> None:
+        self.failures[part] = Failure(part, problem.status, problem.detail, now_ms(), alert)
         self._changed()
 
 
@@ -325,5 +346,27 @@ async def ask_charts(api: ApiClient, device_id: str, span: Shown, fields: Sequen
         api.get("/api/alerts", device_id=device_id, start=ends["start"], limit=500),
         api.get("/api/alerts", device_id=device_id, start=EVER, open_only=True, limit=500),
     )
+    if series["resolution"] != "raw":
+        same = {name: series[name] for name in ("start", "end", "resolution")}
+        besides = await api.get(f"{device}/series", fields=",".join(buckets.FIELDS), **same)
+        series = buckets.joined(series, besides)
     alerts = {alert["id"]: alert for alert in (*still_open, *changed)}
-    return Charts(span, series, episodes, list(alerts.values()))
+    first = began(series)
+    if first is not None:
+        before = await newest_hour(api, device_id, instant(series["start"]))
+        # The first reading's own hour may have begun before the span.
+        first = first if before is None or before > first - HOUR_MS else None
+    return Charts(span, series, episodes, list(alerts.values()), first)
+
+
+def first_of(charts: Charts, known: int | None) -> int | None:
+    """Say when the first reading was; of a bucket only its start is known, which may be less than known before."""
+    first, step = charts.first, STEP_MS[charts.series["resolution"]]
+    return known if first is None or (known is not None and first <= known < first + step) else first
+
+
+async def newest_hour(api: ApiClient, device_id: str, end: int) -> int | None:
+    """Find the newest hour with readings that begins before an instant: its start. [ms since 1970, UTC]"""
+    route, until = f"/api/devices/{device_id}/readings", iso(end)
+    found = await api.get(route, start=EVER, end=until, limit=1, resolution="1h")
+    return instant(found[0]["time"]) if found else None

@@ -47,6 +47,9 @@ _LINES, _PHONE_LINES = 60, 24
 _MOST_PATCHED = 4
 """So many changed points are sent one by one, so many that are too old stay."""
 
+LOW = 80
+"""A drawing lower than this has no room for the labels of four ticks. [px]"""
+
 LANE, ALERT_LANE = 19, 30
 PHONE_LANE = 34
 """Heights of lanes; on a phone the words stand above each bar. [px]"""
@@ -151,7 +154,7 @@ def put_lines(chart: Chart, read: frame.Frame, hidden: Sequence[str]) -> list[fl
     low_y, high_y = axes.y_range(drawn, pane.floor, pane.usual, pane.with_zero)
     a_pixel = (high_y - low_y) / pane.height
     chart.figure.y_range.update(start=low_y - SPACE * a_pixel, end=high_y + SPACE * a_pixel)
-    ticks = axes.y_ticks(low_y, high_y)
+    ticks = axes.y_ticks(low_y, high_y, most=4 if pane.height >= LOW else 3)
     chart.y_ticker.ticks = ticks
     return ticks
 
@@ -217,9 +220,9 @@ def put_spans(
     built.lane_figure.height = height
     built.lane_figure.y_range.update(start=height, end=0)
     built.spans["missing"].data = {
-        "left": [left for left, _ in read.missing],
-        "right": [right for _, right in read.missing],
-        "bottom": [top] * len(read.missing),
+        "left": [left for left, _ in read.unknown],
+        "right": [right for _, right in read.unknown],
+        "bottom": [top] * len(read.unknown),
     }
     built.spans["seams"].data = {"left": list(seams)}
     beyond = 2 * read.end - read.start

@@ -1,6 +1,7 @@
 """The pages as a process."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ from typing import Any
 
 import panel as pn
 from panel.io.server import get_server
+from tornado.web import StaticFileHandler
 from tornado.websocket import WebSocketClosedError
 
 from panel_app import alive, csv_file, health, logout
@@ -24,6 +26,9 @@ log = logging.getLogger("heatpump.panel")
 
 CHECK_UNUSED_MS, UNUSED_MS = 5_000, 10_000
 """A session whose page was closed is forgotten this soon; a reload within it is another session anyway. [ms]"""
+
+ASSETS = r"/assets/(.*)"
+"""No secret, and needed by what stands in place of a page; Panel's own way asks for a log-in first."""
 
 COMPONENTS = r"/components/.*"
 """Where Panel imports the module that an address names, whoever asks; some end the process. We need none of it."""
@@ -73,13 +78,13 @@ async def serve(
         include_headers=[],
         extra_patterns=[
             (COMPONENTS, NotFound),
+            (ASSETS, StaticFileHandler, {"path": str(Path(__file__).parent / "assets")}),
             (alive.PATH, alive.Alive, {"visitors": visitors}),
             (csv_file.PATH, csv_file.CsvFile, {"visitors": visitors}),
             (health.PATH, health.Health, {"gate": gate, "live": live, "report": report}),
             (logout.PATH, logout.Logout, {"gate": gate}),
         ],
         default_handler_class=NotFound,
-        static_dirs={"assets": str(Path(__file__).parent / "assets")},
         check_unused_sessions_milliseconds=CHECK_UNUSED_MS,
         unused_session_lifetime_milliseconds=UNUSED_MS,
         title={page.path or "/": f"{page.title} · heatpump" for page in pages},
@@ -90,6 +95,7 @@ async def serve(
         loop.add_signal_handler(number, over.set)
     loop.set_exception_handler(_handle)
     visitors.enter_own()
+    gc.freeze()  # what is loaded by now stays: no page waits for a search of it
     server.start()
     log.info("the pages are at http://%s:%s", host, server.port)
     ready(server.port or port)

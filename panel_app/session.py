@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import panel as pn
 import param
@@ -31,6 +32,10 @@ class Selection(param.Parameterized):
     node = param.String("")
 
 
+CHOSEN = ("device", "span", "start", "end", "hide", "node")
+"""What of it stands in the URL, by these names."""
+
+
 class Session:
     """Made anew for each page that is opened.
 
@@ -49,8 +54,30 @@ class Session:
         self.failing: set[Any] = set()
         pn.state.onload(self._load)
         if pn.state.location is not None:
-            pn.state.location.sync(self.selection, ["device", "span", "start", "end", "hide", "node"])
+            self._keep_in_url(pn.state.location)
         pn.state.on_session_destroyed(self._end)
+
+    def _keep_in_url(self, location: Any) -> None:
+        """Have the selection and the URL follow each other; what a URL does not name is not chosen.
+
+        Panel's own `sync` leaves such as it was, so that Back to a URL without a span would change nothing. And it
+        adds a step to the browser's history for every empty name that it writes.
+        """
+
+        def read(*_: Any) -> None:
+            given = dict(parse_qsl(location.search.removeprefix("?")))
+            self.selection.param.update({name: given.get(name, "") for name in CHOSEN})
+
+        def write(*_: Any) -> None:
+            chosen = {name: value for name in CHOSEN if (value := getattr(self.selection, name))}
+            given = dict(parse_qsl(location.search.removeprefix("?")))
+            if chosen != {name: given[name] for name in CHOSEN if name in given}:
+                location.search = f"?{urlencode(chosen)}" if chosen else ""
+
+        read()
+        self.selection.param.watch(write, list(CHOSEN))
+        reading = location.param.watch(read, "search")
+        self.at_end(lambda: location.param.unwatch(reading))
 
     def at_end(self, ending: Callable[[], Any]) -> None:
         """Call `ending` when the page is closed."""

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from flows.model.times import HOUR_MS, iso, now_ms
+from flows.model.times import iso, now_ms
 from panel_app.api_client import ApiClient, ApiProblem
+from panel_app.components.device import REPORTED_FOR_MS
 from panel_app.feed import Feed
 from panel_app.words import instant
 
@@ -31,9 +32,10 @@ class Seen(msgspec.Struct, frozen=True):
     """A device as last seen; None: not known yet.
 
     status, health, pipeline : as the API answers.
-    alerts   : its open ones, and those that changed within the last hour.
+    alerts   : its open ones, and those that changed within the last day.
     problems : by part, why its newest answer is missing; the part then holds the one before.
     untrusted : fields that its newest message calls not valid.
+    fed      : whether anything new can come.
     known_at : when status was asked last with success; at: when it was asked last. [ms since 1970, UTC]
     """
 
@@ -43,6 +45,7 @@ class Seen(msgspec.Struct, frozen=True):
     pipeline: dict[str, Any] | None = None
     problems: dict[str, ApiProblem] = {}
     untrusted: frozenset[str] = frozenset()
+    fed: bool = True
     known_at: int = 0
     at: int = 0
 
@@ -74,7 +77,7 @@ class Watch:
         """Tell `listener` of a device whenever it is seen anew; the answer ends that."""
         followed = self._followed.get(device_id)
         if followed is None:
-            followed = self._followed[device_id] = _Followed(device_id, self._api, self._plant)
+            followed = self._followed[device_id] = _Followed(device_id, self._api, self._plant, self._feeds)
         followed.listeners.append(listener)
         if followed.seen.at:
             listener(followed.seen)
@@ -103,7 +106,9 @@ class Watch:
 
     async def is_fed(self) -> bool:
         """Tell whether anything new can come: the flow answers, as far as the API tells the visitor."""
-        health, pipeline = await self._plant.answers()
+        return self._feeds(*await self._plant.answers())
+
+    def _feeds(self, health: Any, pipeline: Any) -> bool:
         if not self._has_all():
             return isinstance(health, dict) and bool(health.get("flow_running"))
         return not isinstance(pipeline, ApiProblem)
@@ -165,13 +170,13 @@ class _Shared:
 class _Followed:
     """One device: asks, and tells."""
 
-    def __init__(self, device_id: str, api: ApiClient, plant: _Shared) -> None:
+    def __init__(self, device_id: str, api: ApiClient, plant: _Shared, feeds: Callable[[Any, Any], bool]) -> None:
         self.listeners: list[Listener] = []
         self.seen = Seen()
         self.heard, self.heard_at = 0, 0.0
         self.untrusted: frozenset[str] = frozenset()
         self.news = asyncio.Event()
-        self._device_id, self._api, self._plant = device_id, api, plant
+        self._device_id, self._api, self._plant, self._feeds = device_id, api, plant, feeds
         self.task = asyncio.create_task(self._follow())
 
     async def _follow(self) -> None:
@@ -212,7 +217,7 @@ class _Followed:
         status, still_open, changed = await _asked(
             get(f"/api/devices/{device}/status"),
             get("/api/alerts", device_id=device, open_only=True, start=EVER, limit=100),
-            get("/api/alerts", device_id=device, start=iso(at - HOUR_MS), limit=100),
+            get("/api/alerts", device_id=device, start=iso(at - REPORTED_FOR_MS), limit=MOST_ALERTS),
         )
         health, pipeline = await self._plant.answers()
         answers = {
@@ -225,7 +230,13 @@ class _Followed:
         fresh = {part: answer for part, answer in answers.items() if part not in problems}
         known_at = self.seen.known_at if "status" in problems else at
         self.seen = msgspec.structs.replace(
-            self.seen, **fresh, problems=problems, untrusted=self.untrusted, known_at=known_at, at=at
+            self.seen,
+            **fresh,
+            problems=problems,
+            untrusted=self.untrusted,
+            fed=self._feeds(health, pipeline),
+            known_at=known_at,
+            at=at,
         )
 
 

@@ -31,6 +31,11 @@ def number(value: float | None, decimals: int = 0) -> str:
     return text if value >= 0 or is_zero else MINUS + text
 
 
+def plain(value: float) -> str:
+    """Write a number of which neither quantity nor unit is known: as it was sent, with a true minus."""
+    return f"{value:g}".replace("-", MINUS)
+
+
 def signed(value: float, decimals: int = 0) -> str:
     """Write a difference: +9, −0.10, ±0."""
     text = number(value, decimals)

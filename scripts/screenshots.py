@@ -12,7 +12,6 @@ loaded and drawn; what does not come in time is named. Exit code 2: no Chromium,
 import argparse
 import io
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -147,7 +146,7 @@ def _own_site(data: Path, stack: ExitStack) -> Iterator[tuple[str, str]]:
     up = _started(stack, Up(data, "--demo"))
     up.until_it_says("^demo: everything is loaded", 300)
     yield "/?", f"http://127.0.0.1:{up.panel_port}"
-    up.end(signal.SIGTERM, 20)
+    up.end()
     up = _started(stack, Up(data))
     up.until_it_says("^demo is ready", 120)
     simulator = [sys.executable, str(ROOT / "scripts" / "simulate_device.py"), *CROWD]

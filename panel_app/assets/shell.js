@@ -16,6 +16,21 @@
   narrow.addEventListener("change", measure);
   apply();
   measure();
+  // Back and Forward, which Panel does not hear: the page follows the address to what was chosen there. It then writes
+  // the address, as ever, and must not add again what stands there; nor a step for the device that the page found.
+  const [push, replace] = [history.pushState.bind(history), history.replaceState.bind(history)];
+  const deviceOf = (search) => new URLSearchParams(search).get("device");
+  history.pushState = (state, unused, to) => {
+    const url = new URL(to, location);
+    if (url.href === location.href) return;
+    (deviceOf(url.search) && !deviceOf(location.search) ? replace : push)(state, unused, to);
+  };
+  addEventListener("popstate", () => {
+    const written = globalThis.Bokeh?.documents[0]?.roots().find((each) => each.type.endsWith(".Location"));
+    const isHere = written?.pathname === location.pathname && deviceOf(written.search) === deviceOf(location.search);
+    if (isHere) written.search = location.search;
+    else location.reload();
+  });
   // What Panel draws stands in shadow roots, which document.querySelector does not look into.
   const deep = (selector, root) => {
     const found = root.querySelector(selector);

@@ -14,7 +14,7 @@ from panel_app.charts.frame import Floats
 HEAD_ROOM = 0.05
 _PLAIN = (1.0, 2.0, 5.0)
 _OTHERS = (4.0, 3.0, 2.5, 1.5, 8.0, 6.0, 1.2)
-"""Steps of an axis; together close enough to each other that 3 or 4 ticks are always found."""
+"""Steps of an axis; together close enough to each other that enough ticks are always found."""
 
 _MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
 _CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720)
@@ -49,15 +49,18 @@ def y_range(
     return low - lacking, high + lacking
 
 
-def y_ticks(low: float, high: float) -> list[float]:
-    """Choose 3 or 4 round values within a range; the plainest steps may leave one out in the head room."""
+def y_ticks(low: float, high: float, most: int = 4) -> list[float]:
+    """Choose `most` round values within a range or one less; plain steps may leave one out in the head room.
+
+    most : 3 or 4.
+    """
     room = (high - low) * HEAD_ROOM
     tries = ((_PLAIN, low, high), (_PLAIN, low + room if low else low, high - room), (_OTHERS, low, high))
     decade = 10.0 ** math.floor(math.log10(high - low))
     for mantissas, first_at, last_at in tries:
         for step in (mantissa * size for mantissa in mantissas for size in (decade, decade / 10)):
             first, last = math.ceil(first_at / step - 1e-9), math.floor(last_at / step + 1e-9)
-            if 3 <= last - first + 1 <= 4:
+            if most - 1 <= last - first + 1 <= most:
                 return [round(n * step, 9) for n in range(first, last + 1)]
     raise AssertionError(f"no ticks between {low} and {high}")
 

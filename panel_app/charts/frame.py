@@ -37,17 +37,23 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Flag(msgspec.Struct, frozen=True):
-    """Share of time that a flag is on, from `at` on, for `step` ms (0: until the next). [0 … 1]"""
+    """Share of time that a flag is on, from `at` on, for `step` ms (0: until the next). [0 … 1]
+
+    seen : of each bucket, how much of it was seen at all; the share is of that. [0 … 1]
+    """
 
     at: Floats
     share: Floats
     step: int
+    seen: Floats
 
 
 class Frame(msgspec.Struct, frozen=True):
     """What an answer says, ready to be drawn.
 
-    start, end : the span answered. now: until when something can be known. [ms since 1970, UTC]
+    start, end : the span answered; of a device whose first reading lies in it, from that on. [ms since 1970, UTC]
+    asked      : where the answer begins: before `start` nothing is known, nor is it missing. [ms since 1970, UTC]
+    now        : until when something can be known. [ms since 1970, UTC]
     step       : bucket length; 0 of raw. [ms]
     missing    : spans without any value, 900 s of holding taken off. [ms since 1970, UTC]
     estimated  : quantities that were not measured.
@@ -55,6 +61,7 @@ class Frame(msgspec.Struct, frozen=True):
 
     resolution: str
     zone: ZoneInfo
+    asked: float
     start: float
     end: float
     now: float
@@ -67,6 +74,11 @@ class Frame(msgspec.Struct, frozen=True):
     estimated: frozenset[str]
     time: Floats
 
+    @property
+    def unknown(self) -> list[Span]:
+        """Every span of which nothing is known, for whatever reason."""
+        return [(self.asked, self.start), *self.missing] if self.asked < self.start else self.missing
+
     def has(self, name: str) -> bool:
         """Tell whether any value of a quantity is known."""
         return (name in self.lines and self.lines[name].at.size > 0) or (
@@ -74,27 +86,42 @@ class Frame(msgspec.Struct, frozen=True):
         )
 
 
-def read_frame(answer: Answer, names: Sequence[str], flags: Sequence[str], now: float | None = None) -> Frame:
-    """Read an answer of `/series`; a field it lacks is a line without points. now: [ms since 1970, UTC]"""
+def read_frame(
+    answer: Answer,
+    names: Sequence[str],
+    flags: Sequence[str],
+    now: float | None = None,
+    first: float | None = None,
+) -> Frame:
+    """Read an answer of `/series`; a field it lacks is a line without points.
+
+    first : when the device's first reading was, None where that is not known. [now too: ms since 1970, UTC]
+    """
     step = STEP_MS[answer["resolution"]]
-    start, end = words.instant(answer["start"]), words.instant(answer["end"])
-    known_until = end if now is None else max(start, min(end, now))
+    asked, end = words.instant(answer["start"]), words.instant(answer["end"])
+    known_until = end if now is None else max(asked, min(end, now))
+    start = first if first is not None and asked < first < known_until else asked
     stripped = [instant.rstrip("Z") for instant in answer["time"]]
     time = np.array(stripped, dtype="datetime64[ms]").astype(np.float64)
     values = answer["values"]
     holes = [(words.instant(left), words.instant(right)) for left, right in answer["gaps"]]
+    coverage = max(answer["coverage"].values(), default=0.0)
+    if known_until > start:
+        # The answer's is of the span from where it begins.
+        coverage = min(coverage * (known_until - asked) / (known_until - start), 1.0)
     return Frame(
         resolution=answer["resolution"],
         zone=words.zone_of(answer["timezone"]),
+        asked=asked,
         start=start,
         end=end,
         now=known_until,
         step=step,
         readings=answer["readings"],
-        coverage=max(answer["coverage"].values(), default=0.0),
-        missing=_missing(holes, time, step),
+        coverage=coverage,
+        missing=[(max(left, start), right) for left, right in _missing(holes, time, step) if right > start],
         lines={name: _line(time, values.get(name), holes, step, known_until) for name in names},
-        flags={name: _flag(time, values.get(name), step) for name in flags},
+        flags={name: _flag(time, values.get(name), values.get(f"{name}_coverage"), step) for name in flags},
         estimated=frozenset({"heat_power"} if answer.get("heat_source") == "estimated" else ()),
         time=time,
     )
@@ -151,9 +178,11 @@ def _held(at: Floats, value: Floats, after: Floats, long: NDArray[np.intp], step
     return held_at, held
 
 
-def _flag(time: Floats, given: Any, step: int) -> Flag:
+def _flag(time: Floats, given: Any, coverage: Any, step: int) -> Flag:
+    """Read a flag; where nobody tells how much of each bucket was seen, all of it."""
     if given is None or isinstance(given, dict):
-        return Flag(np.empty(0), np.empty(0), step)
+        return Flag(np.empty(0), np.empty(0), step, np.empty(0))
     share = np.array(given, dtype=np.float64)
-    seen = ~np.isnan(share)
-    return Flag(time[seen], share[seen], step)
+    seen = np.ones(share.size) if coverage is None else np.nan_to_num(np.array(coverage, dtype=np.float64))
+    known = ~np.isnan(share)
+    return Flag(time[known], share[known], step, seen[known])

@@ -18,7 +18,8 @@ class Bar(msgspec.Struct, frozen=True):
     start, end : [ms since 1970, UTC].
     is_start   : whether it was seen to begin.
     is_open    : whether it goes on.
-    share      : of that time that it was on; below 1 where only a bucket's share is known. [0 … 1]
+    share      : of what was seen of it, how much it was on; below 1 where only a bucket's share is known. [0 … 1]
+    seen       : of that time that was seen. [0 … 1]
     """
 
     start: float
@@ -26,6 +27,7 @@ class Bar(msgspec.Struct, frozen=True):
     is_start: bool = True
     is_open: bool = False
     share: float = 1.0
+    seen: float = 1.0
 
 
 def bars_of(lane: Lane, frame: Frame, episodes: Sequence[Mapping[str, Any]]) -> list[Bar]:
@@ -47,7 +49,7 @@ def bars_of(lane: Lane, frame: Frame, episodes: Sequence[Mapping[str, Any]]) -> 
     runs = _runs(flag, frame) if flag else []
     # An episode is written when it ends; the flag alone tells of the one that goes on.
     going_on = [
-        Bar(max(run.start, last), run.end, run.start > frame.start, is_open=True)
+        Bar(max(run.start, last), run.end, _was_seen_to_begin(run, flag), is_open=True)
         for run in runs[-1:]
         if run.is_open and run.end > last
     ]
@@ -59,15 +61,24 @@ def said_of(lane: Lane, frame: Frame, bars: Sequence[Bar]) -> str:
     """Sum a lane up: `14 starts · 70 % on`, `8 × · 40 min`, `not used`. What was not seen counts neither way."""
     if not bars:
         return "none" if lane.kind else "not used"
-    on = sum((min(bar.end, frame.now) - max(bar.start, frame.start)) * bar.share for bar in bars)
+    on = sum((min(bar.end, frame.now) - max(bar.start, frame.start)) * bar.seen * bar.share for bar in bars)
     is_cycle = lane.kind == "cycle"
-    seen = frame.now - frame.start - sum(right - left for left, right in frame.missing)
+    if frame.step >= DAY_MS and lane.flag in frame.flags:
+        seen = float(frame.flags[lane.flag].seen.sum()) * frame.step
+    else:
+        seen = frame.now - frame.start - sum(right - left for left, right in frame.missing)
     share = f"{words.number(min(100 * on / seen, 100.0) if seen > 0 else None)} % on"
     if frame.step >= DAY_MS:
         return share if is_cycle else words.lasting(max(on, 0.0))
     times = sum(bar.is_start and bar.start >= frame.start for bar in bars) if is_cycle else len(bars)
     count = f"{words.number(times)} {lane.times[0 if times == 1 else 1]}"
     return f"{count} · {share if is_cycle else words.lasting(max(on, 0.0))}"
+
+
+def _was_seen_to_begin(run: Bar, flag: Flag | None) -> bool:
+    """Tell whether it was off just before: a span's first reading comes after the span begins, and is no start."""
+    earlier = [at for at in flag.at.tolist() if at < run.start] if flag else []
+    return flag is not None and bool(earlier) and run.start - earlier[-1] <= (flag.step or HOLD_MS)
 
 
 def _runs(flag: Flag, frame: Frame) -> list[Bar]:
@@ -85,11 +96,12 @@ def _pieces(flag: Flag, frame: Frame) -> list[Bar]:
         return []
     ends = [*flag.at[1:].tolist(), min(frame.now, float(flag.at[-1]) + (flag.step or HOLD_MS))]
     pieces = []
-    for at, share, end in zip(flag.at.tolist(), flag.share.tolist(), ends, strict=True):
+    for at, share, seen, end in zip(flag.at.tolist(), flag.share.tolist(), flag.seen.tolist(), ends, strict=True):
         length = flag.step or HOLD_MS
         until = min(at + length, end)
         if share > 0 and until > at:
-            pieces.append(Bar(at, until, share=share))
+            # Of the bucket that still runs what was seen is a share of all of it.
+            pieces.append(Bar(at, until, share=share, seen=min(seen * length / (until - at), 1.0)))
     return pieces
 
 
@@ -99,7 +111,9 @@ def _joined(pieces: list[Bar], open_until: float | None) -> list[Bar]:
     for left, right in pairwise(breaks):
         group = pieces[left:right]
         if group:
-            on = sum((bar.end - bar.start) * bar.share for bar in group)
             start, end = group[0].start, group[-1].end
-            runs.append(Bar(start, end, is_open=end == open_until, share=on / (end - start)))
+            seen = sum((bar.end - bar.start) * bar.seen for bar in group)
+            on = sum((bar.end - bar.start) * bar.seen * bar.share for bar in group)
+            share, seen = (on / seen, seen / (end - start)) if seen > 0 else (0.0, 0.0)
+            runs.append(Bar(start, end, is_open=end == open_until, share=share, seen=seen))
     return runs

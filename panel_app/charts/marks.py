@@ -87,8 +87,9 @@ def beginnings(alerts: Sequence[AlertSpan], apart: float) -> list[AlertSpan]:
 
 
 def missing_labels(frame: Frame) -> list[Label]:
-    """Name each hole with its length: `no data 57 min`."""
-    return [Label(left, right, f"no data {length(right - left)}") for left, right in frame.missing]
+    """Name each hole with its length: `no data 57 min`; what was before the first reading is none."""
+    before = [Label(frame.asked, frame.start, "before the first reading")] if frame.asked < frame.start else []
+    return [*before, *(Label(left, right, f"no data {length(right - left)}") for left, right in frame.missing)]
 
 
 def seams(episodes: Sequence[Mapping[str, Any]], frame: Frame) -> list[Label]:

@@ -9,23 +9,28 @@ _LEAST_KWH = 0.02
 """Below this much electricity a ratio says nothing."""
 
 
-def cop(frame: Frame, heat: str, electricity: str) -> tuple[Floats, Floats]:
+def cop(
+    frame: Frame, heat: str, electricity: str, energies: tuple[Floats, Floats] | None = None
+) -> tuple[Floats, Floats]:
     """Compute COP at the times both are known; NaN where too little electricity was used. [ms since 1970], [1]
 
     Energies are summed over the window and then divided; values are held at most 900 s.
+    energies : of rollups heat and electricity of each bucket (buckets.energies), without which they have no COP:
+               means are of the time that each is known, which may be little of it, and not the same. [kWh]
     """
     at, given, used = _both(frame.lines[heat], frame.lines[electricity])
-    if at.size < 2:
+    if at.size < 1 or (frame.step and energies is None):
         return np.empty(0), np.empty(0)
-    if frame.step:
-        # A bucket's mean stands for the whole bucket.
-        before = np.full(at.size, float(frame.step))
+    if energies is not None and frame.step:
+        ends = frame.time + frame.step / 2
+        parts = energies
     else:
+        ends = at
         before = np.minimum(np.diff(at, prepend=at[0]), HOLD_MS)
-        given, used = np.roll(given, 1), np.roll(used, 1)
-    heat_kwh, used_kwh = (np.concatenate([[0.0], np.cumsum(watts * before) / 3.6e9]) for watts in (given, used))
-    first = np.searchsorted(at, at - window_ms(frame), side="right")
-    last = np.arange(1, at.size + 1)
+        parts = np.roll(given, 1) * before / 3.6e9, np.roll(used, 1) * before / 3.6e9
+    heat_kwh, used_kwh = (np.concatenate([[0.0], np.cumsum(kwh)]) for kwh in parts)
+    first = np.searchsorted(ends, at - window_ms(frame), side="right")
+    last = np.searchsorted(ends, at, side="right")
     heat_in, used_in = heat_kwh[last] - heat_kwh[first], used_kwh[last] - used_kwh[first]
     enough = used_in >= _LEAST_KWH
     return at, np.where(enough, heat_in / np.where(enough, used_in, 1.0), np.nan)

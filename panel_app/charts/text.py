@@ -29,17 +29,15 @@ class Table(msgspec.Struct, frozen=True):
     rows: list[list[str]]
 
 
-def footer(frame: Frame, panes: Sequence[Pane], first: float | None = None) -> list[str]:
-    """Say resolution, units, span and zone, readings, coverage and what is missing, as parts to be joined by ·.
-
-    first : the reading that is shown first, where that is late in the span. [ms since 1970, UTC]
-    """
-    span = length(frame.end - frame.start)
+def footer(frame: Frame, panes: Sequence[Pane]) -> list[str]:
+    """Say resolution, units, span and zone, readings, coverage and what is missing, as parts to be joined by ·."""
+    is_young = frame.asked < frame.start
+    span = length((frame.now if is_young else frame.end) - frame.start)
     units = " and ".join(dict.fromkeys(pane.unit for pane in panes if pane.unit))
     parts = [
         _MEANS[frame.resolution],
         units,
-        f"{span}, site time" if first is None else f"{span}, shown from the first reading on, site time",
+        f"{span} since the first reading, site time" if is_young else f"{span}, site time",
         f"{words.number(frame.readings)} reading{'' if frame.readings == 1 else 's'}",
         f"coverage {words.percent(frame.coverage)}{_missing(frame)}",
     ]
@@ -98,7 +96,7 @@ def _missing(frame: Frame) -> str:
     if len(frame.missing) > 1:
         return f", {total} missing in {len(frame.missing)} gaps"
     left, right = (round(at) for at in frame.missing[0])
-    if right - left >= 86_400_000:
+    if words.day(left, frame.zone) != words.day(right, frame.zone):
         return f", {total} missing {_when(left, frame)} to {_when(right, frame)}"
     return f", {total} missing {words.clock(left, frame.zone)}–{words.clock(right, frame.zone)}"
 

@@ -15,9 +15,15 @@ Activity = Literal["heating", "hot water", "cooling", "defrost", "standby", "off
 HOLD_MS = 900_000
 """A value older than this says nothing of now, whatever timeout the API judges `is_online` by."""
 
+REPORTED_FOR_MS = 86_400_000
+"""How long it is told what a device itself reported: nobody knows when that is over. [ms]"""
+
 _RUNNING_W = 150.0
 _COOLING_BELOW_K, _COOLING_FROM_C = -0.5, 15.0
 _CLOSED_STATES = frozenset({"cleared", "noted"})
+
+RUNS = frozenset[Activity]({"heating", "hot water", "cooling", "defrost"})
+"""What it does while the machine runs."""
 
 CHIPS: dict[Activity, str] = {
     "heating": "Heating",
@@ -114,6 +120,18 @@ def open_alerts(alerts: list[Answer]) -> list[Answer]:
     """Keep the alerts that stand, worst first, of equals the oldest first."""
     standing = [alert for alert in alerts if alert.get("state") not in _CLOSED_STATES]
     return sorted(standing, key=lambda alert: (alert.get("alert_level") != "critical", str(alert.get("since"))))
+
+
+def reported(alerts: list[Answer], now_ms: int) -> list[list[Answer]]:
+    """Gather by type what the device itself reported within a day, which has no end; the worst and newest first.
+
+    now_ms : [ms since 1970, UTC]. Of each type the newest first.
+    """
+    by_type: dict[str, list[Answer]] = {}
+    for alert in sorted(alerts, key=lambda alert: instant(alert["time"]), reverse=True):
+        if alert.get("state") == "noted" and now_ms - instant(alert["time"]) <= REPORTED_FOR_MS:
+            by_type.setdefault(str(alert["alert_type"]), []).append(alert)
+    return sorted(by_type.values(), key=lambda found: found[0].get("alert_level") != "critical")
 
 
 def bound_of(status: Answer, alert_type: str) -> tuple[str, str, Answer] | None:

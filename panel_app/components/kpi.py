@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 from markupsafe import Markup
 
-from panel_app.components.device import Answer, is_simulated, measured_ms
+from panel_app.components.device import RUNS, Answer, activity, current, is_simulated, measured_ms
 from panel_app.components.kpi_requests import Comparison
 from panel_app.components.kpi_sums import ENOUGH, Sums, sums_of
 from panel_app.components.render import render
@@ -15,6 +15,9 @@ from panel_app.words import adding, clock, day, instant, lasting, number, percen
 
 ALIKE = 0.05
 """Totals are compared where the coverages differ by no more than this. [0 … 1]"""
+
+_TIMES = 10.0
+"""From so many times as much on, both figures say it: a percentage of next to nothing has thousands."""
 
 _PARTS = {
     "space": "space",
@@ -73,11 +76,12 @@ def kpi_cards(status: Answer, hours: Comparison, answers: Mapping[str, Any] | No
     if answers is None:
         loading = [Card(name, title, "loading") for name, title in _TITLES.items()]
         return render("kpi", cards=loading, outdoor="", coverage="", note="", **heading)
-    today = sums_of(_answers(answers, "today"), hours.today)
-    then = sums_of(_answers(answers, "then"), hours.then)
+    cycles, runs = answers.get("cycles") or [], activity(current(status, hours.today.end)) in RUNS
+    today = sums_of(_answers(answers, "today"), hours.today, cycles, runs)
+    then = sums_of(_answers(answers, "then"), hours.then, answers.get("cycles_then") or [])
     return render(
         "kpi",
-        cards=cards(today, then, boundary, answers.get("cycles") or [], _missing(status, hours)),
+        cards=cards(today, then, boundary, cycles, _missing(status, hours)),
         outdoor=_outdoor(today, then),
         coverage=f"coverage {percent(today.coverage)}, then {percent(then.coverage)}",
         note=_note(today, status),
@@ -200,7 +204,7 @@ def _energy(
             sum(kwh for mode, kwh in before.items() if not (name == "heat" and mode == "cooling")), decimals
         )
     difference = ""
-    if earlier is not None and earlier > 0 and alike:
+    if earlier is not None and earlier > 0 and alike and figure < _TIMES * earlier:
         difference = with_unit(signed(100 * (figure / earlier - 1)), "%")
     return Card(
         name,
@@ -217,11 +221,16 @@ def _energy(
 
 def _starts(today: Sums, then: Sums, cycles: list[Answer], missing: Missing) -> Card:
     if today.starts is None or today.coverage < ENOUGH:
-        why = "the device does not send its compressor's state" if today.coverage >= ENOUGH else ""
-        below = why or _covered("", today.coverage, missing.readings)
+        none = "the device sends neither its compressor's state nor its power"
+        below = (
+            _covered("", today.coverage, missing.readings)
+            if today.coverage < ENOUGH
+            else _covered("running", today.run_coverage, none)
+        )
         return Card("starts", _TITLES["starts"], "little", below=below)
     runs = [c["seconds"] for c in cycles if c.get("begun_by") == "edge" and c.get("ended_by") == "edge"]
     parts = [
+        "by its power" if today.starts_by_power else "",
         f"median run {lasting(median(runs) * 1_000)}" if runs else "",
         f"{today.defrosts} defrost{'s' if today.defrosts != 1 else ''}" if today.defrosts else "",
     ]
@@ -245,11 +254,10 @@ def _heat_is_known(sums: Sums) -> bool:
 def _missing_heat(sums: Sums, missing: Missing) -> str:
     if sums.coverage < ENOUGH:
         return _covered("", sums.coverage, missing.readings)
+    if sums.electric and not any(mode in sums.electric for mode in ("space", "dhw", "defrost")):
+        return "no heat given yet"
     if sums.heat_source is None:
-        only_rested = bool(sums.electric) and not any(
-            mode in sums.electric for mode in ("space", "dhw", "defrost")
-        )
-        return "no heat given yet" if only_rested else "heat not known: no flow rate, no counter"
+        return "heat not known: no flow rate, no counter"
     if sums.heat_share < ENOUGH:
         return f"heat known for {percent(sums.heat_share)} of the electricity"
     return "too little electricity for a COP"

@@ -87,9 +87,7 @@ def kpi_requests(hours: Comparison) -> list[Request]:
             params = {"fields": _FIELDS, "start": iso(start), "end": iso(end), "resolution": resolution}
             found.append(Request(f"{which}-{number}", "series", params))
     if found:
-        span = hours.today
-        params = {"kind": "cycle", "start": iso(span.start), "end": iso(span.end), "limit": "1000"}
-        found.append(Request("cycles", "episodes", params))
+        found += [_cycles("cycles", hours.today), _cycles("cycles_then", hours.then)]
     return found
 
 
@@ -102,8 +100,12 @@ def cop_request(now_ms: int) -> Request:
 
 def cycles_request(now_ms: int) -> Request:
     """Ask for the cycles of the last hour, which short_cycling judges. now_ms: [ms since 1970, UTC]."""
-    params = {"kind": "cycle", "start": iso(now_ms - HOUR_MS), "end": iso(now_ms), "limit": "1000"}
-    return Request("lately", "episodes", params)
+    return _cycles("lately", Hours(now_ms - HOUR_MS, now_ms))
+
+
+def _cycles(key: str, span: Hours) -> Request:
+    params = {"kind": "cycle", "start": iso(span.start), "end": iso(span.end), "limit": "1000"}
+    return Request(key, "episodes", params)
 
 
 def _pieces(span: Hours) -> list[tuple[int, int, str]]:

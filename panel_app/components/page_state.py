@@ -32,13 +32,15 @@ NEWEST = "Newest values"
 class Failure(msgspec.Struct, frozen=True):
     """A question that was not answered. part: what the page shows of it; status: of HTTP, 0 without an answer.
 
-    at : when. [ms since 1970, UTC]
+    at    : when. [ms since 1970, UTC]
+    alert : id of the alert that was to be acknowledged; "" where something was asked for.
     """
 
     part: str
     status: int
     detail: str
     at: int
+    alert: str = ""
 
 
 class Refused(msgspec.Struct, frozen=True):

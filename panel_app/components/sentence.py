@@ -19,6 +19,7 @@ from panel_app.components.device import (
     last_seen,
     measured_ms,
     open_alerts,
+    reported,
     silent_ms,
     site_zone,
     value,
@@ -107,7 +108,7 @@ def judge(facts: Facts) -> Judgement:
         return _cannot_tell(facts)
     standing = open_alerts(facts.alerts or [])
     if not standing:
-        return _short_cycling(facts) or _well(facts)
+        return _reported(facts) or _short_cycling(facts) or _well(facts)
     worst = standing[0]
     level: Level = "critical" if worst.get("alert_level") == "critical" else "warning"
     lead = "Needs you" if level == "critical" else "Worth a look"
@@ -137,6 +138,24 @@ def _well(facts: Facts) -> Judgement:
         "All well",
         rest,
         f"All well: {state or 'no open alert'}.",
+    )
+
+
+def _reported(facts: Facts) -> Judgement | None:
+    """Say what the device itself reported; whether it is over nobody knows, so it is worth a look, no more."""
+    found = reported(facts.alerts or [], facts.now_ms)
+    if not found:
+        return None
+    newest, others = found[0][0], len(found) - 1
+    ago = lasting(max(facts.now_ms - instant(newest["time"]), 0))
+    level, what = newest["alert_level"], str(newest["alert_type"]).removeprefix("device_").replace("_", " ")
+    also = f", and {others} other thing{'s' if others > 1 else ''}" if others else ""
+    still = f"{_still(facts)}, " if _still(facts) else ""
+    return Judgement(
+        "warning",
+        "Worth a look",
+        f"the device reported {what}, {level}, {ago} ago{also}; {still}{_heard(facts)}.",
+        f"Worth a look: the device reported {what}, {level}{also}.",
     )
 
 

@@ -165,23 +165,39 @@ def no_data(device_id: str, start_ms: int, end_ms: int, nearest_ms: int | None, 
     )
 
 
-def parts_failed(failures: Sequence[Failure], now_ms: int, next_ms: int | None, zone: ZoneInfo) -> Markup:
-    """Some parts could not be loaded; the rest of the page stays. Says back: action "retry".
+def parts_failed(
+    failures: Sequence[Failure], now_ms: int, next_ms: int | None, zone: ZoneInfo, live: bool = True
+) -> Markup:
+    """Some parts could not be loaded, or done; the rest of the page stays. Says back: action "retry".
 
     next_ms : when it is tried again by itself. [ms since 1970, UTC]
+    live    : whether what is new would be heard; else nothing on the page is called current.
     """
     again = "" if next_ms is None else f"Next try in {with_unit(number(max(next_ms - now_ms, 0) / 1_000), 's')}. "
-    parts = [failure.part for failure in failures]
-    named = " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
+    parts = [failure.part for failure in failures if not failure.alert]
+    acknowledged = [failure.part for failure in failures if failure.alert]
+    failed = [
+        f"{_named(what)} could not be {done}"
+        for what, done in ((parts, "loaded"), (acknowledged, "confirmed"))
+        if what
+    ]
     causes: dict[str, int] = {}
     for failure in failures:
         cause = f"the API answered {failure.status}" if failure.status else failure.detail
         causes[cause] = max(causes.get(cause, 0), failure.at)
     why = "; ".join(f"{cause} at {when(at, now_ms, zone, seconds=True)}" for cause, at in causes.items())
-    others = "" if NEWEST in parts else "The other figures on this page are current."
+    later = "Should it come through yet, the alert says so. " if acknowledged else ""
+    others = "The other figures on this page are current." if live and parts and NEWEST not in parts else ""
+    sentence = f"{'; '.join(failed)}: {why}."
     return render(
-        "state_part_failed", sentence=f"{named} could not be loaded: {why}.", detail=f"{again}{others}".strip()
+        "state_part_failed",
+        sentence=sentence[:1].upper() + sentence[1:],
+        detail=f"{again}{later}{others}".strip(),
     )
+
+
+def _named(parts: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
 
 
 def _plain(start_ms: int, end_ms: int, zone: ZoneInfo) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import httpx
 
+from tests.brokers import free_port
 from tests.flows import wait_for
-from tests.panel_app.site import Installation, free_ports
+from tests.panel_app.site import Installation
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx"
 PASSWORD = "correct horse battery staple"
@@ -19,7 +20,7 @@ class Origin:
 
     def __init__(self, folder: Path, installation: Installation) -> None:
         self.folder, self.installation = folder, installation
-        self._http, self._https = free_ports(2)
+        self._http, self._https = free_port(), free_port()
         self.url = f"https://localhost:{self._https}"
 
     def start(self) -> None:

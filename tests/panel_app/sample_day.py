@@ -4,6 +4,8 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from flows.model.quantities import MODES
+
 MINUTE = 60_000
 START = round(datetime(2026, 2, 9, 13, 8, tzinfo=UTC).timestamp() * 1000)
 END = START + 24 * 60 * MINUTE
@@ -67,6 +69,10 @@ def series(resolution: str = "1m", minutes: range = range(1440), with_hole: bool
                 "max": [v + 0.01 * abs(v) for v in column],
             }
         values[name] = column
+    if resolution != "raw":
+        values |= {f"{part}_{mode}": [0.0] * len(seen) for part in ("heat_kwh", "electric_kwh") for mode in MODES}
+        values["heat_kwh_space"] = [row["heat_power"] / 60_000 for row in seen]
+        values["electric_kwh_space"] = [row["power"] / 60_000 for row in seen]
     return {
         "device_id": "site1",
         "resolution": resolution,
@@ -74,7 +80,7 @@ def series(resolution: str = "1m", minutes: range = range(1440), with_hole: bool
         "end": iso(START + minutes.stop * MINUTE),
         "timezone": "Europe/Berlin",
         "readings": 8208,
-        "coverage": dict.fromkeys(values, 0.960417 if with_hole else 1.0),
+        "coverage": dict.fromkeys(seen[0], 0.960417 if with_hole else 1.0),
         "gaps": [[iso(HOLE[0]), iso(HOLE[1])]] if with_hole else [],
         "units": UNITS,
         "heat_source": "measured",

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from flows.mqtt import leave
+from tests.brokers import free_port
 from tests.flows import wait_for
 
 DESKTOP = {"width": 1440, "height": 900}
@@ -31,7 +31,7 @@ class Installation:
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        self._ports = dict(zip(("mqtt", "mqtt_ws", "api", "panel"), free_ports(4), strict=True))
+        self._ports = dict(zip(("mqtt", "mqtt_ws", "api", "panel"), [free_port() for _ in range(4)], strict=True))
         self.url = f"http://127.0.0.1:{self._ports['panel']}"
         self.api_url = f"http://127.0.0.1:{self._ports['api']}"
         self.api = httpx.Client(base_url=self.api_url, trust_env=False, timeout=20)
@@ -166,12 +166,3 @@ class Visitor:
     def _asked(self, url: str) -> None:
         if not url.startswith((self.url, re.sub("^http", "ws", self.url), *_OWN)):
             self.complaints.append(f"asked {url}")
-
-
-def free_ports(number: int) -> list[int]:
-    """Find ports that nobody uses."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panel_app import plots
 from panel_app.charts import axes
+from panel_app.charts.panes import PANES
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOUR = 3_600_000
@@ -46,16 +48,26 @@ def test_without_data_an_axis_has_its_usual_range() -> None:
     assert axes.y_range([np.array([np.nan])], 5.0, (20.0, 50.0), with_zero=False) == (20.0, 50.0)
 
 
-@given(st.floats(-1000, 1000), st.floats(0.5, 5000))
-def test_there_are_always_three_or_four_ticks_within_the_range(low: float, width: float) -> None:
-    ticks = axes.y_ticks(low, low + width)
-    assert 3 <= len(ticks) <= 4
+@given(st.floats(-1000, 1000), st.floats(0.5, 5000), st.sampled_from([3, 4]))
+def test_there_are_always_as_many_ticks_within_the_range_as_asked_or_one_less(
+    low: float, width: float, most: int
+) -> None:
+    ticks = axes.y_ticks(low, low + width, most)
+    assert most - 1 <= len(ticks) <= most
     assert all(low - 1e-6 <= tick <= low + width + 1e-6 for tick in ticks)
 
 
 def test_plain_steps_come_first() -> None:
     assert axes.y_ticks(22.6, 45.2) == [25.0, 30.0, 35.0, 40.0]
     assert axes.y_ticks(0.0, 4.1) == [0.0, 2.0, 4.0]
+
+
+@given(st.floats(-40, 60), st.floats(5, 100))
+def test_labels_of_a_low_chart_have_room(low: float, width: float) -> None:
+    ticks = axes.y_ticks(low, low + width, most=3)
+    outdoor = next(pane for pane in PANES if pane.key == "outdoor")
+    assert outdoor.height < plots.LOW
+    assert np.diff(ticks).min() / width * outdoor.height >= 10, "the letters of a label are 8 px high"
 
 
 def test_ticks_are_written_with_as_many_digits_as_they_need() -> None:

@@ -3,6 +3,8 @@
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from panel_app.charts import lanes, marks, text
 from panel_app.charts.frame import Frame, read_frame
 from panel_app.charts.panes import LANES, PANES
@@ -33,6 +35,22 @@ def test_a_run_that_goes_on_is_open_until_now() -> None:
     assert sample.reading(1429)["compressor_running"]
     (bar,) = [bar for bar in lanes.bars_of(COMPRESSOR, read, []) if bar.is_open]
     assert minutes(bar) == (1380, 1430)
+
+
+def test_a_run_that_goes_on_through_all_of_a_span_is_no_start() -> None:
+    read = frame(sample.series("raw", range(1385, 1430)), now=sample.START + 1430 * sample.MINUTE)
+    within = msgspec.structs.replace(read, start=read.start - 30_000)  # its first reading comes later
+    bars = lanes.bars_of(COMPRESSOR, within, [])
+    assert [bar.is_open for bar in bars] == [True]
+    assert lanes.said_of(COMPRESSOR, within, bars).startswith("0 starts · ")
+
+
+def test_a_run_that_goes_on_is_a_start_where_it_was_off_before() -> None:
+    assert not sample.reading(1379)["compressor_running"] and sample.reading(1380)["compressor_running"]
+    for resolution in ("raw", "1m"):
+        read = frame(sample.series(resolution, range(1375, 1430)), now=sample.START + 1430 * sample.MINUTE)
+        bars = lanes.bars_of(COMPRESSOR, read, [])
+        assert lanes.said_of(COMPRESSOR, read, bars).startswith("1 start · ")
 
 
 def test_a_machine_that_stopped_has_no_open_run() -> None:
@@ -169,10 +187,15 @@ def test_the_line_below_says_what_is_shown() -> None:
     )
 
 
-def test_the_line_below_tells_where_the_first_reading_is_shown_and_of_days_no_band() -> None:
-    said = text.footer(frame(sample.series() | {"resolution": "1d"}), PANES, sample.START)
-    assert said[0] == "1-day means"
-    assert said[2].replace("\u00a0", " ") == "24 h, shown from the first reading on, site time"
+def test_the_line_below_tells_of_days_no_band() -> None:
+    assert text.footer(frame(sample.series() | {"resolution": "1d"}), PANES)[0] == "1-day means"
+
+
+def test_a_hole_over_midnight_is_told_with_its_days() -> None:
+
+    gap = [[sample.iso(sample.START), sample.iso(sample.END - 5 * sample.MINUTE)]]
+    said = text.footer(frame(sample.series(with_hole=False) | {"gaps": gap}), PANES)[-1].replace("\u00a0", " ")
+    assert said.endswith("missing Mon 9 Feb 14:23 to Tue 10 Feb 14:03")
 
 
 def test_the_line_below_an_empty_chart_says_that_nothing_is_there() -> None:

@@ -158,6 +158,15 @@ def test_a_difference_is_that_of_the_figures_shown():
     assert (card.figure, card.then, card.difference) == ("15.0", "13.8", "+9\u00a0%")
 
 
+def test_what_is_many_times_as_much_has_no_percentage():
+    week_before = sums(electric={"standby": 0.04}, heat={"space": 0.04})
+    for card in (drawn(sums(), week_before)[name] for name in ("electricity", "heat")):
+        assert (card.then, card.difference) == ("0.0", "")
+    card = drawn(sums(electric={"space": 4.74}), week_before)["electricity"]
+    assert (card.figure, card.then, card.difference) == ("4.74", "0.04", "")
+    assert drawn(sums(electric={"space": 0.39}), week_before)["electricity"].difference == "+875\u00a0%"
+
+
 def test_totals_of_unlike_coverage_are_not_compared():
     card = drawn(sums(), sums(coverage=0.8, electric_coverage=0.8))["electricity"]
     assert (card.then, card.difference) == ("15.0", "")
@@ -191,6 +200,15 @@ def test_without_heat_the_cop_says_why():
     assert drawn(resting)["cop"].below == "no heat given yet"
 
 
+@pytest.mark.parametrize("source", ["measured", "counter"])
+def test_a_machine_that_only_rested_has_no_cop(source: str):
+    rested = sums(electric={"standby": 0.21}, heat={"standby": 0.9}, heat_source=source)
+    card = drawn(rested)["cop"]
+    assert (card.state, card.figure, card.below) == ("little", "", "no heat given yet")
+    card = drawn(sums(), rested)["cop"]
+    assert (card.then, card.difference) == ("", "")
+
+
 def test_heat_known_for_less_than_half_of_the_electricity_gives_no_cop():
     card = drawn(sums(with_heat={"space": 2.0}))["cop"]
     assert card.state == "little"
@@ -206,8 +224,30 @@ def test_starts_say_the_median_run_of_those_seen_whole():
     assert card.below.replace("\u00a0", " ") == "median run 1 h 16 min · 5 defrosts"
 
 
-def test_a_device_that_does_not_tell_its_compressor_has_no_starts():
-    assert drawn(sums(starts=None))["starts"].below == "the device does not send its compressor's state"
+def test_a_device_that_tells_neither_its_compressor_nor_its_power_has_no_starts():
+    said = drawn(sums(starts=None, run_coverage=0.0))["starts"].below
+    assert said == "the device sends neither its compressor's state nor its power"
+    partly = drawn(sums(starts=None, run_coverage=0.4))["starts"].below.replace("\u00a0", " ")
+    assert partly == "running known for 40.0 % of the span"
+
+
+def test_starts_of_a_device_that_does_not_send_its_compressors_state_are_those_of_its_cycles():
+    def cycle(start: int, begun_by: str = "edge") -> dict[str, Any]:
+        return {"start": iso(start), "begun_by": begun_by, "ended_by": "edge", "seconds": 600.0}
+
+    hour = an_answer(seconds_space=1_800.0, seconds_standby=1_800.0)
+    # One began before the span, one nobody saw begin.
+    cycles = [cycle(-MINUTE), cycle(5 * MINUTE), cycle(20 * MINUTE), cycle(40 * MINUTE, "gap")]
+    told = sums_of([hour], Hours(0, HOUR), cycles)
+    assert (told.starts, told.starts_by_power) == (2, True)
+    assert sums_of([hour], Hours(0, HOUR), cycles, runs=True).starts == 3
+    assert sums_of([an_answer(seconds_space=3_600.0)], Hours(0, HOUR), runs=True).starts == 0
+    assert sums_of([an_answer(seconds_unknown=3_600.0)], Hours(0, HOUR), cycles).starts is None
+    sent = an_answer(seconds_space=3_600.0, compressor_running_coverage=1.0, compressor_running_starts=7.0)
+    assert (sums_of([sent], Hours(0, HOUR), cycles).starts) == 7
+    card = drawn(told, sums(starts=1), cycles)["starts"]
+    assert (card.figure, card.then, card.difference) == ("2", "1", "+1")
+    assert card.below.replace("\u00a0", " ") == "by its power · median run 10 min"
 
 
 def bucket(**columns: float | None) -> dict[str, list[float | None]]:

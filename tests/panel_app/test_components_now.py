@@ -129,6 +129,34 @@ def test_a_cleared_alert_says_goodbye_for_ten_minutes():
     assert "cleared" not in banner(a_status(), [cleared], NOW + 10 * MINUTE)
 
 
+def test_what_the_device_reported_itself_is_told_whole_with_its_value_for_a_day():
+    words = "ventilateur bloqué au démarrage, réarmement manuel " * 9
+    noted = [
+        an_alert("device_fan", "critical", began=ago, id=f"site1/device_fan/{ago}", state="noted", value=-3.14)
+        | {"message": words.strip()}
+        for ago in (3 * HOUR, 5 * HOUR, 25 * HOUR)
+    ]
+    html = banner(a_status(), [*noted, an_alert("device_filter", state="noted", began=2 * HOUR)], NOW)
+    html = html.replace("\u00a0", " ")
+    told = "value −3.14, reported by the device 2 times, the last time at 11:08"
+    assert f"<strong>device_fan · critical</strong> <span>{words.strip()}, {told}</span>" in html
+    assert "<strong>device_filter · warning</strong> <span>reported by the device at 12:08</span>" in html
+    assert html.count('role="alert"') == 1 and "Acknowledge" not in html
+    assert html.index("device_fan") < html.index("device_filter")
+
+
+def test_alerts_of_one_type_that_cleared_again_and_again_are_one_notice():
+    flapping = [
+        an_alert("device_offline", "critical", began=ago, id=f"site1/device_offline/{ago}", state="cleared")
+        | {"cleared_at": iso(NOW - ago)}
+        for ago in range(3 * MINUTE, 3 * MINUTE + 21_000, 1_000)
+    ]
+    other = an_alert("voltage_low", state="cleared", cleared_at=iso(NOW - MINUTE))
+    html = banner(a_status(), [*flapping, other], NOW).replace("\u00a0", " ")
+    assert "device_offline cleared 21 times, the last time at 14:05 after 0 s" in html
+    assert html.count("cleared-") == 2
+
+
 def test_the_devices_line_tells_what_is_known_and_nothing_else():
     html = header(a_status(), NOW)
     for words in (

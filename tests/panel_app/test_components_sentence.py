@@ -83,9 +83,25 @@ def test_an_alert_without_a_limit_of_ours_is_told_by_its_message():
     assert text.startswith("Worth a look: the device reports comp as warning, for 13 min;")
 
 
-@pytest.mark.parametrize("state", ["cleared", "noted"])
-def test_what_is_over_is_no_open_alert(state):
-    assert "no open alert" in said(a_status(), [an_alert("voltage_low", state=state)])
+@pytest.mark.parametrize(("state", "began"), [("cleared", 13 * MINUTE), ("noted", 25 * HOUR)])
+def test_what_is_over_is_no_open_alert(state, began):
+    assert "All well" in said(a_status(), [an_alert("voltage_low", state=state, began=began)])
+
+
+def test_what_the_device_itself_reported_is_worth_a_look_for_a_day():
+    fan = an_alert("device_fan_blocked", "critical", began=3 * HOUR, state="noted")
+    assert said(a_status(), [fan]) == (
+        "Worth a look: the device reported fan blocked, critical, 3 h ago; still heating, flow 32.8 °C,"
+        " last reading 4 s ago."
+    )
+    filters = [an_alert(f"device_filter{number}", state="noted") for number in range(3)]
+    assert "reported fan blocked, critical, 3 h ago, and 3 other things;" in said(a_status(), [*filters, fan])
+    assert said(a_status({}), [fan]).endswith("3 h ago; last reading 4 s ago.")
+
+
+def test_what_the_device_reported_does_not_hide_an_open_alert():
+    fan = an_alert("device_fan_blocked", "critical", state="noted")
+    assert said(a_status(), [fan, an_alert("voltage_low")]).startswith("Worth a look: voltage is")
 
 
 def test_alerts_that_are_not_known_yet_are_not_called_none():

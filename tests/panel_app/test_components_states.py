@@ -170,15 +170,32 @@ def test_a_part_that_failed_says_which_why_when_and_can_be_tried_again():
 
 
 def test_parts_that_failed_together_are_told_in_one_sentence():
-    away = Failure("Newest values", 0, "the API cannot be reached (ConnectError)", NOW)
+    away = Failure("Newest values", 0, "the API cannot be reached (the connection was cut off)", NOW)
     charts = Failure("Charts", 0, away.detail, NOW + 1_000)
     html = states.parts_failed([FAILURE, away, charts], NOW, None, BERLIN)
     assert html.count("<section") == 1
     assert (
         "Alerts, Newest values and Charts could not be loaded: the API answered 503 at 14:08:07;"
-        " the API cannot be reached (ConnectError) at 14:08:08." in html
+        " the API cannot be reached (the connection was cut off) at 14:08:08." in html
     )
     assert "are current" not in html and "are current" in states.parts_failed([charts], NOW, None, BERLIN)
+
+
+def test_an_acknowledgement_without_an_answer_is_not_confirmed_rather_than_not_loaded():
+    asked = Failure(
+        "the acknowledgement of voltage_high", 503, "the flow is down", NOW, alert="site1/voltage_high/1"
+    )
+    html = states.parts_failed([asked], NOW, None, BERLIN).replace("\u00a0", " ")
+    assert "The acknowledgement of voltage_high could not be confirmed: the API answered 503 at 14:08:07." in html
+    assert "Should it come through yet, the alert says so." in html
+    assert "loaded" not in html and "are current" not in html
+    both = states.parts_failed([asked, FAILURE], NOW, None, BERLIN)
+    assert "Alerts could not be loaded; the acknowledgement of voltage_high could not be confirmed: the" in both
+
+
+def test_nothing_is_called_current_where_nothing_new_would_be_heard():
+    assert "are current" in states.parts_failed([FAILURE], NOW, None, BERLIN, live=True)
+    assert "are current" not in states.parts_failed([FAILURE], NOW, None, BERLIN, live=False)
 
 
 def test_loading_says_what_for_and_can_be_cancelled():

@@ -14,7 +14,8 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from panel_app.api_client import ApiClient, ApiProblem
+from api.serve import config
+from panel_app.api_client import IDLE_S, ApiClient, ApiProblem
 from panel_app.feed import Feed
 from panel_app.pipeline_watch import PipelineSeen, PipelineWatch
 from panel_app.watch import Seen, Watch
@@ -123,7 +124,7 @@ def test_what_is_no_json_is_a_problem_with_words(body: str):
         asyncio.run(ask())
 
 
-def test_an_error_without_words_is_told_by_its_name():
+def test_an_error_without_words_is_told_in_plain_ones():
     async def ask() -> None:
         async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             linger = struct.pack("ii", 1, 0)  # close with a reset, as a process that dies does
@@ -138,8 +139,12 @@ def test_an_error_without_words_is_told_by_its_name():
             await api.close()
             server.close()
 
-    with pytest.raises(ApiProblem, match=r"cannot be reached \(\w"):
+    with pytest.raises(ApiProblem, match=r"the API cannot be reached \(the connection was cut off\)$"):
         asyncio.run(ask())
+
+
+def test_the_pages_let_go_of_an_idle_connection_well_before_the_api_does():
+    assert 2 * IDLE_S < config(None).timeout_keep_alive
 
 
 @pytest.mark.parametrize("name", ["..", "../..", "x/../../health", "health?", "health#"])

@@ -221,6 +221,13 @@ def test_a_flow_that_never_answered_is_a_state_of_its_own():
     assert "Asking the flow" in pipeline_page(None, 0, None, (), NOW, "", "start", False)
 
 
+def test_while_the_api_does_not_answer_nobody_is_told_to_start_a_flow_that_may_run():
+    silent = ApiProblem("/api/pipeline", 0, "the API did not answer in time")
+    html = pipeline_page(None, 0, silent, (), NOW, "", "start", False)
+    assert "Whether the flow runs is not known." in html
+    assert "nothing to show until the API answers" in html and "start the flow" not in html
+
+
 # The selected node
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.flows import wait_for
+from tests.panel_app.aids import complaints
 from tests.panel_app.site import PHONE, Installation, Visitor
 
 pytestmark = pytest.mark.slow
@@ -29,12 +29,6 @@ def shown(page: Page, selector: str) -> int:
 
 def stored(installation: Installation) -> int:
     return int(installation.api.get("/api/pipeline").json()["conservation"]["stored"])
-
-
-def complaints(page: Page) -> list[tuple[str, list[str]]]:
-    """What stands in somebody's way, as axe sees it."""
-    found = Axe().run(page).response["violations"]
-    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
 
 
 def a_broken_message(installation: Installation, device_id: str) -> int:
@@ -83,6 +77,16 @@ def test_a_link_opens_the_node_it_names_and_one_that_is_none_says_which_there_ar
     expect(page.locator("#selected h2")).to_have_text("clock")
     other = visit().open("/pipeline?node=nowhere")
     expect(other.locator("#selected .why")).to_contain_text("no step is called 'nowhere'; there are decode")
+
+
+def test_back_and_forward_select_the_node_that_was_selected_there(installation: Installation, visit: Visit):
+    page = visit().open("/pipeline?node=validate")
+    page.locator("#node-alert").click()
+    expect(page.locator("#selected h2")).to_have_text("alert")
+    page.go_back()
+    expect(page.locator("#selected h2")).to_have_text("validate")
+    page.go_forward()
+    expect(page.locator("#selected h2")).to_have_text("alert")
 
 
 def test_the_next_reading_is_followed_through_every_node_to_the_store(installation: Installation, visit: Visit):

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Route, expect
 
+from tests.brokers import free_port
 from tests.flows import wait_for
-from tests.panel_app.site import Installation, Visitor, free_ports
+from tests.panel_app.site import Installation, Visitor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -150,6 +151,36 @@ def test_a_page_whose_server_hangs_says_so_and_is_live_again_when_it_goes_on(
     visitor.complaints.clear()
 
 
+def test_charts_keep_their_name_while_another_span_is_waited_for(installation: Installation, visit: Visit):
+    installation.publish("slow", **READING)
+    page = visit().open("/?device=slow&span=24h")
+    title = page.locator(".span-title h2")
+    expect(page.get_by_role("button", name="Show as table")).to_be_visible()
+    expect(title).to_have_text("Last 24 hours")
+
+    def opacity() -> float:
+        script = """(part) => {
+          let least = 1;
+          for (let at = part; at; at = at.parentNode ?? at.host)
+            if (at instanceof Element) least = Math.min(least, getComputedStyle(at).opacity);
+          return least; }"""
+        return float(page.locator(".stack").evaluate(script))
+
+    pid = installation.pid_of("api")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        page.get_by_role("button", name="7 d").click()
+        expect(page.get_by_role("button", name="7 d")).to_have_attribute("aria-pressed", "true")
+        expect(page.locator(".span-text")).to_have_text("Loading the last 7 days …")
+        expect(title).to_have_text("Last 24 hours")
+        wait_for(lambda: opacity() < 1)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    expect(title).to_have_text("Last 7 days", timeout=LONG_MS)
+    wait_for(lambda: opacity() == 1)
+    expect(page.locator(".span-text")).not_to_contain_text("Loading", timeout=LONG_MS)
+
+
 def test_a_page_goes_on_by_itself_when_the_api_comes_back(installation: Installation, visit: Visit):
     installation.publish("api", **READING)
     page = visit().open("/?device=api")
@@ -170,9 +201,24 @@ def test_a_page_goes_on_by_itself_when_the_api_comes_back(installation: Installa
     expect(page.locator("#now-voltage")).to_contain_text("233.3")
 
 
+def test_a_page_whose_api_hangs_is_not_called_live(installation: Installation, visit: Visit):
+    installation.publish("hangs", **READING)
+    page = visit().open("/?device=hangs")
+    expect(page.locator("#live")).to_contain_text(LIVE)
+    pid = installation.pid_of("api")
+    os.kill(pid, signal.SIGSTOP)  # its connections stay open
+    try:
+        expect(page.locator("#live")).to_contain_text("Not live", timeout=20_000)
+        expect(page.locator(".state")).to_contain_text("could not be loaded", timeout=LONG_MS)
+        expect(page.locator(".state")).not_to_contain_text("are current")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    expect(page.locator("#live")).to_contain_text(LIVE, timeout=LONG_MS)
+
+
 def test_with_a_store_that_has_never_answered_the_pages_are_there_and_say_so(tmp_path: Path, visit: Visit):
     made = Installation(tmp_path / "data")
-    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
+    nobody = f"http://127.0.0.1:{free_port()}"
     made.environment |= {"INFLUXDB_URL": nobody, "INFLUXDB_TOKEN": "unused"}
     try:
         made.start()
@@ -198,6 +244,45 @@ def test_nothing_is_called_live_while_no_flow_runs(installation: Installation, v
     finally:
         os.kill(pid, signal.SIGCONT)
     expect(page.locator("#live")).to_contain_text(LIVE, timeout=LONG_MS)
+
+
+def test_an_acknowledgement_that_comes_through_late_is_not_told_as_failed_any_more(
+    installation: Installation, visit: Visit
+):
+    installation.publish("late", **{**READING, "electrical": {"voltage": 252.0}})
+    page = visit().open("/?device=late")
+    banner, failed = page.locator(".banner", has_text="voltage_high"), page.locator("#state-failed")
+    expect(page.locator("#live")).to_contain_text(LIVE)
+    pid = installation.pid_of("flow")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        banner.get_by_role("button", name="Acknowledge").click()
+        expect(failed).to_contain_text(
+            "The acknowledgement of voltage_high could not be confirmed", timeout=LONG_MS
+        )
+        expect(page.locator("#live")).to_contain_text("Not live", timeout=LONG_MS)
+        expect(failed).not_to_contain_text("are current")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    expect(banner).to_contain_text("acknowledged by dashboard", timeout=LONG_MS)
+    expect(failed).to_have_count(0)
+
+
+def test_an_acknowledgement_that_was_not_confirmed_can_be_tried_again(installation: Installation, visit: Visit):
+    installation.publish("again", **{**READING, "electrical": {"voltage": 252.0}})
+    page = visit().open("/?device=again")
+    banner, failed = page.locator(".banner", has_text="voltage_high"), page.locator("#state-failed")
+    expect(page.locator("#live")).to_contain_text(LIVE)
+    pid = installation.pid_of("flow")
+    with installation.held():  # up starts a dead one again, but not while it is held
+        os.kill(pid, signal.SIGKILL)
+        banner.get_by_role("button", name="Acknowledge").click()
+        expect(failed).to_contain_text("could not be confirmed", timeout=LONG_MS)
+        expect(page.locator("#live")).to_contain_text("Not live", timeout=LONG_MS)
+    expect(page.locator("#live")).to_contain_text(LIVE, timeout=LONG_MS)
+    failed.get_by_role("button", name="Try again").click()
+    expect(banner).to_contain_text("acknowledged by dashboard", timeout=LONG_MS)
+    expect(failed).to_have_count(0)
 
 
 def test_a_page_opened_before_its_device_ever_spoke_shows_it_once_it_does(

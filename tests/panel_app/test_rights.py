@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from websockets import Origin as Origin_
 from websockets import Subprotocol
@@ -18,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.deploy.wire import for_two_threads
 from tests.flows import wait_for
+from tests.panel_app.aids import complaints
 from tests.panel_app.origin import PASSWORD, Origin
 from tests.panel_app.site import PHONE, Installation, Visitor
 
@@ -154,8 +154,7 @@ def test_the_account_can_be_seen_and_left_by_everybody(
     if viewport:
         page.get_by_role("button", name="Menu").click()
     expect(page.locator("#navigation .account")).to_be_visible()
-    found = Axe().run(page).response["violations"]
-    assert [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found] == []
+    assert complaints(page) == []
 
 
 def test_who_is_on_this_machine_needs_no_login_but_nobody_that_a_proxy_lets_in(

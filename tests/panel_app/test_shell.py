@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.panel_app.aids import complaints
 from tests.panel_app.site import PHONE, Installation, Visitor
 
 pytestmark = pytest.mark.slow
@@ -22,17 +22,11 @@ SMALL_PHONE, ZOOMED = {"width": 360, "height": 740}, {"width": 720, "height": 45
 
 
 def at_rest(page: Page) -> Page:
-    """Wait until the bar is drawn and followed."""
+    """Wait until the bar is drawn and followed, and what the page is about is there."""
     expect(page.locator("#live")).to_contain_text(re.compile(r"^\s*Live"))
     expect(page.locator("#bell")).to_be_visible()
-    return page
-
-
-def complaints(page: Page) -> list[Any]:
-    """What axe finds, which looks once: so not before what the page is about is there, which comes after the bar."""
     expect(page.get_by_role("heading", level=1).first).to_be_attached()
-    found = Axe().run(page).response["violations"]
-    return [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]
+    return page
 
 
 def test_a_slash_finds_and_in_a_field_it_is_a_slash(installation: Installation, visit: Visit):
@@ -160,6 +154,25 @@ def test_on_a_phone_the_theme_is_chosen_in_the_drawer(installation: Installation
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("button", name="Light or dark").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_styles_and_icons_are_for_who_is_not_logged_in_too(installation: Installation):
+    through_a_proxy = {"X-Forwarded-For": "192.0.2.1"}
+    assert "/login?next=" in installation.ask_pages("/", **through_a_proxy).headers["Location"]
+    form = installation.ask_pages("/login", **through_a_proxy)
+    assert "Nobody can log in at this address." in form.text
+    for path in re.findall(r'"(/assets/[^"]+)"', form.text):
+        assert installation.ask_pages(path, **through_a_proxy).status_code == 200, path
+    for path in ("/assets/", "/assets/../serve.py", "/assets/%2e%2e/serve.py", "/assets/none.css"):
+        assert installation.ask_pages(path).status_code in (403, 404), path
+
+
+def test_a_slash_too_many_leads_to_the_page(installation: Installation):
+    answer = installation.ask_pages("/pipeline/?node=validate")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/pipeline?node=validate")
+    assert installation.ask_pages("/pipeline/").headers["Location"] == "/pipeline"
+    assert installation.ask_pages("/?device=site1").status_code == 200
+    assert installation.ask_pages("//").status_code == 404
 
 
 def test_an_address_without_a_page_is_answered_with_a_way_to_the_first(installation: Installation, visit: Visit):

@@ -25,6 +25,11 @@ def test_a_number_has_thin_spaces_and_a_true_minus_and_zero_has_no_sign(value, d
     assert words.number(value, decimals) == text
 
 
+@pytest.mark.parametrize(("value", "text"), [(3.14, "3.14"), (-2.0, f"{MINUS}2"), (1e-7, f"1e{MINUS}07")])
+def test_a_number_without_a_known_quantity_is_written_as_it_was_sent(value, text):
+    assert words.plain(value) == text
+
+
 @pytest.mark.parametrize(("value", "text"), [(0.2, "±0"), (-0.2, "±0"), (9.0, "+9"), (-9.0, f"{MINUS}9")])
 def test_a_difference_says_its_direction_or_that_there_is_none(value, text):
     assert words.signed(value) == text

@@ -38,6 +38,7 @@ def pipeline_page(
         banner=banner(found),
         known=answer is not None,
         failed=problem is not None,
+        flow_is_down=problem is not None and problem.status != 0,
         old=problem is not None or is_old(answered_at, now_ms),
         conservation=conservation(answer, span) if answer else "",
         tape=tape(answer, samples) if answer else "",
