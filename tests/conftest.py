@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from flows import http_port
 from tests.brokers import Mosquitto, Rumqttd
 from tests.effort import FAST, LONGEST, examples
 
@@ -23,6 +24,9 @@ UNTRIED = "NOT TRIED: "
 settings.register_profile("fast", max_examples=examples(settings.default.max_examples))
 if FAST in os.environ:
     settings.load_profile("fast")
+
+# A port that is to end looks that often whether it is: no test waits for it.
+http_port.LOOK_EVERY_S = 0.01
 
 SLOW_FILE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
 

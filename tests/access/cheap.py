@@ -11,3 +11,7 @@ def digest_of(password: str) -> str:
         patch.setattr(passwords, "COST", 2)
         patch.setattr(passwords, "PARALLEL", 1)
         return passwords.digest_of(password)
+
+
+NOBODYS = digest_of("a word that nobody has")
+"""What is compared where there is no such user."""

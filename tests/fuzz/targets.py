@@ -54,7 +54,7 @@ def messages(data: bytes) -> None:
         for item in out["items"]:
             if type(item) is decode.Reading:
                 alike = decode.parse_reading(
-                    item.text, "site1", item.order, Frame(1, FrameKind.MESSAGE, NOW), None
+                    item.text, "site1", item.order, Frame(1, FrameKind.MESSAGE, NOW), None, Counter()
                 )
                 alike = validate.check(alike, validate.all_spans(validate.Params()), Counter())
                 assert item.sent is not None or alike.values == item.values, (item, alike)  # type: ignore[union-attr]

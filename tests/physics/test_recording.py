@@ -1,5 +1,6 @@
 """A recorded CSV becomes what its device would have sent, and a mistake in it is named."""
 
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -69,7 +70,7 @@ def test_the_recorded_day_has_every_column_that_we_map_and_each_reaches_a_stored
     frame, fields = Frame(1, FrameKind.MESSAGE, 0), set()
     for _, payload in readings(RECORDING):
         raw = msgspec.json.encode(payload)
-        fields |= set(parse_reading(raw, "site1", 1, frame, decode_payload(raw)).values)
+        fields |= set(parse_reading(raw, "site1", 1, frame, decode_payload(raw), Counter()).values)
     assert len(fields) == len({path[:2] for path in COLUMNS.values()}) - 1  # dhw_setpoint_c is empty throughout
 
 

@@ -104,7 +104,7 @@ def test_ten_thousand_devices_of_one_process_all_send_valid_readings(simulator) 
     for each in devices:
         message = json.dumps(each.reading(args.start_ms + 90_000)).encode()
         frame = Frame(1, FrameKind.MESSAGE, args.start_ms)
-        parsed = parse_reading(message, each.device_id, 1, frame, decode_payload(message))
+        parsed = parse_reading(message, each.device_id, 1, frame, decode_payload(message), removed)
         fields[len(check(parsed, spans, removed).values)] += 1
     assert not removed
     assert set(fields) == {16, 22, 24}  # cottage, terrace with tank and heater, villa with counters too
