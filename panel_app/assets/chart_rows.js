@@ -24,40 +24,49 @@ class Rows {
   }
 
   drawPane(pane, cell, content) {
-    const { summary, ...shape } = pane;
-    const known = JSON.stringify([shape, this.model.hidden]);
+    const { summary, height, low, high, ticks, ...named } = pane;
     cell.row.hidden = !pane.rows.length;
     cell.row.setAttribute("aria-label", summary);
+    cell.plot.style.height = `${height}px`;
+    cell.over.replaceChildren();
+    this.namePane(named, cell, content.phone);
+    cell.labels.replaceChildren(...ticks.map(([value, label], i) => {
+      const last = i === ticks.length - 1;
+      const text = make("span", "", {}, content.phone && last ? `${label} ${pane.unit}` : label);
+      text.style.top = `${(100 * (high - value)) / (high - low)}%`;
+      return text;
+    }));
+    for (const row of cell.values) {
+      if (row.undrawn) continue;
+      row.shown = !this.model.hidden.includes(row.name);
+      row.button.setAttribute("aria-pressed", String(row.shown));
+      row.button.title = row.shown ? "Hide" : "Show";
+    }
+  }
+
+  // Made anew only for other series, not with the scale, which follows every value: no click falls between two drawings.
+  namePane(pane, cell, phone) {
+    const known = JSON.stringify(pane);
     if (known === cell.known) return;
-    // Made anew only where something changed, so that no click falls between two drawings.
     cell.known = known;
     this.axes = this.axes.filter((axis) => axis.parentElement !== cell.row);
-    cell.plot.style.height = `${pane.height}px`;
-    const labels = make("div", "labels");
-    pane.ticks.forEach(([value, label], i) => {
-      const last = i === pane.ticks.length - 1;
-      const text = make("span", "", {}, content.phone && last ? `${label} ${pane.unit}` : label);
-      text.style.top = `${(100 * (pane.high - value)) / (pane.high - pane.low)}%`;
-      labels.append(text);
-    });
-    cell.over.replaceChildren();
     const legend = make("div", pane.rows.length === 1 && !pane.ratio ? "legend single" : "legend");
+    cell.labels = make("div", "labels");
     cell.time = make("span", "time");
     legend.append(make("div", "head"));
     legend.firstChild.append(make("h3", "", {}, pane.title), cell.time);
     cell.values = pane.rows.map((row) => this.legendRow(legend, row, pane));
     if (pane.ratio) cell.values.push(this.ratioRow(legend, pane.ratio));
-    this.fill(cell, [labels, legend], content.phone && pane.key !== "outdoor" ? this.axis() : null);
+    this.fill(cell, [cell.labels, legend], phone && pane.key !== "outdoor" ? this.axis() : null);
   }
 
   legendRow(legend, row, pane) {
-    const shown = !this.model.hidden.includes(row.name);
-    const button = make("button", "series", { tabindex: "-1", "aria-pressed": String(shown), "data-name": row.name, title: shown ? "Hide" : "Show" });
+    const button = make("button", "series", { tabindex: "-1", "data-name": row.name });
     const value = make("b");
     button.append(swatch(row), make("span", "", {}, row.label), value);
     button.addEventListener("click", () => this.toggle(row.name));
     legend.append(button);
-    return { ...row, value, digits: pane.digits, shown };
+    return { ...row, button, value, digits: pane.digits };
   }
 
   ratioRow(legend, ratio) {
@@ -117,7 +126,7 @@ class Rows {
     return axis;
   }
 
-  drawFooter({ footer, phone }) {
+  drawFooter({ footer }) {
     const line = make("p");
     footer.forEach((part, i) => {
       const found = part.match(/^(coverage )([\d.]+\s%)(.*)$/u);
@@ -126,20 +135,15 @@ class Rows {
       else text.append(part);
       line.append(text, i < footer.length - 1 ? " · " : "");
     });
-    const open = this.model.table_open;
-    const button = make("button", "link", { "aria-expanded": String(open) }, open ? "Hide table" : "Show as table");
-    button.addEventListener("click", () => this.toggleTable());
-    this.footer.replaceChildren(line, button);
+    if (this.tableButton.parentElement) this.footer.firstChild.replaceWith(line);
+    else this.footer.append(line, this.tableButton);
   }
 
   drawTable() {
     const { table_open: open, table } = this.model;
     this.tableBox.hidden = !open;
-    const button = this.footer.querySelector("button");
-    if (button) {
-      button.textContent = open ? "Hide table" : "Show as table";
-      button.setAttribute("aria-expanded", String(open));
-    }
+    this.tableButton.textContent = open ? "Hide table" : "Show as table";
+    this.tableButton.setAttribute("aria-expanded", String(open));
     if (!open || !table?.rows) return this.tableBox.replaceChildren();
     const made = make("table");
     made.append(make("caption", "", {}, table.caption), make("thead"), make("tbody"));

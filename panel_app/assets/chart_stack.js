@@ -31,6 +31,8 @@ class Stack extends Rows {
     this.charts = make("div", "charts", { tabindex: "0", role: "group" });
     this.live = make("div", "unseen", { "aria-live": "polite" });
     this.footer = make("div", "footer");
+    this.tableButton = make("button", "link");
+    this.tableButton.addEventListener("click", () => this.toggleTable());
     this.tableBox = make("div", "table", { tabindex: "0", role: "region", "aria-label": "Values of the charts" });
     this.root.append(this.charts, this.live, this.footer, this.tableBox);
     this.cells = model.get_child("figures").map((figure) => {

@@ -169,6 +169,29 @@ def test_a_click_on_its_name_hides_a_series_and_another_shows_it(visit: Visit) -
     expect(visit.value("Hot water tank")).not_to_have_text("–")
 
 
+_ANOTHER_SCALE = """() => {
+  const face = [...Bokeh.documents[0]._all_models.values()].find((model) => model.attributes.content);
+  const panes = face.content.panes.map((pane) => ({ ...pane, high: pane.high + 1 }));
+  face.content = { ...face.content, panes };
+}"""
+
+
+@pytest.mark.parametrize(
+    ("button", "state", "pressed"),
+    [(".series[data-name=temp_dhw]", "aria-pressed", "false"), (".footer button", "aria-expanded", "true")],
+)
+def test_what_is_drawn_while_a_button_is_pressed_takes_neither_the_press_nor_the_focus(
+    visit: Visit, button: str, state: str, pressed: str
+) -> None:
+    found = visit.page.locator(button)
+    found.hover()
+    visit.page.mouse.down()
+    visit.page.evaluate(_ANOTHER_SCALE)
+    visit.page.mouse.up()
+    expect(found).to_have_attribute(state, pressed)
+    expect(found).to_be_focused()
+
+
 def test_the_stack_is_one_tab_stop_and_its_series_are_reached_by_arrows(visit: Visit) -> None:
     page = visit.page
     page.keyboard.press("Tab")
