@@ -131,20 +131,20 @@ class Site:
 
     def __init__(self) -> None:
         self.wanted: dict[str, Any] = {}
-        self.made: list[ChartStack] = []
-        self.told: list[Any] = []
+        self.made: list[tuple[ChartStack, list[Any]]] = []
 
     def make(self) -> tuple[ChartStack, Theme]:
         theme: Theme = self.wanted["theme"]
         answer = self.wanted["answer"]
+        told: list[Any] = []  # its own: of a page that was left something may still be on its way
         stack = ChartStack(
             theme,
             phone=self.wanted["phone"],
-            on_span=lambda start, end: self.told.append((start, end)),
-            on_hidden=lambda hidden: self.told.append(hidden),
+            on_span=lambda start, end: told.append((start, end)),
+            on_hidden=lambda hidden: told.append(hidden),
         )
         full = answer["readings"] > 0
         alerts = self.wanted.get("alerts", sample.ALERTS if full else [])
         stack.update(answer, sample.episodes() if full else [], alerts, now=sample.END)
-        self.made.append(stack)
+        self.made.append((stack, told))
         return stack, theme
