@@ -23,6 +23,8 @@ from tests.flows import wait_for
 
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+FORGOTTEN_S = 180
+"""A page that was left before its WebSocket was open is waited for two minutes. [s]"""
 _OWN = ("blob:", "data:")
 
 
@@ -102,6 +104,10 @@ class Installation:
             return {}
         return dict(answer.json())
 
+    def report(self) -> dict[str, Any]:
+        """What the pages' process says of itself, once it answers."""
+        return wait_for(self.health)
+
     def ask_pages(self, path: str, **headers: str) -> httpx.Response:
         """Ask the pages' server as a program would."""
         return httpx.get(self.url + path, headers=headers, trust_env=False, timeout=30)
@@ -142,8 +148,8 @@ class Visitor:
             ignore_https_errors=True,  # a certificate that the test made
             **more,
         )
+        self.context.set_default_timeout(60_000)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(60_000)
         self.complaints: list[str] = []
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(f"{error} {error.stack}"))

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from panel_app.watch import EVER
 from tests.flows import wait_for
 from tests.panel_app.aids import complaints
-from tests.panel_app.site import PHONE, Installation, Visitor
+from tests.panel_app.site import FORGOTTEN_S, PHONE, Installation, Visitor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -405,20 +405,22 @@ def test_the_page_can_be_used_by_everybody(
 
 def test_pages_that_are_closed_leave_nothing_behind(installation: Installation, visit: Visit):
     installation.publish("site1", **FULL)
-    wait_for(installation.health, lambda health: health["sessions"] == 0)
-    before = installation.health()["tasks"]
+    wait_for(installation.report, lambda report: report["sessions"] == 0, seconds=FORGOTTEN_S)
+    before = installation.report()["tasks"]
     visitor = visit()
     pages = [visitor.context.new_page() for _ in range(8)]
     for page in pages:
         page.goto(f"{installation.url}/?device=site1")
     installation.publish("site1", **FULL)  # on a busy machine the first one is no longer recent
     expect(pages[-1].locator(".sentence")).to_contain_text("All well", timeout=180_000)
-    assert installation.health()["sessions"] >= len(pages)
+    assert installation.report()["sessions"] >= len(pages)
     for page in pages:
         page.close()
-    wait_for(installation.health, lambda health: (health["sessions"], health["devices"]) == (0, 0), seconds=60)
+    wait_for(
+        installation.report, lambda report: (report["sessions"], report["devices"]) == (0, 0), seconds=FORGOTTEN_S
+    )
     # The browser keeps up to six connections open, a task each; a leak would be one for each page at least.
-    wait_for(installation.health, lambda health: health["tasks"] < before + len(pages))
+    wait_for(installation.report, lambda report: report["tasks"] < before + len(pages))
 
 
 def test_a_name_that_is_hostile_is_only_a_name(installation: Installation, visit: Visit):

@@ -19,7 +19,7 @@ from tests.deploy.wire import for_two_threads
 from tests.flows import wait_for
 from tests.panel_app.aids import complaints
 from tests.panel_app.origin import PASSWORD, Origin
-from tests.panel_app.site import PHONE, Installation, Visitor
+from tests.panel_app.site import FORGOTTEN_S, PHONE, Installation, Visitor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -187,24 +187,25 @@ def test_the_pages_websocket_is_opened_by_pages_of_its_own_origin_alone(
 def test_no_address_has_the_pages_import_what_it_names(installation: Installation):
     before = installation.pid_of("panel")
     assert installation.ask_pages("/components/lib2to3.__main__/X/_css/x").status_code == 404
-    assert installation.health()["live"] and installation.pid_of("panel") == before
+    assert installation.report()["live"] and installation.pid_of("panel") == before
 
 
 def test_pages_of_one_visitor_share_what_they_ask_and_leave_nothing_behind(
     installation: Installation, origin: Origin
 ):
-    wait_for(installation.health, lambda health: health["sessions"] == health["visitors"] == 0, seconds=120)
-    before = installation.health()["tasks"]
+    wait_for(
+        installation.report, lambda report: report["sessions"] == report["visitors"] == 0, seconds=FORGOTTEN_S
+    )
+    before = installation.report()["tasks"]
     sessions = [origin.session_of("anna")] * 8 + [origin.session_of("customer7")] * 2
     with ExitStack() as opened:
         for session in sessions:
             opened.enter_context(open_page(origin, session, "/?device=own7"))
-        held = wait_for(installation.health, lambda health: (health["visitors"], health["devices"]) == (2, 2))
-        assert held["sessions"] == len(sessions)
-        assert held["live"]
-    gone = wait_for(installation.health, lambda health: health["sessions"] == 0, seconds=120)
+        held = wait_for(installation.report, lambda report: (report["devices"], report["live"]) == (2, True))
+        assert (held["visitors"], held["sessions"]) == (2, len(sessions))
+    gone = wait_for(installation.report, lambda report: report["sessions"] == 0, seconds=FORGOTTEN_S)
     assert (gone["visitors"], gone["devices"]) == (0, 0)
-    wait_for(installation.health, lambda health: health["tasks"] <= before, seconds=60)
+    wait_for(installation.report, lambda report: report["tasks"] <= before)
 
 
 def test_a_token_without_its_page_opens_nothing(installation: Installation, origin: Origin):
