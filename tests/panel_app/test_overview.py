@@ -93,8 +93,11 @@ def test_an_alert_stands_above_all_until_somebody_acknowledges_it(installation: 
     expect(page.locator(".sentence")).to_contain_text("Needs you")
     banner = page.locator(".banner", has_text="voltage_high")
     expect(banner).to_contain_text("252.0")
-    standing = installation.api.get("/api/alerts", params={"open_only": True, "start": EVER}).json()
-    expect(page.locator("#bell b")).to_have_text(str(len(standing)))
+
+    def standing() -> str:
+        return str(len(installation.api.get("/api/alerts", params={"open_only": True, "start": EVER}).json()))
+
+    wait_for(lambda: page.locator("#bell b").text_content() == standing())
     banner.get_by_role("button", name="Acknowledge").click()
     wait_for(lambda: installation.api.get("/api/alerts", params={"device_id": "hot"}).json()[0]["acknowledged_by"])
     expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
@@ -350,6 +353,8 @@ def test_a_machine_that_starts_too_often_is_worth_a_look(installation: Installat
         at = now - minute * MINUTE
         installation.publish("hasty", at=at, **{**FULL, "status": {"compressor": runs, "fan": runs}})
     installation.publish("hasty", **{**FULL, "status": {"compressor": False}})
+    # The page asks for them once a minute.
+    wait_for(lambda: len(installation.api.get("/api/devices/hasty/episodes?kind=cycle").json()) == 7)
     page = visit().open("/?device=hasty")
     expect(page.locator(".sentence")).to_contain_text(re.compile(r"Worth a look: [67] starts in the last hour"))
     expect(page.locator(".sentence")).to_contain_text("median run 4 min")
