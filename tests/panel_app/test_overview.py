@@ -255,6 +255,7 @@ def test_who_zooms_out_beyond_now_sees_what_was_before(installation: Installatio
     installation.publish("site1", **FULL)
     page = visit().open("/?device=site1&span=7d")
     expect(page.locator(".span-title h2")).to_have_text("Last 7 days")
+    expect(page.get_by_role("button", name="Show as table")).to_be_visible()
     page.locator(".charts").focus()
 
     days = """() => {
