@@ -80,7 +80,7 @@ class System:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while "simulate_device.py" not in self.log.read_text():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)
@@ -96,7 +96,7 @@ class System:
         if is_endless(command):
             command = f"timeout -s TERM 3 bash -c {shlex.quote(command)}"
         return subprocess.run(
-            ["bash", "-c", command], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60
+            ["bash", "-c", command], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120
         )
 
     def here(self, command: str) -> str:

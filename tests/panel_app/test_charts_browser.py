@@ -24,7 +24,9 @@ def opened() -> Iterator[tuple[Site, str, BrowserContext]]:
     with sync_playwright() as playwright, served(site.make) as url:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         # Far from the site's zone: its clock must be shown all the same.
-        yield site, url, browser.new_context(timezone_id="Asia/Tokyo", has_touch=True)
+        context = browser.new_context(timezone_id="Asia/Tokyo", has_touch=True)
+        context.set_default_timeout(60_000)
+        yield site, url, context
         browser.close()
 
 

@@ -104,6 +104,7 @@ def browser() -> Iterator[Browser]:
 def opened(browser: Browser, content: str, theme, width: int) -> Page:
     css = "".join((ASSETS / name).read_text() for name in ("page.css", "components.css"))
     page = browser.new_page(viewport={"width": width, "height": 900})
+    page.set_default_timeout(60_000)
     page.set_content(
         f'<!doctype html><html lang="en"><head><title>{content}</title><style>:root {{ {css_variables(theme)} }}'
         f" body {{ margin: 0; padding: 12px; background: var(--page); }} {css}</style></head>"
