@@ -1,6 +1,7 @@
 """ApiClient: asks the REST API; the pages' only way to data."""
 
 import asyncio
+import secrets
 import ssl
 from functools import cache
 from typing import Any
@@ -16,6 +17,9 @@ LONG_PATIENCE_S = 20.0
 IDLE_S = 2.0
 """So long a connection without a question is kept. The API closes it after 5 s: who kept it as long would now and
 then ask just when it is closed, and have no answer."""
+
+MOST_ASKED = 6
+"""How often it is asked for the outcome of a command: each time the API waits for it up to 5 s."""
 
 UNAUTHORIZED, NOT_FOUND = 401, 404
 
@@ -58,8 +62,13 @@ class ApiClient:
         return (await self._answer("GET", path, params=_given(query))).text
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Send a command; its outcome. Raises ApiProblem."""
-        return _decoded(path, await self._answer("POST", path, json=body))
+        """Send a command; its outcome, which a busy flow takes its time for. Raises ApiProblem."""
+        key = {"Idempotency-Key": secrets.token_hex(16)}  # asked again with it, a command has one effect
+        for _ in range(MOST_ASKED):
+            answer = _decoded(path, await self._answer("POST", path, json=body, headers=key))
+            if not isinstance(answer, dict) or answer.get("outcome") != "pending":
+                break
+        return answer
 
     async def close(self) -> None:
         """Close its connections."""

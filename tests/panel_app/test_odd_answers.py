@@ -124,6 +124,32 @@ def test_what_is_no_json_is_a_problem_with_words(body: str):
         asyncio.run(ask())
 
 
+def test_a_command_that_a_busy_flow_has_not_done_yet_is_asked_for_until_its_outcome_is_known():
+    keys: list[str] = []
+
+    class Busy(RequestHandler):
+        def post(self) -> None:
+            keys.append(self.request.headers["Idempotency-Key"])
+            self.set_status(202 if len(keys) < 3 else 200)
+            self.finish(json.dumps({"outcome": "pending" if len(keys) < 3 else "done"}))
+
+    async def ask() -> Any:
+        sockets = bind_sockets(0, "127.0.0.1")
+        server = HTTPServer(Application([(".*", Busy)]))
+        server.add_sockets(sockets)
+        api = ApiClient(f"http://127.0.0.1:{sockets[0].getsockname()[1]}", "")
+        try:
+            return await api.post("/api/dead-letters/7/retry", {})
+        finally:
+            await api.close()
+            server.stop()
+            await server.close_all_connections()
+
+    assert asyncio.run(ask()) == {"outcome": "done"}
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+
+
 def test_an_error_without_words_is_told_in_plain_ones():
     async def ask() -> None:
         async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
