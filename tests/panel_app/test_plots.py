@@ -330,6 +330,14 @@ def test_figures_without_data_are_a_pure_function_of_the_table() -> None:
     assert plots.put_lines(built.charts[0], read, []) == [20.0, 30.0, 40.0, 50.0]
 
 
+COUNTED_S = 0.05
+"""Processor time of `count` on a machine of which the next test's promise is made; on a slower one all takes longer."""
+
+
+def count() -> int:
+    return sum(n * n % 7 for n in range(1_000_000))
+
+
 @pytest.mark.slow
 def test_opening_takes_300_ms_and_an_update_of_eight_series_50_ms_of_a_processor() -> None:
     answer = sample.series(with_hole=False)
@@ -345,9 +353,10 @@ def test_opening_takes_300_ms_and_an_update_of_eight_series_50_ms_of_a_processor
             took.append(process_time() - began)
         return min(took)
 
-    assert least(lambda: ChartStack("light", panes=(*PANES, more))) < 0.3
+    slower = max(1.0, least(count) / COUNTED_S)
+    assert least(lambda: ChartStack("light", panes=(*PANES, more))) < 0.3 * slower
     stack = ChartStack("light", panes=(*PANES, more))
-    assert least(lambda: stack.update(answer, sample.episodes(), sample.ALERTS, now=sample.END)) < 0.05
+    assert least(lambda: stack.update(answer, sample.episodes(), sample.ALERTS, now=sample.END)) < 0.05 * slower
 
 
 def luminance(colour: str) -> float:
