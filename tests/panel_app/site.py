@@ -23,6 +23,8 @@ from tests.flows import wait_for
 
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+OPENED_WITHIN_MS = 180_000
+"""Opening a page is most of what a busy machine has to do for it. [ms]"""
 FORGOTTEN_S = 180
 """A page that was left before its WebSocket was open is waited for two minutes. [s]"""
 _OWN = ("blob:", "data:")
@@ -149,6 +151,7 @@ class Visitor:
             **more,
         )
         self.context.set_default_timeout(60_000)
+        self.context.set_default_navigation_timeout(OPENED_WITHIN_MS)
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
         self.page.on("console", self._heard)
