@@ -10,6 +10,24 @@ LetterState = Literal["open", "retried", "dropped"]
 MOST_ID = (1 << 62) - 1
 Counted = Annotated[int, msgspec.Meta(ge=0, le=MOST_ID)]
 
+REASONS = (
+    "bad_topic",
+    "bad_device_id",
+    "too_large",
+    "too_many_readings",
+    "not_json",
+    "not_an_object",
+    "empty",
+    "device_mismatch",
+    "bad_status",
+    "bad_alert",
+    "older_than_retention",
+    "store_refused",
+    "internal",
+    "forgotten",
+)
+"""Why this build refuses anything. A store may have letters of a newer one, which knows more."""
+
 KEPT_BYTES = 16_384
 """How much of a refused original is kept."""
 
@@ -23,7 +41,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     order     : journal seq * ORDER_STEP + index in the message; its identity, no other letter ever has it.
     device_id : from the topic; "" where the topic names no valid device.
     topic     : "" of a row that the store refused.
-    reason    : one word, e.g. empty, not_json, device_mismatch, older_than_retention.
+    reason    : one word, see REASONS.
     detail    : one sentence for a person.
     payload   : the original bytes, at most 16 kB of their head.
     size      : length of the original. [bytes]

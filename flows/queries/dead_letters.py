@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
-from flows.errors import NotFound
-from flows.model.dead_letter import LetterState
+from flows.errors import BadQuery, NotFound
+from flows.model.dead_letter import REASONS, LetterState
 from flows.model.reading import ORDER_STEP
 from flows.model.times import iso
 from flows.queries.permitted import newest
@@ -82,6 +82,7 @@ def dead_letters(
     """List dead letters (state None: any), newest first, and the `before` of the next page, None on the last.
 
     own : only of these devices, None for all and for letters of none.
+    Raises BadQuery for a reason that no letter found has, and none can have.
     """
     found = newest(
         lambda one, most: reader.dead_letters(one, reason, before, most, state),
@@ -91,6 +92,8 @@ def dead_letters(
         lambda letter: letter.device_id,
         lambda letter: letter.id,
     )
+    if reason is not None and not found and reason not in REASONS:
+        raise BadQuery("reason", reason[:80], f"must be one of {', '.join(REASONS)}")
     page = found[:limit]
     return [_line(letter) for letter in page], page[-1].id if len(found) > limit else None
 

@@ -66,6 +66,15 @@ def test_dead_letters_are_listed_without_bodies_page_by_page(api, filled):
     assert len(api.get("/api/dead-letters?state=all").json()) == 3
 
 
+def test_a_reason_that_no_letter_can_have_is_refused_and_those_that_one_can_are_named(api):
+    answer = api.get("/api/dead-letters?reason=typo")
+    assert answer.status_code == 422
+    told = answer.json()
+    assert (told["field"], told["value"]) == ("reason", "typo")
+    assert told["allowed"].startswith("must be one of ") and "older_than_retention" in told["allowed"]
+    assert api.get("/api/dead-letters?reason=bad_alert").json() == []
+
+
 def test_a_dead_letter_has_its_body_as_text_or_base64(api):
     text = api.get("/api/dead-letters/8192").json()
     assert (text["encoding"], text["payload"]) == ("utf-8", "{")

@@ -52,15 +52,15 @@ def test_the_list_is_json_for_programs(run):
     assert [(letter["id"], letter["reason"], letter["state"]) for letter in listed] == [
         (16384, "bad_device_id", "open")
     ]
-    assert json.loads(run("list", "--json", "--reason", "nonsense").output) == []
+    assert json.loads(run("list", "--json", "--reason", "empty").output) == []
 
 
 @pytest.mark.parametrize(
     ("args", "answer", "said", "code"),
     [
-        (["list", "--reason", "nonsense"], "", "no open dead letter matches", None),
+        (["list", "--reason", "empty"], "", "no open dead letter matches", None),
         (["list", "--device", "a b", "--state", "all"], "", "no dead letter matches", None),
-        (["drop", "--all", "--reason", "nonsense", "--yes"], "", "no open dead letter matches", 1),
+        (["drop", "--all", "--reason", "empty", "--yes"], "", "no open dead letter matches", 1),
         (["retry", "--all"], "n\n", "retry 2 dead letters of 2 devices", 1),
         (["retry", "--all"], "n\n", "nothing was done: `retry --all` asks first, or takes --yes", 1),
         (["drop", "--all", "--reason", "bad_device_id"], "", "drop 1 dead letter of 1 device (1 bad", 1),
@@ -80,6 +80,8 @@ def test_what_was_not_done_is_said(run, args, answer, said, code):
         (["drop", "1", "--all"], "the letters are named already: name letters by id, or give --all"),
         (["retry", "8192", "--reason", "empty"], "--reason: 'empty' chooses from --all: leave it out"),
         (["drop", "8192", "--device", "x"], "--device: 'x' chooses from --all: leave it out"),
+        (["list", "--reason", "typo"], "reason: 'typo' must be one of bad_topic, bad_device_id, "),
+        (["drop", "--all", "--reason", "typo", "--yes"], "reason: 'typo' must be one of bad_topic"),
         (["show", "9" * 23], f"ID: {'9' * 23} is no id of a letter"),
         (["retry", "8192", "9" * 23], f"ID: {'9' * 23} is no id of a letter"),
     ],
