@@ -123,6 +123,7 @@ def list_(as_json: AsJson = False, data: Data = None) -> int:
     """
     from flows.accounts.book import read
     from flows.accounts.connections import last_by_user
+    from flows.model.device import in_order
     from flows.model.times import iso
     from flows.settings import load_settings
 
@@ -137,7 +138,7 @@ def list_(as_json: AsJson = False, data: Data = None) -> int:
             "connected": iso(last[name].at) if name in last else None,
             "address": last[name].address if name in last else None,
         }
-        for name, account in sorted(book.devices.items())
+        for name, account in sorted(book.devices.items(), key=lambda item: in_order(item[0]))
     ]
     shared = [
         {"client_id": one.client_id or None, "address": one.address, "connected": iso(one.at)}

@@ -80,7 +80,7 @@ def devices(
 
 
 def _lines(reader: "StoreReader", now: int, timeout_ms: int) -> list[Line]:
-    from flows.model.device import metadata_at
+    from flows.model.device import in_order, metadata_at
     from flows.model.times import iso
     from flows.queries.devices import is_online
     from flows.queries.times import LATEST_MS
@@ -89,7 +89,7 @@ def _lines(reader: "StoreReader", now: int, timeout_ms: int) -> list[Line]:
     for alert in reader.alerts(None, 0, LATEST_MS, MOST_ALERTS, open_only=True):
         alerts.setdefault(alert.last.device_id, {})[alert.last.alert_type] = alert.last.level
     lines = []
-    for device in reader.devices():
+    for device in sorted(reader.devices(), key=lambda device: in_order(device.device_id)):
         newest = {name: device.latest[name] for name in SHOWN if name in device.latest}
         lines.append(
             Line(

@@ -50,7 +50,7 @@ def record(
     from flows.journal.reader import describe
     from flows.journal.recording import Head, write_recording
     from flows.journal.span import Span
-    from flows.model.device import DEVICE_ID
+    from flows.model.device import DEVICE_ID, in_order
     from flows.model.times import iso, now_ms
     from flows.settings import load_settings
 
@@ -78,7 +78,7 @@ def record(
             raise ConfigError("--from and --to", f"{start} {end}".strip(), f"hold nothing: {_holds(journal)}")
         absent = [name for name in devices if name not in span.devices]
         if absent:
-            names = sorted(filter(DEVICE_ID.fullmatch, span.devices))
+            names = sorted(filter(DEVICE_ID.fullmatch, span.devices), key=in_order)
             there = ", ".join(names[:20] + ["…"] * (len(names) > 20)) or "none"
             raise ConfigError("--device", absent[0], f"has sent nothing in this span; devices that have: {there}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from flows.migration.tally import CLOSE, Sum, Tally
+from flows.model.device import in_order
 from flows.store.export import BY_DEVICE, SECTIONS, Section
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def differences(source: Tally, target: Tally, settled: dict[str, int]) -> Iterat
     """Name what is not the same in both. settled: days before which retention may have taken some, by section."""
     for section in SECTIONS:
         devices = source.sums.get(section, {}).keys() | target.sums.get(section, {}).keys()
-        for device_id in sorted(devices):
+        for device_id in sorted(devices, key=in_order):
             mine, theirs = (each.of(section, device_id, settled.get(section, 0)) for each in (source, target))
             if not mine.like(theirs):
                 yield Difference(f"{TITLES[section]} {device_id}".strip(), mine, theirs)
@@ -63,7 +64,8 @@ def tables(source: Tally, target: Tally, settled: dict[str, int]) -> Iterator["T
 
     rows = Table("device", *(TITLES[section] for section in SHOWN), title="rows, source = target")
     devices = sorted(
-        {name for section in BY_DEVICE for each in (source, target) for name in each.sums.get(section, {})}
+        {name for section in BY_DEVICE for each in (source, target) for name in each.sums.get(section, {})},
+        key=in_order,
     )
     for device_id in devices:
         cells = (_both(source, target, section, device_id, settled) for section in SHOWN)

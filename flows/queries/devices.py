@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from flows.errors import DeviceNotFound
-from flows.model.device import DeviceMetadata, metadata_at
+from flows.model.device import DeviceMetadata, in_order, metadata_at
 from flows.model.quantities import BY_NAME, QUANTITIES
 from flows.model.rules import Rule
 from flows.model.times import iso
@@ -51,8 +51,9 @@ def known(reader: StoreReader, device_id: str) -> StoredDevice:
 def all_devices(
     reader: StoreReader, now: int, timeout_ms: int, sees: Callable[[str, str], bool] | None = None
 ) -> list[DeviceSummary]:
-    """List devices by id: all, or those of which `sees` says yes to id and group."""
-    listed = (_summary(device, now, timeout_ms) for device in reader.devices(with_latest=False))
+    """List devices by id, as people count: all, or those of which `sees` says yes to id and group."""
+    devices = sorted(reader.devices(with_latest=False), key=lambda device: in_order(device.device_id))
+    listed = (_summary(device, now, timeout_ms) for device in devices)
     return [each for each in listed if sees is None or sees(each.device_id, each.group)]
 
 

@@ -93,6 +93,13 @@ def test_the_list_is_json_for_programs(tmp_path, now):
     )
 
 
+def test_devices_are_listed_as_people_count_them(tmp_path):
+    with closing(open_writer(tmp_path / "store.sqlite")) as writer:
+        writer.apply([DeviceRow(f"site{number}", number) for number in (10, 9, 1, 100)])
+    ids = [line["device_id"] for line in json.loads(listed(tmp_path, "--json"))]
+    assert ids == ["site1", "site9", "site10", "site100"]
+
+
 def test_without_any_device_it_says_what_to_do(tmp_path):
     said = listed(tmp_path)
     assert said.startswith(f"No device has sent anything yet into {tmp_path}.\n")
