@@ -84,8 +84,12 @@ def tables(source: Tally, target: Tally, settled: dict[str, int]) -> Iterator["T
 
 
 def _both(source: Tally, target: Tally, section: Section, device_id: str, settled: dict[str, int]) -> str:
-    counts = (each.of(section, device_id, settled.get(section, 0)).rows for each in (source, target))
-    return _pair(*(f"{count:,}" for count in counts))
+    """Say how many rows are there and how many retention let go since; of days that are compared, what differs."""
+    compared = [each.of(section, device_id, settled.get(section, 0)).rows for each in (source, target)]
+    if compared[0] != compared[1]:
+        return _pair(*(f"{count:,}" for count in compared))
+    read, there = (each.of(section, device_id).rows for each in (source, target))
+    return f"{there:,}, {read - there:,} let go" if there < read else f"{there:,}"
 
 
 def _pair(mine: str, theirs: str) -> str:

@@ -10,9 +10,10 @@ from flows.errors import ConfigError, StartRefused
 from flows.main import run_journal
 from flows.migration import report
 from flows.migration.copies import copy_recovery
+from flows.migration.progress import Progress
 from flows.migration.run import Migration
 from flows.model.influx_address import InfluxAddress
-from flows.model.rows import Forget
+from flows.model.rows import Forget, Retain
 from flows.model.times import now_ms
 from flows.store import open_reader, open_writer
 from flows.store.dump import dump
@@ -155,6 +156,28 @@ def test_what_differs_is_told_in_counts_and_in_sums(tmp_path: Path) -> None:
     found = [*report.differences(way.tally, migration.count_again(quiet), migration.settled())]
     assert [each.what for each in found] == ["readings site1", "commands"]
     assert "10 (sum 1000)" in str(found[0]) and "9 (sum 900)" in str(found[0])
+    source.close()
+
+
+def shown(migration: Migration, way: Progress) -> list[list[str]]:
+    """Give the cells of all tables, row by row."""
+    made = report.tables(way.tally, migration.count_again(quiet), migration.settled())
+    return [[*row] for table in made for row in zip(*(column.cells for column in table.columns), strict=True)]
+
+
+def test_rows_of_the_day_in_which_retention_stands_are_shown_though_not_compared(tmp_path: Path) -> None:
+    source, path = KINDS["sqlite"](tmp_path), tmp_path / "target.sqlite"
+    source.apply(Retain("site1", 1, NOW + MINUTE, NOW + MINUTE, 0))
+    source.apply(*(raw(NOW + n * MINUTE, 1 + n, power=100.0) for n in range(1, 11)))
+    source.apply(minute(NOW + MINUTE, 20, temp_inlet_mean=3.0))
+    migration = Migration(source.address, path, tmp_path / "migration")
+    way = migration.begin()
+    migration.copy(way, quiet)
+    assert ["site1", "10", "1", "0", "0", "0", "0"] in shown(migration, way)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM raw WHERE key IN (SELECT min(key) FROM raw)")
+    assert ["site1", "9, 1 let go", "1", "0", "0", "0", "0"] in shown(migration, way)
+    assert [*report.differences(way.tally, migration.count_again(quiet), migration.settled())] == []
     source.close()
 
 
