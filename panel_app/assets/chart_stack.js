@@ -6,7 +6,7 @@ const HOLD = 900_000;
 const LEAST_SPAN = 60_000;
 const LONGEST_SPAN = 10 * 366 * 86_400_000; // further out there are no readings, and in the end no dates
 const NOW = 60_000; // ms that a live chart may be behind
-const SETTLED = 300; // ms after the last move until the server is asked
+const SETTLED = 300; // ms after the last move until the server is asked, once no pointer is down
 
 export function render({ model }) {
   const stack = new Stack(model);
@@ -41,6 +41,7 @@ class Stack extends Rows {
       return { plot, row: make("section", "pane", { role: "group" }), over: plot.children[1], line: plot.children[2] };
     });
     this.axes = [];
+    this.pressed = false;
     this.listen();
     this.draw();
   }
@@ -49,14 +50,15 @@ class Stack extends Rows {
     this.moved = () => {
       if (this.follows) return; // who draws places, too
       this.place();
-      clearTimeout(this.settling);
-      this.settling = setTimeout(() => this.settle(), SETTLED);
+      this.wait();
     };
     this.x.change.connect(this.moved);
     this.sized = new ResizeObserver(() => this.place());
     this.sized.observe(this.root);
     this.left = (event) => this.cells.some(({ plot }) => event.composedPath().includes(plot)) || this.set(null);
     document.addEventListener("pointerdown", this.left);
+    this.released = () => (this.pressed = false); // before Bokeh, which tells nobody else
+    for (const over of ["pointerup", "pointercancel"]) document.addEventListener(over, this.released, true);
     this.charts.addEventListener("keydown", (event) => this.key(event));
     for (const { plot } of this.cells) {
       plot.addEventListener("pointermove", (event) => this.point(event, plot));
@@ -72,6 +74,7 @@ class Stack extends Rows {
     this.x.change.disconnect(this.moved);
     this.sized.disconnect();
     document.removeEventListener("pointerdown", this.left);
+    for (const over of ["pointerup", "pointercancel"]) document.removeEventListener(over, this.released, true);
   }
 
   // The stack is one tab stop, so its canvases are none; a finger that moves up or down scrolls the page.
@@ -96,6 +99,12 @@ class Stack extends Rows {
     return this.model.chosen[2] ?? 0;
   }
 
+  // Who holds a chart goes on to drag it, however long the hand rests: a drag is one move.
+  wait() {
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => (this.pressed ? this.wait() : this.settle()), SETTLED);
+  }
+
   settle() {
     this.settling = null;
     const { start, end } = this.x;
@@ -111,6 +120,7 @@ class Stack extends Rows {
   // ---- cursor and read-out
 
   point(event, plot) {
+    this.pressed = event.buttons > 0;
     const box = plot.getBoundingClientRect();
     const share = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
     const at = this.x.start + share * (this.x.end - this.x.start);

@@ -76,8 +76,8 @@ class Visit:
         })"""
         return float(self.page.evaluate(script, self.stack.figures[0].x_range.id))
 
-    def drag(self, begin: float, end: float) -> None:
-        """Drag the first chart from a share of its width to another.
+    def drag(self, begin: float, end: float, rest_ms: int = 0) -> None:
+        """Drag the first chart from a share of its width to another, resting after each move.
 
         As a hand does it: where nothing moves it presses anew (a busy browser took the press for a long one), and it
         does not let go before the chart is there (a busy browser leaves moves out).
@@ -91,7 +91,9 @@ class Visit:
                 self.hover(begin)
                 self.page.mouse.down()
                 self.hover((begin + end) / 2)
+                self.page.wait_for_timeout(rest_ms)
             self.hover(end - 0.001 * (moves % 2))
+            self.page.wait_for_timeout(rest_ms)
             moves += 1
         self.page.mouse.up()
         assert self.start() == wanted

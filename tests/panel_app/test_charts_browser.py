@@ -129,6 +129,14 @@ def test_a_drag_moves_the_span_and_the_page_is_told(visit: Visit) -> None:
     assert end - start == pytest.approx(24 * 3_600_000, rel=1e-6)
 
 
+def test_a_slow_drag_is_told_once_when_it_is_over(visit: Visit) -> None:
+    visit.drag(0.5, 0.75, rest_ms=700)
+    visit.until(lambda: bool(visit.told))
+    visit.drag(0.5, 0.6)
+    visit.until(lambda: visit.told[-1][0] < sample.START - 7 * 3_600_000)
+    assert len(visit.told) == 2
+
+
 _DRAWN_WHILE_MOVED = """(charts) => {
   const face = [...Bokeh.documents[0]._all_models.values()].find((model) => model.attributes.content);
   charts.dispatchEvent(new KeyboardEvent("keydown", { key: "-" }));
