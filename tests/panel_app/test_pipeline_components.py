@@ -162,6 +162,14 @@ def test_the_phone_lists_nodes_with_their_drains_and_opens_the_selected_one_in_p
     assert html.count('aria-expanded="true"') == 1
 
 
+def test_dead_letters_are_said_to_be_those_since_the_start_beside_whether_any_is_open():
+    nodes = [a_node("judge", dead={"empty": 61}, out={"ok": 9, "dead": 61})]
+    for newest, said in (iso(NOW - 1_560_000), "newest open 12:42"), (None, "none open"):
+        parts = parts_of(an_answer(nodes, dead_letters={"newest": newest}), (), "")
+        assert f"dead letters 61 since start {said} Review" in text_of(graph(parts, ""))
+        assert f"dead letters {said} 61 since start" in text_of(phone_list(parts, "", ""))
+
+
 # Stalls
 
 

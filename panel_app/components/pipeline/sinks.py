@@ -94,13 +94,13 @@ def others(answer: Mapping[str, Any]) -> list[SinkCard]:
 
 
 def newest_letter(answer: Mapping[str, Any]) -> str:
-    """Say when the newest open dead letter came: 13:41, Mon 9 Feb, or that none is open."""
+    """Say when the newest dead letter that is open came: 13:41, Mon 9 Feb, or that none is."""
     newest = (answer.get("dead_letters") or {}).get("newest")
     if newest is None:
         return "none open"
     if ago(newest, answer["at"]) < 86_400_000:
-        return f"newest {clock(instant(newest), 'UTC')}"
-    return f"newest {day(instant(newest), 'UTC')}"
+        return f"newest open {clock(instant(newest), 'UTC')}"
+    return f"newest open {day(instant(newest), 'UTC')}"
 
 
 def dead_reasons(answer: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
