@@ -25,6 +25,8 @@ _CLOSED_STATES = frozenset({"cleared", "noted"})
 RUNS = frozenset[Activity]({"heating", "hot water", "cooling", "defrost"})
 """What it does while the machine runs."""
 
+RESTS = frozenset[Activity]({"standby", "off"})
+
 CHIPS: dict[Activity, str] = {
     "heating": "Heating",
     "hot water": "Hot water",

@@ -9,7 +9,10 @@ from markupsafe import Markup
 from flows.model.quantities import BY_NAME, FLAG_NAMES
 from panel_app.components.device import (
     HOLD_MS,
+    RESTS,
     Answer,
+    activity,
+    current,
     flag,
     is_recording,
     is_stale,
@@ -123,6 +126,8 @@ def _cell(
         return Cell(field, label, quantity.label, text, "", old, state, quantity.colour, True, on, lasts)
     held = value(status, field)
     believed = state != "untrusted"
+    if field == "carnot_cop" and activity(current(status, measured or now_ms)) in RESTS:
+        return Cell(field, label, quantity.label, "–", "", old, state, quantity.colour)  # of a machine at work
     return Cell(
         field=field,
         label=label,

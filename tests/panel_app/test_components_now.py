@@ -63,6 +63,21 @@ def test_a_field_that_the_device_does_not_trust_has_no_value():
     assert (cell.text, cell.unit, cell.state, cell.scale) == ("untrusted", "", "untrusted", None)
 
 
+@pytest.mark.parametrize(
+    ("given", "ages", "text"),
+    [
+        ({"compressor_running": True}, {}, "5.50"),
+        ({"compressor_running": False}, {}, "–"),
+        ({"compressor_running": None, "power": 12.0}, {}, "–"),
+        ({"compressor_running": None, "power": None}, {}, "5.50"),
+        ({"compressor_running": False, "power": None}, {"compressor_running": 16 * MINUTE}, "5.50"),
+    ],
+)
+def test_a_machine_that_rests_has_no_cop(given, ages, text):
+    shown = cells(a_status(CALM | {"carnot_cop": 5.5, "heat_power": 120.0} | given, ages=ages))
+    assert (shown["carnot_cop"].text, shown["heat_power"].text) == (text, "120")
+
+
 def test_a_flag_says_since_when():
     cell = cells(a_status(), since={"compressor_running": NOW - 20 * MINUTE})["compressor_running"]
     assert (cell.text, cell.on, cell.since) == ("on", True, "20\u00a0min")
