@@ -117,10 +117,12 @@ class Connection:
 
     def keep_up(self) -> None:
         """Connect when it is time to; notice a broker that no longer answers."""
-        if self._client.socket() is not None:
-            self._client.loop_misc()
-            return
         now = time.monotonic()
+        if self._client.socket() is not None:
+            # A busy broker answers pings late; left while it sends, it would have all that to send again.
+            if self.last_message is None or now - self.last_message > KEEPALIVE_S:
+                self._client.loop_misc()
+            return
         if now < self._retry_at:
             return
         self._later(now)

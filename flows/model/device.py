@@ -18,7 +18,8 @@ LATEST_MS = 1 << 43
 
 def in_order(device_id: str) -> list[str | int]:
     """Give what devices are sorted by where people see them: site2 before site10."""
-    return [int(part) if part.isdigit() else part for part in re.split("([0-9]+)", device_id)]
+    parts = re.split("([0-9]+)", device_id)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 class Bounds(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from paho.mqtt.client import _ConnectionState as ConnectionState
 
 from flows.ingest import connection
 from flows.ingest.bulk import CHUNK, BulkClient
-from flows.ingest.connection import Connection
+from flows.ingest.connection import KEEPALIVE_S, Connection
 from flows.settings import load_settings
 from tests.effort import examples
 from tests.ingest.conftest import wait_for
@@ -230,6 +230,21 @@ def test_of_bytes_behind_the_end_of_a_connection_none_is_taken_then_or_in_the_ne
     session.feed(publish(b"a", b"anew"))
     events = session.finish()[0]
     assert [one.payload for one in events if isinstance(one, msgspec.Struct)] == [b"whole", b"anew"]
+
+
+@pytest.mark.parametrize("reader", ["bulk", "stock"])
+def test_a_broker_that_answers_no_ping_is_left_unless_it_still_sends_messages(reader):
+    session = Session(reader)
+    session.feed(CONNACK + SUBACK)
+    session.connection.ping()
+    session.connection._client._ping_t -= KEEPALIVE_S + 1  # so long ago
+    session.feed(publish(b"heatpump/a/data", b"{}"))
+    session.connection.keep_up()
+    assert session.connection.fileno() is not None
+    session.connection.last_message -= KEEPALIVE_S + 1
+    session.connection.keep_up()
+    assert session.connection.fileno() is None
+    assert "Keep alive timeout" in session.finish()[2]
 
 
 @pytest.mark.parametrize(("version", "bulk"), [("2.2.0", True), ("2.2.1", False), ("3.0.0", False)])
