@@ -123,6 +123,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
 
 @pytest.fixture(scope="module")
 def api(filled: Filled) -> Iterator[Api]:
-    """The API over the shared store, without broker and flow."""
-    with running(load_settings(data=filled.path.parent), filled.path) as running_api:
+    """The API over the shared store, without broker and flow; whoever was online stays so meanwhile."""
+    with running(load_settings(data=filled.path.parent, online_timeout_s=3600), filled.path) as running_api:
         yield running_api

@@ -79,7 +79,7 @@ def people(tmp_path_factory) -> People:
 
 @pytest.fixture(scope="module")
 def api(people: People, fleet: Fleet) -> Iterator[Api]:
-    with demanding(people, fleet.path) as made:
+    with demanding(people, fleet.path, online_timeout_s=3600) as made:
         yield made
 
 

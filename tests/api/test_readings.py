@@ -7,7 +7,7 @@ import pytest
 
 from flows.model.times import iso
 
-DAY = 86_400_000
+HOUR, DAY = 3_600_000, 86_400_000
 
 
 def test_readings_come_newest_first_a_hundred_a_page(api, filled):
@@ -185,7 +185,9 @@ def test_json_is_answered_whatever_else_is_accepted(api):
 
 
 def test_a_series_is_columnar_and_says_what_it_is(api, filled):
-    series = api.get("/api/devices/site1/series?hours=2&fields=power,compressor_running").json()
+    span = {"start": iso(filled.now - 2 * HOUR), "end": iso(filled.now)}
+    asked = {"fields": "power,compressor_running", **span}
+    series = api.get("/api/devices/site1/series", params=asked).json()
     assert series["device_id"] == "site1"
     assert series["resolution"] == "raw"
     assert series["timezone"] == "Europe/Oslo"

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.model import times
 from flows.model.alert import Transition
 from flows.model.device import DeviceMetadata
 from flows.model.rows import DeviceRow
@@ -23,9 +24,13 @@ SECOND, HOUR = 1_000, 3_600_000
 
 
 @pytest.fixture
-def now(tmp_path: Path) -> int:
-    """A store of three devices: site1 is well, one with a long id is old and has alerts, site3 never spoke."""
+def now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A store of three devices: site1 is well, one with a long id is old and has alerts, site3 never spoke.
+
+    It is looked at in the moment that it was made for, however long the making took.
+    """
     now, store = now_ms(), tmp_path / "store.sqlite"
+    monkeypatch.setattr(times, "now_ms", lambda: now)
     fill(store, [now - 4 * SECOND], metadata=[DeviceMetadata(name="Cabin above Lillehammer")])
     fill(store, [now - 30 * HOUR], device_id=LONG[:64], first_order=100)
     with closing(open_writer(store)) as writer:
