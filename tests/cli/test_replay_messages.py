@@ -94,14 +94,14 @@ def test_messages_come_as_devices_sent_them_and_nothing_else_does(tmp_path, any_
 
 def test_unix_times_move_to_now_by_whole_days_where_asked(tmp_path, mosquitto) -> None:
     listener = Heard(mosquitto.port)
-    file = recording(tmp_path, everything())
+    file, before = recording(tmp_path, everything()), now_ms()
     done = heatpump("replay", file, "--port", mosquitto.port, "--speed", "1e9", "--shift-to-now")
     wait_for(lambda: len(listener.messages), lambda count: count >= 6)
     listener.close()
     assert done.returncode == 0, done.stderr
     data = [json.loads(m.payload) for _, m in listener.messages if m.topic == "heatpump/b/data"]
     moved = data[0][0]["timestamp"]
-    assert (moved - AT) % DAY_MS == 0 and now_ms() - DAY_MS < moved <= now_ms()
+    assert (moved - AT) % DAY_MS == 0 and before - DAY_MS < moved <= now_ms()
     assert data[0][1] == json.loads(reading(3, 7000))  # since its boot
     days = (moved - AT) // DAY_MS
     assert f"moved by {days} days" in done.stdout
@@ -118,14 +118,15 @@ def test_messages_keep_their_distances_divided_by_the_speed(tmp_path, mosquitto)
     for number, gap in enumerate(gaps, 1):
         at += gap
         frames.append(Frame(number, MESSAGE, at, "heatpump/a/data", reading(number), 1))
+    began = time.monotonic()
     done = heatpump("replay", recording(tmp_path, frames), "--port", mosquitto.port, "--speed", "5")
     wait_for(lambda: len(listener.messages), lambda count: count == 5)
     listener.close()
     assert done.returncode == 0, done.stderr
     assert "a flow that keeps raw readings for 30d refuses the older ones" in " ".join(done.stderr.split())
     times = [when for when, _ in listener.messages]
-    for number in range(1, 5):  # none comes before its time; a busy machine may be late
-        assert times[number] - times[0] >= sum(gaps[1 : number + 1]) / 5_000 - 0.1
+    for number in range(1, 5):  # none comes before its time; a busy machine may be late, with the first one too
+        assert times[number] - began >= sum(gaps[1 : number + 1]) / 5_000
 
 
 def test_ctrl_c_ends_it_with_what_was_sent_acknowledged(tmp_path, mosquitto) -> None:

@@ -214,19 +214,22 @@ def test_with_speed_it_hurries_from_its_start_to_now_and_goes_on_in_real_time(mo
     until(lambda: len(listener.payloads("data")) >= 603)
     caught_up_ms = time.time() * 1000
     until(lambda: json.loads(listener.payloads("data")[-1])["timestamp"] > caught_up_ms)
-    heard_ms = time.time() * 1000
     times = [json.loads(payload)["timestamp"] for payload in listener.payloads("data")]
+    heard_ms = time.time() * 1000
     assert {b - a for a, b in pairwise(times)} == {1000}
     assert times[-1] < heard_ms + 100  # it does not hurry on into the future
 
 
 def test_with_speed_and_no_start_it_starts_a_day_ago(mosquitto, listen, simulate) -> None:
     listener = listen(mosquitto.port)
+    began = time.time()
     process = simulate("--port", str(mosquitto.port), "--speed", "1e5", "--interval", "900", "--end=-1h")
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
+    ended = time.time()
     assert process.returncode == 0
     until(lambda: len(listener.payloads("data")) == 92)
-    assert abs(json.loads(listener.payloads("data")[0])["timestamp"] - (time.time() - 86400) * 1000) < 20_000
+    first_s = json.loads(listener.payloads("data")[0])["timestamp"] / 1000
+    assert began - 86400 - 1 < first_s < ended - 86400 + 1
 
 
 def test_backfill_imports_its_history_and_goes_on_live_with_the_same_house(
