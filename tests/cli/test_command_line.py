@@ -165,11 +165,12 @@ def test_status_of_nothing_says_so_with_code_1(tmp_path):
 
 def test_doctor_finds_a_folder_open_to_everyone_and_a_busy_port_with_their_remedies(tmp_path):
     tmp_path.chmod(0o755)
+    others = {name: free_port() for name in ("HEATPUMP_MQTT_WS_PORT", "HEATPUMP_API_PORT", "HEATPUMP_PANEL_PORT")}
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = heatpump("doctor", "--data", tmp_path, MQTT_PORT=port)
+        done = heatpump("doctor", "--data", tmp_path, MQTT_PORT=port, **others)
     assert done.returncode == 1
     assert f"wrong data folder: {tmp_path} is open to everyone (755)\n      chmod 700 {tmp_path}\n" in done.stdout
     assert re.search(
@@ -179,8 +180,8 @@ def test_doctor_finds_a_folder_open_to_everyone_and_a_busy_port_with_their_remed
 
 
 def test_doctor_finds_nothing_wrong_with_a_new_folder(tmp_path):
-    ports = {name: free_port() for name in ("MQTT_PORT", "HEATPUMP_MQTT_WS_PORT", "HEATPUMP_API_PORT")}
-    done = heatpump("doctor", "--data", tmp_path / "new", **ports)
+    named = ("MQTT_PORT", "HEATPUMP_MQTT_WS_PORT", "HEATPUMP_API_PORT", "HEATPUMP_PANEL_PORT")
+    done = heatpump("doctor", "--data", tmp_path / "new", **{name: free_port() for name in named})
     assert done.returncode == 0 and "wrong" not in done.stdout
     assert not (tmp_path / "new").exists()
 

@@ -4,9 +4,12 @@ import json
 
 import pytest
 
+from flows.errors import FlowDown
+from flows.flow_port import FlowPort
+from flows.settings import load_settings
 from tests.brokers import Mosquitto, free_port
 from tests.cli.heatpump import heatpump
-from tests.flows import Device, Flow, wait_for
+from tests.flows import Flow, wait_for
 
 pytestmark = pytest.mark.slow
 TOKEN = "0123456789abcdef-of-the-command-port"
@@ -30,13 +33,19 @@ def site(tmp_path_factory):
     try:
         broker.start()
         flow.launch()
-        note = flow.data / "run" / "flow.json"
-        wait_for(note.exists)
-        Device(broker.port).close()
+        asked = FlowPort(load_settings(data=flow.data, command_token=TOKEN))
+        wait_for(lambda: is_subscribed(asked))
         yield folder, environment
     finally:
         flow.kill()
         broker.stop()
+
+
+def is_subscribed(port: FlowPort) -> bool:
+    try:
+        return bool(port.health()["connected"])
+    except FlowDown:
+        return False
 
 
 def test_doctor_finds_the_flow_and_its_journal_is_not_looked_for_here(site):
