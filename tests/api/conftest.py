@@ -10,7 +10,9 @@ import httpx
 import pytest
 import uvicorn
 
+from api import commands
 from api.app import create_app
+from api.routes import pipeline
 from api.serve import config, listening
 from flows.model.alert import Transition
 from flows.model.dead_letter import DeadLetter
@@ -31,6 +33,15 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
         time.sleep(0.01)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """Have the API wait for the flow as long as that takes on a slow machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for waiting in (commands, pipeline):
+            patch.setattr(waiting, "PATIENCE_S", PATIENCE_S / 2)
+        yield
 
 
 class Api:
