@@ -20,10 +20,12 @@ from flows.store import open_reader
 from flows.store.protocol import StoreReader
 
 T = TypeVar("T")
+PATIENCE_S = 120.0
+"""So long waits only who waits for what does not come: a busy machine takes its time."""
 
 
-def wait_for(ask: Callable[[], T], until: Callable[[T], bool] = bool, seconds: float = 60.0) -> T:
-    """Ask until the answer is right; fail with the last one. As long as a busy machine may take."""
+def wait_for(ask: Callable[[], T], until: Callable[[T], bool] = bool, seconds: float = PATIENCE_S) -> T:
+    """Ask until the answer is right; fail with the last one."""
     deadline = time.monotonic() + seconds
     while True:
         answer = ask()
@@ -67,7 +69,7 @@ class Flow:
                 text=True,
             )
 
-    def ended(self, seconds: float = 60.0) -> int:
+    def ended(self, seconds: float = PATIENCE_S) -> int:
         """Wait for its end; the exit code."""
         assert self.process is not None
         return self.process.wait(seconds)
@@ -85,7 +87,7 @@ class Flow:
 
     def stop(self) -> int:
         self.signal(signal.SIGTERM)
-        return self.ended(5.0)
+        return self.ended()
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask its private port."""
@@ -137,7 +139,8 @@ class Device:
         """Publish and wait for the broker's acknowledgement."""
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         message = self._client.publish(f"heatpump/{self.device_id}/{topic}", data, qos=1, retain=retain)
-        message.wait_for_publish(10)
+        message.wait_for_publish(PATIENCE_S)
+        assert message.is_published()
 
     def reading(self, **fields: Any) -> None:
         """Publish a reading of now, no two of the same millisecond."""

@@ -13,7 +13,7 @@ from flows.proof.brokers import free_port
 BINARY = "HEATPUMP_TEST_INFLUXD"
 TOKEN = "test-token"
 ORG = "heatpump"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Influxd:
@@ -63,7 +63,7 @@ class Influxd:
         """End it with -9."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def freeze(self, frozen: bool) -> None:
         """Hold it, or let it go on."""
@@ -74,7 +74,7 @@ class Influxd:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(20)
+                self._process.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from flows.broker import rumqttd_config
 from flows.child import PARENT
 
-START_S = 10.0
+START_S = 60.0
 
 
 def free_port() -> int:
@@ -70,7 +70,7 @@ class Broker(ABC):
             time.sleep(0.02)
         log_text = (self.folder / "broker.log").read_text(errors="replace")[-2000:]
         self.kill()
-        raise RuntimeError(f"{self.name} did not listen on {self.port} within {START_S} s:\n{log_text}")
+        raise RuntimeError(f"{self.name} did not listen on {self.port} within {START_S:.0f} s:\n{log_text}")
 
     @property
     def pid(self) -> int:

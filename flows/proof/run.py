@@ -16,7 +16,7 @@ from flows.store import open_reader
 from flows.store.protocol import StoreReader
 
 LOOK_EVERY_S = 0.5
-SETTLE_S = 60.0
+SETTLE_S = 120.0
 
 
 class Plan(NamedTuple):
@@ -87,7 +87,7 @@ def prove(folder: Path, progress: Progress) -> Found:
 
 
 def _settle(site: Site, reader: StoreReader, progress: Progress) -> None:
-    """Wait for the last readings; what does not come in a minute is found missing."""
+    """Wait for the last readings; what does not come in two minutes is found missing."""
     try:
         wait_until("the last reading is stored", lambda: progress.books.newest_is_stored(reader), SETTLE_S)
         wait_until("nothing is left to fold", site.is_idle, SETTLE_S)

@@ -18,7 +18,7 @@ from flows.child import PARENT
 from flows.mqtt import leave
 from flows.proof.brokers import free_port
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Sendable(Protocol):

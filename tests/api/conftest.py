@@ -23,7 +23,7 @@ from flows.settings import Settings, load_settings
 from flows.store import open_reader, open_writer
 from tests.filled import fill, ordinary
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
@@ -50,7 +50,9 @@ class Api:
     def __init__(self, port: int, context) -> None:
         self.port, self.context = port, context
         # Plain HTTP: certificates would be loaded, for many milliseconds, and never looked at.
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20, verify=False)
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=PATIENCE_S, verify=False
+        )
         self.get, self.put, self.post = self.client.get, self.client.put, self.client.post
         self.delete = self.client.delete
 

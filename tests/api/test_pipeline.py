@@ -125,11 +125,7 @@ def test_a_trace_tells_arrival_and_every_node_in_order_and_ends_stored(api, site
     assert {"field": "delta_t", "value": 5.0} in at(told, "derive")["added"]
     assert at(told, "clock")["clock"] == "device"
     assert {side["kind"] for side in at(told, "derive")["sides"]} == {"RawRow", "Reading"}
-    again = wait_for(
-        lambda: api.get("/api/pipeline/trace/site1").json(),
-        lambda told: told["live_ms"] is not None,
-        seconds=3,
-    )
+    again = wait_for(lambda: api.get("/api/pipeline/trace/site1").json(), lambda told: told["live_ms"] is not None)
     assert again["seq"] == told["seq"]
 
 

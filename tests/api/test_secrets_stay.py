@@ -32,7 +32,7 @@ def heatpump(data: Path, *words: str, given: str = "") -> tuple[str, str, set[st
     with subprocess.Popen(command, text=True, **pipes) as process:
         watch = threading.Thread(target=lambda: watched(process, seen))
         watch.start()
-        said, complained = process.communicate(given, timeout=60)
+        said, complained = process.communicate(given, timeout=300)
         watch.join()
     assert process.returncode == 0, complained
     return said, complained, seen

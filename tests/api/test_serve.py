@@ -33,7 +33,7 @@ def served(*arguments: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def health(port: int) -> httpx.Response | None:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/api/health", trust_env=False)
+        return httpx.get(f"http://127.0.0.1:{port}/api/health", trust_env=False, timeout=60)
     except httpx.TransportError:
         return None
 
@@ -41,7 +41,7 @@ def health(port: int) -> httpx.Response | None:
 def ended_by(process: subprocess.Popen[bytes], number: signal.Signals) -> int:
     """Send a signal; return the exit code. Whoever waits for those who are connected, who stay, fails."""
     process.send_signal(number)
-    return process.wait(20)
+    return process.wait(60)
 
 
 @pytest.mark.slow
@@ -52,12 +52,12 @@ def test_it_waits_for_the_store_that_the_flow_will_create(tmp_path: Path):
         away = health(port)
         assert away.status_code == 503
         assert away.json()["status"] == "unhealthy"
-        devices = httpx.get(f"http://127.0.0.1:{port}/api/devices", trust_env=False)
+        devices = httpx.get(f"http://127.0.0.1:{port}/api/devices", trust_env=False, timeout=60)
         assert devices.status_code == 503
         assert "there is no store at" in devices.json()["detail"]
         fill(tmp_path / "store.sqlite", [1_770_000_000_000])
         assert health(port).json()["status"] == "degraded"
-        assert httpx.get(f"http://127.0.0.1:{port}/api/devices", trust_env=False).status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{port}/api/devices", trust_env=False, timeout=60).status_code == 200
         assert ended_by(process, signal.SIGINT) == 0
 
 
@@ -72,7 +72,7 @@ def test_it_ends_whoever_is_connected(tmp_path: Path):
         assert health(port).json()["status"] == "degraded"
         with connect(f"ws://127.0.0.1:{port}/ws", close_timeout=0.1) as ws:
             ws.send("?")
-            assert json.loads(ws.recv(10))["type"] == "pong"
+            assert json.loads(ws.recv(60))["type"] == "pong"
             assert ended_by(process, signal.SIGTERM) == 0
 
 
@@ -97,7 +97,7 @@ def test_a_busy_port_is_named_with_the_option_that_changes_it():
 @pytest.mark.slow
 def test_a_store_that_is_not_there_is_named(tmp_path: Path):
     with served("--store", str(tmp_path / "none.sqlite"), port=free_port()) as process:
-        assert process.wait(20) == 2
+        assert process.wait(60) == 2
         said = process.stderr.read().decode()
     assert "none.sqlite" in said
     assert "Traceback" not in said

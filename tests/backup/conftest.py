@@ -107,7 +107,7 @@ class Installation:
 def patiently(flow: Flow) -> Flow:
     """Start a flow on a machine that has other things to do."""
     flow.launch()
-    wait_for(flow.health, lambda health: bool(health and health["connected"]), seconds=120)
+    wait_for(flow.health, lambda health: bool(health and health["connected"]))
     return flow
 
 

@@ -203,7 +203,7 @@ def test_all_that_was_acknowledged_before_the_backup_is_there_again_once(
         made = heatpump("backup", backups, **ours(data, broker, stores))
         assert made.returncode == 0, made.stdout + made.stderr
         sent = len(meanwhile.sent)
-        wait_for(lambda: len(meanwhile.sent) > min(sent + 100, 2999), seconds=60)
+        wait_for(lambda: len(meanwhile.sent) > min(sent + 100, 2999))
         flow.kill()
         meanwhile.end()
         shutil.rmtree(data)

@@ -20,7 +20,7 @@ from flows.store import open_writer
 from flows.store.dump import dump
 from tests.backup.conftest import Installation
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 STEPS = ("recovery", "store", "journal", "rest", "named")
 

@@ -16,7 +16,7 @@ from flows.store.dump import dump
 from tests.backup.conftest import Installation
 from tests.influx.real import TOKEN, URL, installation
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.brokers import free_port
+from tests.flows import PATIENCE_S
 
 HEATPUMP = [sys.executable, "-m", "flows.cli.app"]
 
@@ -28,7 +29,7 @@ def heatpump(*arguments: Any, cwd: Path | None = None, **settings: Any) -> subpr
         environment["PYTHONPATH"] = str(Path(__file__).parent.parent.parent)
     command = [*HEATPUMP, *map(str, arguments)]
     return subprocess.run(
-        command, env=environment, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120
+        command, env=environment, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300
     )
 
 
@@ -47,7 +48,7 @@ class Running:
         """Everything so far."""
         return self._log.read_text()
 
-    def until_it_says(self, pattern: str, seconds: float = 60.0) -> None:
+    def until_it_says(self, pattern: str, seconds: float = PATIENCE_S) -> None:
         """Wait for a line; fail with what was said instead."""
         deadline = time.monotonic() + seconds
         while not re.search(pattern, self.said, re.MULTILINE):
@@ -56,19 +57,19 @@ class Running:
             time.sleep(0.02)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal; return the exit code. Whoever does not end in a minute fails."""
+        """Send a signal; return the exit code. Whoever does not end fails."""
         self.process.send_signal(how)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE_S)
 
     def clean_up(self) -> None:
         """Leave nothing behind after a test."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(6)
+                self.process.wait(PATIENCE_S)
             finally:
                 self.process.kill()
-                self.process.wait(5)
+                self.process.wait(PATIENCE_S)
 
 
 class Up(Running):

@@ -38,7 +38,7 @@ class Heard:
         self.client.on_message = lambda _c, _u, message: self.messages.append((time.monotonic(), message))
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert subscribed.wait(60)
+        assert subscribed.wait(120)
 
     def close(self) -> None:
         leave(self.client)
@@ -145,7 +145,7 @@ def test_ctrl_c_ends_it_with_what_was_sent_acknowledged(tmp_path, mosquitto) -> 
     try:
         wait_for(lambda: len(listener.messages), lambda count: count >= 3)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 130, err

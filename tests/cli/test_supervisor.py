@@ -14,7 +14,7 @@ from tests.flows import wait_for
 
 pytestmark = pytest.mark.slow
 
-WELL = "import os, pathlib, time; pathlib.Path(os.environ['READY']).touch(); time.sleep(60)"
+WELL = "import os, pathlib, time; pathlib.Path(os.environ['READY']).touch(); time.sleep(600)"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WELL}"
 ROOT = Path(__file__).parent.parent.parent
 
@@ -141,7 +141,7 @@ def test_no_process_outlives_a_killed_supervisor(supervise):
     running.until_it_says("^all ready$")
     pids = [process["pid"] for process in running.status().values()]
     running.end(signal.SIGKILL)
-    wait_for(lambda: not any(map(alive, pids)), seconds=5)
+    wait_for(lambda: not any(map(alive, pids)))
 
 
 def test_information_goes_to_the_log_alone_and_a_long_line_does_no_harm(supervise):

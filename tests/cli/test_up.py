@@ -48,7 +48,7 @@ def readings(running: Up, device: str) -> list[dict[str, Any]]:
     """Ask the API; an unknown device has none yet."""
     url = f"http://127.0.0.1:{running.api_port}/api/devices/{device}/readings"
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -78,7 +78,7 @@ def log_in(port: int, transport: str = "tcp", password: str = "") -> mqtt.Client
 
 
 def publish(client: mqtt.Client, device: str) -> None:
-    client.publish(f"heatpump/{device}/data", READING, qos=1).wait_for_publish(10)
+    client.publish(f"heatpump/{device}/data", READING, qos=1).wait_for_publish(60)
 
 
 def test_up_ends_with_a_page_an_address_a_curl_that_answers_and_a_simulator_line_that_works(up):
@@ -86,10 +86,10 @@ def test_up_ends_with_a_page_an_address_a_curl_that_answers_and_a_simulator_line
     address, curl, simulator = running.until_ready()
     page = running.said.splitlines()[-4]
     assert page == f"http://127.0.0.1:{running.panel_port}/"
-    with urllib.request.urlopen(page, timeout=20) as answer:
+    with urllib.request.urlopen(page, timeout=60) as answer:
         assert answer.status == 200 and "heatpump" in answer.read().decode()
     assert address.startswith(f"API: http://127.0.0.1:{running.api_port} ")
-    answer = subprocess.run(shlex.split(curl), capture_output=True, text=True, timeout=10)
+    answer = subprocess.run(shlex.split(curl), capture_output=True, text=True, timeout=60)
     assert json.loads(answer.stdout)["status"] == "healthy"
     device = subprocess.Popen(simulator, shell=True, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
@@ -132,7 +132,7 @@ def test_nothing_outlives_a_killed_up(up):
     running.until_ready()
     pids = [process["pid"] for process in status(running).values()]
     running.end(signal.SIGKILL)
-    wait_for(lambda: not any(map(alive, pids)), seconds=5)
+    wait_for(lambda: not any(map(alive, pids)))
 
 
 def test_every_killed_process_comes_back_and_readings_are_stored_again(up):

@@ -11,7 +11,7 @@ import httpx
 from tests.deploy.kubelet import Cluster
 
 TOKEN = "for-tests-alone-api-0000000000000000"
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 def until(passes: Callable[[], object], what: str, seconds: float = SECONDS) -> object:
@@ -68,7 +68,7 @@ class Device:
         """Send readings; tell whether the broker let it in and acknowledged them."""
         lines = "\n".join(json.dumps(each) for each in readings)
         try:
-            done = subprocess.run(self._command, input=lines, text=True, capture_output=True, timeout=20)
+            done = subprocess.run(self._command, input=lines, text=True, capture_output=True, timeout=60)
         except subprocess.TimeoutExpired:  # it was let in once, and then tries for ever
             return False
         return done.returncode == 0
@@ -76,12 +76,12 @@ class Device:
 
 def get(address: str, **more: Any) -> httpx.Response:
     """Ask patiently: beside everything else that starts, an answer may take seconds."""
-    return httpx.get(address, timeout=30, **more)
+    return httpx.get(address, timeout=60, **more)
 
 
 def api(path: str, token: str = TOKEN, method: str = "GET", **more: Any) -> httpx.Response:
     bearer = {"Authorization": f"Bearer {token}"}
-    return httpx.request(method, f"http://127.0.0.1:8000{path}", headers=bearer, timeout=30, **more)
+    return httpx.request(method, f"http://127.0.0.1:8000{path}", headers=bearer, timeout=60, **more)
 
 
 def times(device: str) -> set[str]:

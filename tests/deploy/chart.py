@@ -34,7 +34,7 @@ def tools() -> Tools:
 def helm(*arguments: object) -> "subprocess.CompletedProcess[str]":
     """Run helm."""
     command = [str(tools().helm), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 @cache

@@ -17,7 +17,7 @@ from tests.deploy.compose_stack import Stack
 from tests.deploy.engine import Shell, shell
 from tests.deploy.runner import Machine
 from tests.deploy.wire import HTTPS
-from tests.flows import wait_for
+from tests.flows import PATIENCE_S, wait_for
 
 NAME = "heat.example"
 PASSWORD = "correct horse 1"
@@ -40,7 +40,7 @@ class Deployed:
     def client(self, token: str | None = None, base: str = f"https://127.0.0.1:{HTTPS}") -> httpx.Client:
         """Make a client that trusts our CA, with a token or none."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=base, verify=self._trusting(), headers=headers, trust_env=False, timeout=20)
+        return httpx.Client(base_url=base, verify=self._trusting(), headers=headers, trust_env=False, timeout=60)
 
     def _trusting(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.ca))
@@ -77,7 +77,7 @@ class Deployed:
         except (httpx.HTTPError, ValueError):
             return -1
 
-    def until_stored(self, count: int, seconds: float = 60.0) -> None:
+    def until_stored(self, count: int, seconds: float = PATIENCE_S) -> None:
         """Wait for this count of readings."""
         wait_for(self.readings, lambda found: found == count, seconds)
 
@@ -115,7 +115,7 @@ class Device:
 
     def until_acknowledged(self) -> None:
         """Wait until the broker has all."""
-        wait_for(lambda: self._acknowledged == self.sent, seconds=60.0)
+        wait_for(lambda: self._acknowledged == self.sent)
 
     def _on_publish(self, *told: object) -> None:
         self._acknowledged += 1
@@ -130,7 +130,7 @@ def deployed(folder: Path, *options: str) -> Iterator[Deployed]:
     """Set a server up with ./setup.sh, run it, and leave nothing behind."""
     with Machine(folder) as machine, shell(Stack(machine)) as sh:
         try:
-            site = Deployed(sh, sh.run("./setup.sh", "--local", "--domain", NAME, *options, seconds=240.0))
+            site = Deployed(sh, sh.run("./setup.sh", "--local", "--domain", NAME, *options))
             yield site
             site.close()
         finally:

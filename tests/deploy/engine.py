@@ -174,7 +174,7 @@ class Shell:
         ]:
             del self._env[name]
 
-    def run(self, *argv: str, seconds: float = 120.0) -> str:
+    def run(self, *argv: str, seconds: float = 600.0) -> str:
         """Run a command; what it said. Fails where it failed."""
         done = subprocess.run(
             argv,

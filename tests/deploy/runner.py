@@ -166,7 +166,7 @@ class Running:
         """End it with -9."""
         if self.ended is None:
             os.kill(self.pid, signal.SIGKILL)
-        self.wait(60)
+        self.wait(120)
 
     def stop(self) -> tuple[int, float]:
         """Ask it to end, as an engine does: exit code (-9 where it did not within its grace) and time taken. [s]"""
@@ -194,7 +194,7 @@ class Running:
         ]
         command = [*inside, "--", *_as_user(self.container), *argv]
         env = {**self.container.env, **(env or {})}
-        return subprocess.run(command, input=stdin, env=env, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, input=stdin, env=env, capture_output=True, text=True, timeout=300)
 
     def healthy(self) -> bool:
         """Ask its health check; True where it has none."""
@@ -265,9 +265,9 @@ class Machine:
     def run(self, container: Container, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run one to its end, as `docker run --rm` does."""
         command = self._command(container, None)
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=300)
 
-    def until_healthy(self, *names: str, seconds: float = 60.0) -> None:
+    def until_healthy(self, *names: str, seconds: float = 120.0) -> None:
         """Wait until their health checks succeed; fail with what was said instead."""
         deadline = time.monotonic() + seconds
         for name in names:

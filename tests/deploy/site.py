@@ -43,7 +43,7 @@ class Site:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=300,
         )
 
     def set_up(self, *options: str) -> str:

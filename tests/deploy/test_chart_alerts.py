@@ -12,7 +12,7 @@ import yaml
 from tests.deploy.chart import CHART, Object, of_kind, pods, render, selects
 from tests.deploy.promtool import find
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 ROOT = CHART.parent.parent
 EVERYTHING = CHART / "ci" / "everything-values.yaml"

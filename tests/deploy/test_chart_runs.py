@@ -14,7 +14,7 @@ from tests.deploy.chart import CHART, VERSIONS, pods, render
 from tests.deploy.kubelet import Cluster
 from tests.deploy.runner import Machine, why_not
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 SQLITE = CHART / "ci" / "sqlite-values.yaml"
 

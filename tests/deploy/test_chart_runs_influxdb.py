@@ -15,7 +15,7 @@ from tests.deploy.kubelet import Cluster
 from tests.deploy.runner import Machine, Mount, why_not
 from tests.influxd import BINARY
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 SECRETS = {
     key: f"for-tests-alone-{number}-000000000000000000"

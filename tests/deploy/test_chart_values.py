@@ -169,7 +169,7 @@ def test_the_command_that_a_refusal_gives_makes_a_secret_with_which_it_is_taken(
     assert command, refused.stderr
     kubectl = f"{tools().kubectl} --dry-run=client -o yaml"
     written = command[1].replace("| kubectl create", f"| {kubectl} create")
-    done = subprocess.run(["bash", "-c", written], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", written], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     secret = yaml.safe_load(done.stdout)
     used = {

@@ -72,5 +72,5 @@ def test_without_a_certificate_it_says_who_makes_one(tmp_path: Path):
         stack = Stack(machine)
         (stack.project / "data/tls/nginx").mkdir(parents=True)
         nginx = machine.start(stack.container("dashboard"))
-        assert nginx.wait(10) == 1
+        assert nginx.wait(60) == 1
         assert "/etc/nginx/tls/server.crt cannot be read by user 101; setup.sh makes" in nginx.said

@@ -23,7 +23,7 @@ from tests.deploy.wire import HOST, HTTPS, ask, for_two_threads, trusting_anyone
 from tests.flows import wait_for
 from tests.influxd import BINARY as INFLUXD
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), needed("nginx", "mosquitto")]
+pytestmark = [pytest.mark.slow, needed("nginx", "mosquitto")]
 
 ORIGIN = f"https://{HOST}"
 
@@ -76,7 +76,7 @@ def test_nothing_listens_that_is_not_published_or_known(site: Deployed):
 
 
 def by_http(scheme: str, port: int, path: str) -> int:
-    client = httpx.Client(verify=trusting_anyone(), trust_env=False, timeout=20)
+    client = httpx.Client(verify=trusting_anyone(), trust_env=False, timeout=60)
     with client:
         return client.get(f"{scheme}://127.0.0.1:{port}{path}").status_code
 

@@ -12,7 +12,7 @@ from tests.deploy.runner import needed
 from tests.deploy.wire import HTTP, HTTPS
 from tests.panel_app.site import Visitor
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), needed("nginx", "mosquitto", "chromium")]
+pytestmark = [pytest.mark.slow, needed("nginx", "mosquitto", "chromium")]
 
 expect.set_options(timeout=90_000)
 

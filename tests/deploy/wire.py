@@ -55,8 +55,8 @@ def for_two_threads(context: ssl.SSLContext) -> ssl.SSLContext:
 def connected(port: int = HTTPS, context: ssl.SSLContext | None = None) -> http.client.HTTPConnection:
     """Connect to nginx."""
     if port == HTTP:
-        return http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    return http.client.HTTPSConnection("127.0.0.1", port, timeout=20, context=context or trusting_anyone())
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context or trusting_anyone())
 
 
 def ask(path: str, method: str = "GET", port: int = HTTPS, body: bytes = b"", **headers: str) -> Answer:

@@ -80,7 +80,7 @@ class System:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 300
         while "simulate_device.py" not in self.log.read_text():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)
@@ -88,7 +88,7 @@ class System:
     def stop(self) -> int:
         """Stop all; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(120)
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, an endless one for three seconds."""
@@ -96,7 +96,7 @@ class System:
         if is_endless(command):
             command = f"timeout -s TERM 3 bash -c {shlex.quote(command)}"
         return subprocess.run(
-            ["bash", "-c", command], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120
+            ["bash", "-c", command], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=300
         )
 
     def here(self, command: str) -> str:

@@ -18,7 +18,7 @@ MINUTE_MS = 60_000
 
 def screenshots(*arguments, **more):
     return subprocess.run(
-        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=240, **more
+        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=300, **more
     )
 
 

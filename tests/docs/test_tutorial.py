@@ -15,7 +15,7 @@ from tests.panel_app.conftest import chromium
 from tests.panel_app.site import Visitor
 
 __all__ = ["chromium"]  # a fixture of the pages' tests
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 TUTORIAL = ROOT / "docs/tutorial/first-device.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

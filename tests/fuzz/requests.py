@@ -61,7 +61,7 @@ def _try(cases: Any, examples: int, seed: int) -> int:
     def one(case: Case) -> None:
         nonlocal sent
         sent += 1
-        answer = case.call(timeout=20)
+        answer = case.call(timeout=60)
         case.validate_response(answer, checks=CHECKS)
         if answer.status_code == 422:
             detail = answer.json()["detail"]

@@ -158,7 +158,7 @@ def test_an_interrupted_import_goes_on_where_it_stood_and_a_killed_flow_is_waite
     flow.signal(signal.SIGKILL)
     flow.ended()
     flow.start()
-    assert second.process.wait(60) == 0, second.said
+    assert second.process.wait(300) == 0, second.said
     assert standing(flow, history)["ended"]
     assert stored(flow) == expected
 
@@ -175,7 +175,7 @@ def test_a_flow_that_up_starts_again_is_waited_for_and_one_that_nobody_starts_is
         wait_for(lambda: waits)
         flow.launch()
         try:
-            assert asked.result(30).next == 0
+            assert asked.result(60).next == 0
         finally:
             flow.kill()
 
@@ -250,6 +250,6 @@ def test_the_port_refuses_what_is_no_chunk(flow: Flow):
             f"http://127.0.0.1:{port}/history", data=body, headers={"Authorization": f"Bearer {token}"}
         )
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=5)
+            urllib.request.urlopen(request, timeout=60)
         assert refused.value.code == status
         refused.value.close()

@@ -15,7 +15,7 @@ from flows.model.frame import Frame, FrameKind, Start
 from flows.mqtt import leave
 from flows.settings import Settings, load_settings
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
@@ -95,7 +95,7 @@ class Wire:
         self._listener.close()
         self.cut()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE_S)
 
 
 @pytest.fixture

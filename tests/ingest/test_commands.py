@@ -35,7 +35,7 @@ def client(ingest, settings):
     with httpx.Client(
         base_url=f"http://127.0.0.1:{note['command_port']}",
         headers={"Authorization": f"Bearer {token}"},
-        timeout=10,
+        timeout=60,
         verify=False,  # plain HTTP: certificates would be loaded, for many milliseconds, and never looked at
     ) as made:
         yield made
@@ -53,7 +53,7 @@ def test_an_accepted_command_is_durable_and_has_its_number(client, frames):
 @pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer ", "Basic x", "Bearer \xff"])
 @pytest.mark.parametrize(("method", "path"), [("POST", "/commands"), ("GET", "/health"), ("GET", "/pipeline")])
 def test_without_the_token_nothing_is_told_or_done(client, frames, method, path, header):
-    request = http.client.HTTPConnection(client.base_url.host, client.base_url.port, timeout=10)
+    request = http.client.HTTPConnection(client.base_url.host, client.base_url.port, timeout=60)
     request.request(method, path, json.dumps(GOOD), {"Authorization": header} if header else {})
     answer = request.getresponse()
     assert answer.status == 401

@@ -20,13 +20,11 @@ def check(outcome, options, fewest):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_nothing_is_lost_or_doubled_while_everything_is_killed(tmp_path):
     check(run(tmp_path, SHORT, say=lambda _: None), SHORT, 5000)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_nothing_is_lost_or_doubled_while_the_server_store_is_killed_too(tmp_path):
     if not SERVER.influxd:
         pytest.skip(f"{BINARY} names no influxd: no server store is killed")

@@ -102,7 +102,7 @@ def test_a_store_that_was_harmed_is_found_out(fleet, store, tmp_path, harm, sent
 
 def run_script(name, *options, env=None):
     command = [sys.executable, ROOT / "scripts" / name, *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=150, env=env)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=800, env=env)
 
 
 @pytest.mark.slow
@@ -128,7 +128,6 @@ def test_bench_latency_sees_every_reading_at_both_ends():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_short_soak_with_kills_is_clean():
     options = (
         "--minutes",

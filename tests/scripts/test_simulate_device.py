@@ -113,8 +113,8 @@ def test_ten_thousand_devices_of_one_process_all_send_valid_readings(simulator) 
 @pytest.mark.slow
 def test_with_since_it_goes_on_where_an_earlier_history_of_the_seed_ended(simulate) -> None:
     words = ("--csv", "--seed", "1", "--interval", "300", "--end", "2026-01-11")
-    whole, _ = simulate(*words, "--start", "2026-01-01").communicate(timeout=60)
-    rest, _ = simulate(*words, "--since", "2026-01-01", "--start", "2026-01-10").communicate(timeout=60)
+    whole, _ = simulate(*words, "--start", "2026-01-01").communicate(timeout=300)
+    rest, _ = simulate(*words, "--since", "2026-01-01", "--start", "2026-01-10").communicate(timeout=300)
     assert rest.splitlines()[1:] == whole.splitlines()[-288:]
 
 
@@ -122,7 +122,7 @@ def test_with_since_it_goes_on_where_an_earlier_history_of_the_seed_ended(simula
 def test_the_import_takes_every_row_of_its_csv_with_its_mapping(tmp_path: Path, simulate) -> None:
     words = ("--csv", "--profile", "villa", "--start", "2026-01-01", "--end", "2026-01-03", "--interval", "300")
     for name, more in (("readings.csv", ()), ("mapping.toml", ("--mapping",))):
-        output, errors = simulate(*words, "--seed", "1", *more).communicate(timeout=60)
+        output, errors = simulate(*words, "--seed", "1", *more).communicate(timeout=300)
         assert errors == ""
         (tmp_path / name).write_text(output)
     report = heatpump(
@@ -136,7 +136,7 @@ def test_the_import_takes_every_row_of_its_csv_with_its_mapping(tmp_path: Path, 
 @pytest.mark.slow
 def test_backfill_without_a_flow_ends_with_a_sentence(tmp_path: Path, simulate) -> None:
     process = simulate("--backfill", "1h", HEATPUMP_DATA=str(tmp_path))
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "the history of site1 could not be imported; does the flow run (scripts/up)?" in errors
 
@@ -178,6 +178,6 @@ def test_backfill_without_the_heatpump_command_says_what_to_do(tmp_path: Path) -
 )
 def test_wrong_arguments_end_it_with_code_2_and_one_sentence(args: list[str], sentence: str, simulate) -> None:
     process = simulate(*args)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 2
     assert sentence in errors and "Traceback" not in errors

@@ -19,7 +19,7 @@ from tests.brokers import Rumqttd, free_port
 from tests.flows import Flow, wait_for
 
 pytestmark = pytest.mark.slow
-DEADLINE_S = 15.0
+DEADLINE_S = 120.0
 
 
 class Listener:
@@ -69,7 +69,7 @@ def test_it_publishes_readings_and_status_and_says_goodbye(any_broker, listen, s
     process = simulate("--port", str(any_broker.port), "--interval", "0.1")
     until(lambda: len(listener.payloads("data")) >= 3)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 0 and errors == ""
     until(lambda: listener.payloads("status/online") == [b"true", b"false"])
     reading = json.loads(listener.payloads("data")[0])
@@ -109,7 +109,7 @@ def test_what_it_measures_while_the_broker_is_away_arrives_later_with_its_own_ti
 
     until(lambda: times()[-1] > back_ms)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     assert len({at for at in times() if lost_ms < at < back_ms}) >= 3
 
 
@@ -132,7 +132,7 @@ def test_a_broker_that_refuses_it_ends_it_with_one_sentence(tmp_path: Path, simu
     )
     try:
         process = simulate("--port", str(port), MQTT_PASSWORD="wrong")
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     finally:
         broker.kill()
         broker.wait()
@@ -156,7 +156,7 @@ def test_a_broker_that_closes_without_a_word_has_it_ask_for_the_password_and_go_
         # Readings are printed from the start on, connected or not.
         assert f"connected to 127.0.0.1:{broker.port}\n" in iter(accepted.stdout.readline, "")
         accepted.send_signal(signal.SIGTERM)
-        _, errors = accepted.communicate(timeout=60)
+        _, errors = accepted.communicate(timeout=300)
         assert (accepted.returncode, errors) == (0, "")
     finally:
         broker.stop()
@@ -184,7 +184,7 @@ def test_many_devices_share_a_connection_and_all_say_goodbye(any_broker, listen,
     names = [f"house{number}" for number in range(8, 68)]
     until(lambda: all(len(listener.payloads("data", name)) >= 2 for name in names))
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (0, "")
     assert output.count("connected to") == 1
     for name in names:
@@ -197,7 +197,7 @@ def test_hundreds_of_devices_are_played_over_one_connection(mosquitto, listen, s
     listener = listen(mosquitto.port, qos=0)
     options = ("--devices", "400", "--interval", "60", "--start", "2026-01-10", "--end", "2026-01-10T00:02")
     process = simulate("--port", str(mosquitto.port), *options, "--speed", "1000000", "--seed", "1")
-    _, errors = process.communicate(timeout=40)
+    _, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (0, "")
     until(lambda: sum(topic.endswith("/online") for topic, _, _ in list(listener.heard)) == 800)
     times: dict[str, list[int]] = {}
@@ -251,7 +251,7 @@ def test_backfill_imports_its_history_and_goes_on_live_with_the_same_house(
         times = sorted(row.at for row in raw)
         assert {b - a for a, b in pairwise(times)} == {60_000}
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0 and "Traceback" not in errors
     finally:
         flow.kill()

@@ -213,11 +213,11 @@ def test_a_log_that_grew_behind_a_lingering_reader_starts_over_at_the_first_fenc
             with reader._reading() as db:
                 db.execute("SELECT * FROM raw").fetchall()
                 entered.set()
-                leave.wait(20)
+                leave.wait(60)
 
         holder = threading.Thread(target=hold)
         holder.start()
-        assert entered.wait(20)
+        assert entered.wait(60)
         for n in range(1, 30):
             writer.apply([raw(NOW + 1000 * n + m, n, voltage=1.0) for m in range(1000)])
         assert wal_bytes(path) > 1_000_000

@@ -18,7 +18,7 @@ def test_a_reader_sees_only_more_and_more_while_batches_are_written(store):
 
     def read(mine: list[int]) -> None:
         mine.append(len(store.reader.readings("site1", 0, FOREVER, 1000)))
-        first.wait(20)
+        first.wait(60)
         while not stop.is_set():
             mine.append(len(store.reader.readings("site1", 0, FOREVER, 1000)))
         mine.append(len(store.reader.readings("site1", 0, FOREVER, 1000)))
@@ -26,7 +26,7 @@ def test_a_reader_sees_only_more_and_more_while_batches_are_written(store):
     threads = [threading.Thread(target=read, args=(mine,)) for mine in seen]
     for thread in threads:
         thread.start()
-    first.wait(20)
+    first.wait(60)
     for batch in range(30):
         store.apply(*[raw(NOW + n, n + 1, voltage=1.0) for n in range(10 * batch, 10 * batch + 10)])
     stop.set()

@@ -26,7 +26,7 @@ def get(port: int, path: str = "/metrics", token: str | None = TOKEN, accept: st
     headers = {"Accept": accept} | ({"Authorization": f"Bearer {token}"} if token is not None else {})
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
