@@ -156,7 +156,7 @@ def test_information_goes_to_the_log_alone_and_a_long_line_does_no_harm(supervis
 
 
 def test_the_log_is_bounded(supervise):
-    flood = "for n in range(120_000): print(f'2026-01-01 00:00:00,000 INFO flood: {n:0100d}')"
+    flood = "for n in range(12_000): print(f'2026-01-01 00:00:00,000 INFO flood: {n:01400d}')"
     running = supervise(flooder=f"{flood}\n{WELL}")
     running.until_it_says("^all ready$")
     running.end()
