@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from flows.access.account import Account, check_account
+from flows.durable import replace_file
 from flows.errors import BadQuery, ConfigError
 
 VARIABLE = "HEATPUMP_ACCESS"
@@ -76,18 +77,7 @@ def changing(path: Path) -> Iterator[list[Account]]:
 
 def _write(path: Path, accounts: list[Account]) -> None:
     text = msgspec.json.format(msgspec.json.encode(_Accounts(1, accounts)), indent=1) + b"\n"
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(text)
-        file.flush()
-        _give_to_owner(file.fileno(), path.parent)
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace_file(path, text, 0o600, lambda handle: _give_to_owner(handle, path.parent))
 
 
 def _give_to_owner(handle: int, folder: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from flows.accounts.acl import acl
+from flows.durable import replace_file
 from flows.errors import ConfigError
 
 PER_DEVICE = "per-device"
@@ -67,37 +68,26 @@ def changing(folder: Path) -> Iterator[Book]:
 
 def write(folder: Path, book: Book) -> None:
     """Make the files say what the book does. What says so already is left alone."""
-    _replace(folder / "accounts.json", msgspec.json.format(msgspec.json.encode(book)) + b"\n", 0o600)
+    _keep(folder / "accounts.json", msgspec.json.format(msgspec.json.encode(book)) + b"\n", 0o600)
     shared = book.shared if book.shared_account else ""
-    _replace(folder / "acl", acl(shared).encode(), 0o640)
+    _keep(folder / "acl", acl(shared).encode(), 0o640)
     accounts = {**book.services, **book.devices}
     if book.shared_account:
         accounts[book.shared] = book.shared_account
     lines = [f"{name}:{account.hashed}\n" for name, account in sorted(accounts.items())]
     # Never empty: Mosquitto would refuse to start, and nobody would know why.
-    _replace(folder / "passwd", "".join(["# Made by `heatpump accounts`.\n", *lines]).encode(), 0o640)
+    _keep(folder / "passwd", "".join(["# Made by `heatpump accounts`.\n", *lines]).encode(), 0o640)
     if book.per_device:
         (folder / PER_DEVICE).touch(0o640)
     else:
         (folder / PER_DEVICE).unlink(missing_ok=True)
 
 
-def _replace(path: Path, content: bytes, mode: int) -> None:
-    """Put a file in another's place, durably."""
+def _keep(path: Path, content: bytes, mode: int) -> None:
+    """Have a file hold that."""
     with suppress(FileNotFoundError):
         if path.read_bytes() == content:
             if path.stat().st_mode & 0o777 != mode:  # as a restore leaves it: the broker could not read it
                 path.chmod(mode)
             return
-    new = path.with_name(f".{path.name}.new")  # one name: the lock is held, and a killed one's is written over
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace_file(path, content, mode)

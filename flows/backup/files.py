@@ -10,6 +10,7 @@ from typing import BinaryIO
 import msgspec
 import zstandard
 
+from flows.durable import sync_folder
 from flows.errors import BackupError
 
 CHUNK = 1 << 20
@@ -134,15 +135,6 @@ def write_private(path: Path, data: bytes) -> None:
 def make_folder(folder: Path) -> None:
     """Make a folder of its owner alone, if it is not there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make created and renamed names durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def sync_tree(folder: Path) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from flows import recovery
 from flows.backup import manifest
-from flows.backup.files import make_folder, pack, sync_folder, sync_tree
+from flows.backup.files import make_folder, pack, sync_tree
 from flows.backup.journal import CopiedJournal, copy_journal
 from flows.backup.manifest import FORMAT, GRAPH, RECOVERY, STORE, UNFINISHED, Manifest
 from flows.backup.store import Tell, counts_of, fence_of, snapshot
+from flows.durable import sync_folder
 from flows.errors import BackupError
 from flows.graph import load_graph
 from flows.model.rules import SHIPPED_RULES

@@ -13,10 +13,11 @@ import msgspec
 
 from flows import recovery
 from flows.backup import files
-from flows.backup.files import Packed, make_folder, sync_folder, sync_tree, unpack, write_private
+from flows.backup.files import Packed, make_folder, sync_tree, unpack, write_private
 from flows.backup.make import BESIDE
 from flows.backup.manifest import GRAPH, JOURNAL, RECOVERY, STORE, Manifest
 from flows.backup.store import Tell
+from flows.durable import sync_folder
 from flows.errors import BackupError
 from flows.lock import locked
 from flows.migration import report

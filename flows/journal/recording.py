@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
+from flows.durable import sync_folder
 from flows.errors import BadQuery, JournalError
 from flows.journal.frame import Damaged, Incomplete, decode, decode_run, encode, seed_of
-from flows.journal.segments import sync_folder
 from flows.journal.topics import Topics
 from flows.model.frame import Frame, FrameKind
 from flows.model.history import chunk_of

@@ -136,12 +136,3 @@ def scan(segment: Segment, journal_id: bytes) -> Scan:
         result.first = result.first or frame
         result.last, result.end = frame, end
     return result
-
-
-def sync_folder(folder: Path) -> None:
-    """Make created and removed names durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

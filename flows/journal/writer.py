@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from flows.durable import sync_folder
 from flows.errors import JournalError, JournalFull
 from flows.journal.frame import HEAD_BYTES, encode_fields, seed_of
 from flows.journal.segments import (
@@ -24,7 +25,6 @@ from flows.journal.segments import (
     list_segments,
     path_of,
     scan,
-    sync_folder,
 )
 from flows.model.frame import FrameKind
 from flows.model.message import Message

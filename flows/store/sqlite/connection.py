@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.durable import sync_folder
 from flows.errors import RetryableStoreError, RowRefused, StoreDamaged, StoreError
 
 CHECKPOINT_PAGES = 8_000
@@ -35,7 +36,7 @@ def connect_writer(path: Path, busy_ms: int) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     db = _connect(f"{path.absolute().as_uri()}?mode=rw", busy_ms)
     try:
         db.execute("PRAGMA journal_mode=WAL")
@@ -61,14 +62,6 @@ def _connect(uri: str, busy_ms: int) -> sqlite3.Connection:
     return sqlite3.connect(
         uri, uri=True, isolation_level=None, check_same_thread=False, timeout=busy_ms / 1000, cached_statements=256
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
