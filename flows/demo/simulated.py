@@ -70,7 +70,6 @@ def simulator() -> Any:
     if spec is None or spec.loader is None or not SCRIPT.exists():
         raise ConfigError("demo", str(SCRIPT), "is missing: the demo needs the project's folder, as it is cloned")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look there
     spec.loader.exec_module(module)
     return module
 
