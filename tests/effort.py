@@ -11,7 +11,8 @@ def examples(count: int) -> int:
 
 
 LONGEST = (
-    *("panel_app/test_reconnects", "deploy/test_stack_harm", "panel_app/test_overview", "cli/test_replay_into"),
+    *("panel_app/test_reconnects", "deploy/test_stack_harm", "panel_app/test_overview_spans"),
+    *("cli/test_replay_into", "panel_app/test_overview", "panel_app/test_overview_devices"),
     *("panel_app/test_rights", "deploy/test_setup", "docs/test_tutorial", "ledger/test_determinism"),
     *("panel_app/test_charts_browser", "docs/test_commands", "ingest/test_ingest", "panel_app/test_shell"),
     *("cli/test_demo", "cli/test_up", "cli/test_tail", "backup/test_destroyed", "panel_app/test_pipeline_page"),
