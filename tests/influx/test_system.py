@@ -2,7 +2,7 @@
 
 import json
 import socket
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from flows.model.influx_address import InfluxAddress
-from flows.settings import load_settings
+from flows.settings import Settings, load_settings
 from flows.store import open_reader
 from flows.store.influx.server import InfluxServer
 from tests.api.conftest import running
@@ -53,6 +53,22 @@ def readings(address: InfluxAddress) -> int:
         return reader.stats().total_readings
 
 
+@pytest.fixture
+def fed(
+    tmp_path, mosquitto: Mosquitto, whole: InfluxAddress, environment
+) -> Iterator[tuple[Flow, Device, Settings]]:
+    """A flow that has stored a reading, the device that sent it, and settings for an API beside them."""
+    flow, device = Flow(tmp_path / "data", mosquitto.port), Device(mosquitto.port)
+    try:
+        flow.start()
+        device.reading()
+        wait_for(lambda: readings(whole), lambda count: count == 1)
+        yield flow, device, load_settings(data=flow.data, mqtt_broker="127.0.0.1", mqtt_port=mosquitto.port)
+    finally:
+        device.close()
+        flow.kill()
+
+
 def set_active(whole: InfluxAddress, taken: InfluxAddress, active: bool) -> None:
     """Let a token sleep, or wake it."""
     with closing(InfluxServer(whole)) as server:
@@ -63,37 +79,29 @@ def set_active(whole: InfluxAddress, taken: InfluxAddress, active: bool) -> None
 
 
 def test_a_token_that_is_taken_away_is_told_by_health_and_nothing_is_lost(
-    tmp_path, mosquitto: Mosquitto, whole: InfluxAddress, address: InfluxAddress, environment
+    fed: tuple[Flow, Device, Settings], whole: InfluxAddress, address: InfluxAddress
 ):
-    flow, device = Flow(tmp_path / "data", mosquitto.port), Device(mosquitto.port)
-    settings = load_settings(data=flow.data, mqtt_broker="127.0.0.1", mqtt_port=mosquitto.port)
-    try:
-        flow.start()
+    flow, device, settings = fed
+    with running(settings, address, live=True) as api:
+        well = wait_for(lambda: api.get("/api/health").json(), lambda health: health["problems"] == [])
+        assert (well["status"], well["store"], well["influxdb_connected"]) == ("healthy", "influxdb", True)
+        set_active(whole, address, active=False)
         device.reading()
-        wait_for(lambda: readings(whole), lambda count: count == 1)
-        with running(settings, address, live=True) as api:
-            well = wait_for(lambda: api.get("/api/health").json(), lambda health: health["problems"] == [])
-            assert (well["status"], well["store"], well["influxdb_connected"]) == ("healthy", "influxdb", True)
-            set_active(whole, address, active=False)
-            device.reading()
-            told = wait_for(
-                lambda: api.get("/api/health").json()["problems"],
-                lambda problems: any("waits for the store: InfluxDB refuses to" in said for said in problems),
-            )
-            assert any("does not answer: InfluxDB refuses to read" in said for said in told)
-            assert all("INFLUXDB_TOKEN" in said for said in told), told
-            assert address.url not in str(told) and address.token not in str(told)
-            pipeline = api.get("/api/pipeline").json()["store"]
-            assert pipeline["kind"] == "influxdb" and "InfluxDB at" in pipeline["waiting"]
-            set_active(whole, address, active=True)
-            wait_for(lambda: readings(whole), lambda count: count == 2)
-        # Whichever it did first with the token that was taken away: to write, or to look for its fence.
-        refusals = ("403 insufficient permissions for write: token is inactive", "404 failed to initialize")
-        assert any(said in flow.log.read_text() for said in refusals)
-        assert address.token not in flow.log.read_text()
-    finally:
-        device.close()
-        flow.kill()
+        told = wait_for(
+            lambda: api.get("/api/health").json()["problems"],
+            lambda problems: any("waits for the store: InfluxDB refuses to" in said for said in problems),
+        )
+        assert any("does not answer: InfluxDB refuses to read" in said for said in told)
+        assert all("INFLUXDB_TOKEN" in said for said in told), told
+        assert address.url not in str(told) and address.token not in str(told)
+        pipeline = api.get("/api/pipeline").json()["store"]
+        assert pipeline["kind"] == "influxdb" and "InfluxDB at" in pipeline["waiting"]
+        set_active(whole, address, active=True)
+        wait_for(lambda: readings(whole), lambda count: count == 2)
+    # Whichever it did first with the token that was taken away: to write, or to look for its fence.
+    refusals = ("403 insufficient permissions for write: token is inactive", "404 failed to initialize")
+    assert any(said in flow.log.read_text() for said in refusals)
+    assert address.token not in flow.log.read_text()
 
 
 def test_what_arrives_while_influxdb_is_away_at_a_start_is_journaled_and_stored_later(
@@ -185,23 +193,21 @@ def test_up_without_a_token_is_refused_before_anything_starts(tmp_path):
 
 
 def test_what_the_flow_tells_does_not_wait_for_a_server_that_holds_its_answers_back(
-    tmp_path, mosquitto: Mosquitto, whole: InfluxAddress, environment
+    fed: tuple[Flow, Device, Settings],
 ):
-    flow, device = Flow(tmp_path / "data", mosquitto.port), Device(mosquitto.port)
-    settings = load_settings(data=flow.data, mqtt_broker="127.0.0.1", mqtt_port=mosquitto.port)
-    try:
-        flow.start()
-        device.reading()
-        wait_for(lambda: readings(whole), lambda count: count == 1)
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            frozen = InfluxAddress(f"http://127.0.0.1:{silent.getsockname()[1]}", "TOKEN")
-            with running(settings, frozen, live=True) as api:
-                asked = time.monotonic()
-                told = api.get("/api/pipeline").json()
-                links = {link["link"]: link for link in api.get("/api/walk").json()["links"]}
-                assert time.monotonic() - asked < 15.0  # one question is waited for longer
-        assert told["devices"] == {"known": 1, "online": None}
-        assert links["message"]["detail"] == "the store cannot be read"
-    finally:
-        flow.stop()
-        device.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        frozen = InfluxAddress(f"http://127.0.0.1:{silent.getsockname()[1]}", "TOKEN")
+        with running(fed[2], frozen, live=True) as api:
+            url = f"http://127.0.0.1:{api.port}/api/devices"
+            question = threading.Thread(target=lambda: httpx.get(url, timeout=60, trust_env=False))
+            question.start()
+            held = silent.accept()[0]
+            told = api.get("/api/pipeline").json()
+            links = {link["link"]: link for link in api.get("/api/walk").json()["links"]}
+            assert question.is_alive()  # it waits for 20 s
+            for connection in (silent, held):
+                connection.close()
+            question.join()
+    assert told["devices"] == {"known": 1, "online": None}
+    assert links["message"]["detail"] == "the store cannot be read"
